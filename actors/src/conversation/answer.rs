@@ -1,0 +1,233 @@
+//! Answers one turn: understand, retrieve, let a model or the built-in responder speak, bring the result back as a command.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_domain::agent::config::AgentConfig;
+use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
+use colloquy_domain::conversation::{Answer, Command, KnowledgeAnswer, Reply, Retrieved, RetrievedRef, Stages, Trace};
+use colloquy_domain::ids::{AgentId, MessageId, TenantId, TurnId};
+use colloquy_domain::{Principal, Rejection, text};
+use tokio::sync::mpsc;
+
+use super::stream::{self, Piece};
+use super::{ConversationEntity, model};
+use crate::core::Asked;
+use crate::{ActorError, Tools};
+
+/// Chunks given to an answer (CHAT-5).
+const DOCUMENTS: usize = 5;
+
+/// What an attempt works with.
+pub(super) struct Attempt<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) handle: &'a EffectHandle,
+    pub(super) setting: Setting<'a>,
+    pub(super) brief: &'a Brief,
+    pub(super) understanding: &'a Understanding,
+    pub(super) retrieved: &'a Retrieved,
+}
+
+/// What was said, and how it came about.
+pub(super) struct Said {
+    pub(super) answer: Answer,
+}
+
+/// Runs one attempt until its result stands, or it is cancelled.
+pub(super) async fn turn(tools: &Tools, handle: &EffectHandle, turn: TurnId, attempt: u32, answer_id: MessageId) {
+    let begun = Instant::now();
+    tokio::select! {
+        outcome = attempt_turn(tools, handle, &turn, attempt, begun) => {
+            if let Err(reason) = outcome {
+                tracing::warn!(conversation = %handle.key().id, turn = %turn, attempt, reason = %reason, "a turn's attempt failed");
+                stream::discard(handle, &answer_id, "failed");
+                send(handle, Command::TurnFailed { turn, attempt, reason }).await;
+            }
+        }
+        // A newer message, a person or the end of the conversation: what was shown is taken back.
+        () = handle.cancelled() => stream::discard(handle, &answer_id, "superseded"),
+    }
+}
+
+async fn attempt_turn(
+    tools: &Tools,
+    handle: &EffectHandle,
+    turn: &TurnId,
+    attempt: u32,
+    begun: Instant,
+) -> Result<(), String> {
+    let brief = match command(handle, Command::Brief { turn: turn.clone(), attempt }).await {
+        Ok(Reply::Brief(brief)) => *brief,
+        Ok(_) | Err(ActorError::Rejected(_)) => return Ok(()), // Somebody else has the turn by now.
+        Err(error) => return Err(error.to_string()),
+    };
+    stream::typing(handle);
+    let queue_ms = millis(begun);
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let agent = tools.agent(handle.client(), &tenant, &brief.agent_id).await.map_err(|error| error.to_string())?;
+    let config = match &brief.config_override {
+        Some(config) => std::sync::Arc::new((**config).clone()),
+        None => agent.config.clone(),
+    };
+    let setting = Setting {
+        config: &config,
+        scoring: &tools.catalog.scoring,
+        hours: &agent.hours,
+        timezone: &agent.timezone,
+        now_ms: handle.client().now_ms(),
+    };
+
+    let (understanding, sent) = match &brief.understood {
+        Some(understood) => ((**understood).clone(), true),
+        None => {
+            let understanding = dialogue::understand(&setting, &brief);
+            let ahead = understanding.facts.must_not_wait();
+            if ahead {
+                let facts =
+                    Command::Understood { turn: turn.clone(), attempt, understanding: Box::new(understanding.clone()) };
+                match command(handle, facts).await {
+                    Ok(_) => {}
+                    Err(ActorError::Rejected(_)) => return Ok(()),
+                    Err(error) => return Err(error.to_string()),
+                }
+            }
+            (understanding, ahead)
+        }
+    };
+
+    let retrieving = Instant::now();
+    let retrieved = if understanding.plan.wants_knowledge {
+        search(tools, handle, &tenant, &brief.agent_id, &config, &agent.variables, &brief.question).await
+    } else {
+        Retrieved::default()
+    };
+    let retrieve_ms = millis(retrieving);
+
+    let attempt_of =
+        Attempt { tools, handle, setting, brief: &brief, understanding: &understanding, retrieved: &retrieved };
+    let mut said = match &tools.model {
+        Some(chat_model) => model::answer(&attempt_of, chat_model.as_ref()).await,
+        None => built_in(&attempt_of).await,
+    };
+    let answer = &mut said.answer;
+    answer.turn = turn.clone();
+    answer.attempt = attempt;
+    answer.whispers_used = brief.whisper_ids.clone();
+    answer.understanding = (!sent).then(|| Box::new(understanding.clone()));
+    let trace = &mut answer.trace;
+    trace.stages.queue_ms = queue_ms;
+    trace.stages.retrieve_ms = retrieve_ms;
+    trace.config_version = agent.config_version;
+    trace.index_version = retrieved.index_version;
+    trace.attempt = attempt;
+    trace.confidence = retrieved.confidence;
+    trace.retrieved = references(&retrieved, answer.sources.iter().map(|source| source.chunk_id.as_str()));
+    metrics::histogram!("colloquy_turn_seconds", "model" => if tools.model.is_some() { "provider" } else { "built_in" }).record(begun.elapsed());
+    send(handle, Command::Answered(Box::new(said.answer))).await;
+    Ok(())
+}
+
+/// The built-in way: the knowledge answers, the dialogue puts it together.
+pub(super) async fn built_in(of: &Attempt<'_>) -> Said {
+    let begun = Instant::now();
+    let found = of
+        .understanding
+        .plan
+        .wants_knowledge
+        .then(|| of.tools.responder.answer(&of.brief.question, of.retrieved))
+        .flatten();
+    let mut said = composed(of, found.as_ref());
+    said.answer.trace.model = "built-in".to_owned();
+    show(of, &said.answer.text).await;
+    said.answer.trace.stages.model_ms = millis(begun);
+    said
+}
+
+/// What the dialogue makes of an answer found in the knowledge, or of none.
+pub(super) fn composed(of: &Attempt<'_>, found: Option<&KnowledgeAnswer>) -> Said {
+    let composed = dialogue::compose(&of.setting, of.brief, of.understanding, found);
+    let answer = Answer {
+        text: composed.text,
+        sources: composed.sources,
+        confidence: found.map(|found| found.confidence).or(of
+            .understanding
+            .plan
+            .wants_knowledge
+            .then_some(of.retrieved.confidence)),
+        prompt: composed.prompt,
+        fallback: composed.fallback,
+        question: of.understanding.plan.wants_knowledge,
+        trace: Trace { stages: Stages::default(), ..Trace::default() },
+        ..Answer::default()
+    };
+    Said { answer }
+}
+
+/// Shows a finished text to watchers word by word, as a model's would come.
+async fn show(of: &Attempt<'_>, text: &str) {
+    let (pieces, queue) = mpsc::unbounded_channel();
+    for piece in text.split_inclusive(' ') {
+        // The receiver lives until the channel is drained below.
+        let _ = pieces.send(Piece { attempt: 0, text: piece.to_owned() });
+    }
+    drop(pieces);
+    stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_| true).await;
+}
+
+async fn search(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    agent: &AgentId,
+    config: &AgentConfig,
+    variables: &BTreeMap<String, String>,
+    question: &str,
+) -> Retrieved {
+    match tools.knowledge.search(handle.client(), tenant, agent, config.use_platform_knowledge, question, DOCUMENTS).await
+    {
+        Ok(mut found) => {
+            for faq in &mut found.faqs {
+                faq.answer = text::fill(&faq.answer, variables);
+                faq.question = text::fill(&faq.question, variables);
+            }
+            found
+        }
+        Err(error) => {
+            // An answer without knowledge is the fallback message: better than none, and the owner sees why.
+            tracing::warn!(agent = %agent, %error, "the knowledge could not be searched");
+            Retrieved::default()
+        }
+    }
+}
+
+/// Asks the conversation itself.
+async fn command(handle: &EffectHandle, command: Command) -> Result<Reply, ActorError> {
+    let by = Principal::system(TenantId::from(&*handle.key().tenant));
+    Ok(handle.command::<ConversationEntity>(Asked { by, command }).await?)
+}
+
+/// Brings a result back. A refusal means that a newer attempt or a person has the turn.
+async fn send(handle: &EffectHandle, result: Command) {
+    match command(handle, result).await {
+        Ok(_) | Err(ActorError::Rejected(Rejection::Superseded)) => {}
+        // The deadline in the conversation's state starts another attempt.
+        Err(error) => {
+            tracing::warn!(conversation = %handle.key().id, %error, "a turn's result could not be brought back")
+        }
+    }
+}
+
+fn references<'a>(retrieved: &Retrieved, used: impl Iterator<Item = &'a str>) -> Vec<RetrievedRef> {
+    let used: Vec<&str> = used.collect();
+    let passages = retrieved.passages.iter().map(|passage| (passage.chunk_id.clone(), passage.score));
+    let faqs = retrieved.faqs.iter().map(|faq| (format!("faq:{}", faq.faq_id), faq.score));
+    passages
+        .chain(faqs)
+        .map(|(chunk_id, score)| RetrievedRef { used: used.contains(&chunk_id.as_str()), chunk_id, score })
+        .collect()
+}
+
+pub(super) fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,107 @@
+//! The conversation entity: carries out what a conversation still has to do, and brings results back as commands.
+
+mod alert;
+mod answer;
+mod model;
+mod stream;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use colloquy_cluster::EntityKey;
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_cluster::entity::{At, Entity, Message};
+use colloquy_cluster::store::rows::Row;
+use colloquy_domain::conversation::{self, Effect, Event, State};
+use colloquy_domain::ids::VisitorId;
+
+pub use stream::Streamed;
+
+use crate::Tools;
+use crate::core::{Core, message, pure_core, pure_work};
+use crate::feed;
+
+/// The list that conversations are projected into.
+pub const LIST: &str = "conversations";
+/// The version of the row's shape: a higher one replaces rows of the same event.
+const VIEW_VERSION: u16 = 1;
+
+/// The kind `conversation`.
+pub struct ConversationEntity {
+    tools: Arc<Tools>,
+}
+
+impl ConversationEntity {
+    /// With what its effects need.
+    pub fn new(tools: Arc<Tools>) -> Self {
+        Self { tools }
+    }
+}
+
+impl Core for ConversationEntity {
+    type Plain = conversation::Command;
+}
+
+impl Entity for ConversationEntity {
+    pure_core!(conversation, State, 1, 1, true);
+    pure_work!(conversation, Effect, |state| state.tenant.clone());
+
+    fn rows(&self, key: &EntityKey, state: &State, seq: u64) -> Vec<Row> {
+        // A sandbox is nobody's conversation: it stands in no list and counts nowhere.
+        let Some(row) = conversation::view::list_row(state).filter(|row| !row.sandbox) else { return Vec::new() };
+        let numbers = feed::Contribution { agent: state.agent_id.to_string(), numbers: conversation::numbers(state) };
+        let listed = Row {
+            tenant: key.tenant.to_string(),
+            list: LIST.to_owned(),
+            at_ms: state.started_at_ms,
+            id: key.id.to_string(),
+            seq,
+            view_version: VIEW_VERSION,
+            body: feed::encode(&row),
+            numbers: feed::encode(&numbers),
+        };
+        let own = Row {
+            list: visitor_list(&state.visitor.id),
+            body: feed::encode(&conversation::view::visitor_conversation(state)),
+            numbers: None,
+            ..listed.clone()
+        };
+        vec![listed, own]
+    }
+
+    fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
+        feed::tell(key, rows)
+    }
+
+    fn outbox(&self, key: &EntityKey, state: &State, event: &Event, _at: At) -> Vec<Message> {
+        let mut messages = Vec::new();
+        if let Some((lead, command)) = conversation::lead_message(state, event) {
+            messages.push(message(&key.tenant, colloquy_domain::lead::KIND, lead.as_str(), command));
+        }
+        if let Some(command) = conversation::knowledge_message(state, event) {
+            messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
+        }
+        messages
+    }
+
+    fn watched(&self, _key: &EntityKey, _state: &State, event: &Event, _at: At) -> Option<Bytes> {
+        feed::encode(event)
+    }
+
+    async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
+        match effect {
+            // Repeatable: after a crash it is answered again under a higher attempt.
+            Effect::AnswerTurn { turn, attempt, answer_id } => {
+                answer::turn(&self.tools, &handle, turn, attempt, answer_id).await
+            }
+            // Once only for text messages, keyed for mail: the attempt is in the journal before anything leaves.
+            Effect::SendAlert { alert } => alert::send(&self.tools, &handle, *alert).await,
+            Effect::CheckAlert { alert } => alert::check(&self.tools, &handle, *alert).await,
+        }
+    }
+}
+
+/// The list of one visitor's own conversations.
+pub fn visitor_list(visitor: &VisitorId) -> String {
+    format!("visitor/{visitor}")
+}

@@ -1,0 +1,43 @@
+//! Why a call to an actor did not give what was asked for.
+
+use colloquy_cluster::AskError;
+use colloquy_domain::Rejection;
+
+/// The outcome of a call that failed. The gateway turns it into problem+json.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActorError {
+    /// The business rules refused it.
+    #[error("refused")]
+    Rejected(#[from] Rejection),
+    /// Too much at once; nothing happened.
+    #[error("busy")]
+    Busy {
+        /// When to try again, milliseconds.
+        retry_after_ms: u64,
+    },
+    /// It may or may not have happened: repeat it with the same key.
+    #[error("outcome unknown")]
+    Unknown,
+    /// The owner could not be reached or could not store it; nothing happened.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The entity's own code failed on this command; nothing happened.
+    #[error("the handler failed")]
+    Failed,
+}
+
+impl From<AskError<Rejection>> for ActorError {
+    fn from(error: AskError<Rejection>) -> Self {
+        match error {
+            AskError::Rejected(rejection) => Self::Rejected(rejection),
+            AskError::Busy { retry_after_ms } => Self::Busy { retry_after_ms },
+            AskError::Unknown => Self::Unknown,
+            AskError::Expired => Self::Busy { retry_after_ms: 1000 },
+            AskError::HandlerFailed => Self::Failed,
+            AskError::Unavailable(detail) => Self::Unavailable(detail),
+            // What was erased is gone: it tells no more than what never was.
+            AskError::Erased => Self::Rejected(Rejection::not_found("what you asked for")),
+            AskError::Malformed(detail) => Self::Unavailable(detail),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! One board: entries by key, changed between ticks, told as one delta a tick with a number that rises by one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Topic;
+
+/// Deltas kept for dashboards that come back after a short break: ten seconds' worth at one a tick.
+const KEPT: usize = 200;
+
+/// What a tick tells of a board, or its head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    /// The contract's name of the board.
+    pub topic: String,
+    /// The number after it.
+    pub seq: u64,
+    /// `{op, key, value?}`, in order; empty for a head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Value>,
+}
+
+impl Update {
+    /// The number a board is at, told so that a lost last delta is noticed.
+    pub(super) fn head(topic: &Topic, seq: u64) -> Self {
+        Self { topic: topic.name(), seq, changes: Vec::new() }
+    }
+}
+
+struct Entry {
+    at_ms: i64,
+    value: Value,
+}
+
+/// A board.
+pub(super) struct Board {
+    seq: u64,
+    entries: BTreeMap<String, Entry>,
+    changed: BTreeSet<String>,
+    kept: VecDeque<Update>,
+}
+
+impl Board {
+    /// Empty, at a number.
+    pub(super) fn new(seq: u64) -> Self {
+        Self { seq, entries: BTreeMap::new(), changed: BTreeSet::new(), kept: VecDeque::new() }
+    }
+
+    /// The number of the last delta.
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Puts an entry; with more than `most` the oldest leaves.
+    pub(super) fn put(&mut self, key: String, at_ms: i64, value: Value, most: usize) {
+        if self.entries.get(&key).is_some_and(|entry| entry.value == value) {
+            return;
+        }
+        self.changed.insert(key.clone());
+        self.entries.insert(key, Entry { at_ms, value });
+        if self.entries.len() > most
+            && let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.at_ms).map(|(key, _)| key.clone())
+        {
+            self.remove(&oldest);
+        }
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&mut self, key: &str) {
+        if self.entries.remove(key).is_some() {
+            self.changed.insert(key.to_owned());
+        }
+    }
+
+    /// Takes what there is as known: nobody follows yet.
+    pub(super) fn settle(&mut self) {
+        self.changed.clear();
+    }
+
+    /// The delta since the last tick, if anything changed.
+    pub(super) fn flush(&mut self, topic: &Topic) -> Option<Update> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        let changes = std::mem::take(&mut self.changed)
+            .into_iter()
+            .map(|key| match self.entries.get(&key) {
+                Some(entry) => json!({ "op": "put", "key": key, "value": entry.value }),
+                None => json!({ "op": "remove", "key": key }),
+            })
+            .collect();
+        self.seq += 1;
+        let update = Update { topic: topic.name(), seq: self.seq, changes };
+        self.kept.push_back(update.clone());
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+        Some(update)
+    }
+
+    /// The deltas after `seq`; `None` when they are not all known any more.
+    pub(super) fn since(&self, seq: u64) -> Option<Vec<Update>> {
+        if seq == self.seq {
+            return Some(Vec::new());
+        }
+        let from = self.kept.iter().position(|update| update.seq == seq + 1)?;
+        Some(self.kept.iter().skip(from).cloned().collect())
+    }
+
+    /// All entries by key. What changed since the last tick is among them and is told again: putting it twice changes nothing.
+    pub(super) fn data(&self) -> Value {
+        let entries: Map<String, Value> =
+            self.entries.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect();
+        Value::Object(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board() -> Board {
+        Board::new(100)
+    }
+
+    #[test]
+    fn changes_between_ticks_are_one_delta() {
+        let mut board = board();
+        board.put("a".into(), 1, json!(1), 10);
+        board.put("a".into(), 1, json!(2), 10);
+        board.put("b".into(), 2, json!(1), 10);
+        let update = board.flush(&Topic::Leads).unwrap();
+        assert_eq!((update.seq, update.changes.len()), (101, 2));
+        assert_eq!(update.changes[0], json!({ "op": "put", "key": "a", "value": 2 }));
+        assert!(board.flush(&Topic::Leads).is_none());
+    }
+
+    #[test]
+    fn the_same_value_again_is_no_change() {
+        let mut board = board();
+        board.put("a".into(), 1, json!(1), 10);
+        board.flush(&Topic::Leads);
+        board.put("a".into(), 1, json!(1), 10);
+        assert!(board.flush(&Topic::Leads).is_none());
+    }
+
+    #[test]
+    fn the_oldest_leaves_a_full_board() {
+        let mut board = board();
+        for n in 0..4 {
+            board.put(format!("k{n}"), n, json!(n), 3);
+        }
+        assert_eq!(board.data(), json!({ "k1": 1, "k2": 2, "k3": 3 }));
+    }
+
+    #[test]
+    fn a_short_break_is_made_up_for_and_a_long_one_is_not() {
+        let mut board = board();
+        for n in 0..(KEPT as i64 + 10) {
+            board.put("k".into(), 0, json!(n), 3);
+            board.flush(&Topic::Overview);
+        }
+        let head = board.seq();
+        assert_eq!(board.since(head), Some(Vec::new()));
+        let missed = board.since(head - 5).unwrap();
+        assert_eq!(missed.iter().map(|update| update.seq).collect::<Vec<_>>(), (head - 4..=head).collect::<Vec<_>>());
+        assert_eq!(board.since(101), None);
+        assert_eq!(board.since(head + 1), None);
+    }
+}

@@ -1,0 +1,434 @@
+//! A tenant's live feed: folds the rows of all entities into boards and exact numbers, and tells watchers what changed, one delta a tick.
+//!
+//! It has no journal. Each row carries its entity's whole contribution with its sequence number, so a row seen twice counts once and a missed one
+//! is made up for by the next, or by the recount. See [`board`] for how entries become snapshots and deltas.
+
+mod board;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use colloquy_cluster::entity::{Message, Resident};
+use colloquy_cluster::store::rows::{Range, Row};
+use colloquy_cluster::{Client, EntityKey};
+use colloquy_domain::ids::TenantId;
+use colloquy_domain::local_time;
+use colloquy_domain::numbers::{self, DailyRow, Numbers, Overview, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use self::board::Board;
+pub use self::board::Update;
+use crate::{Tools, agent, conversation, lead, traffic};
+
+/// The kind in keys; there is one feed per tenant.
+pub const KIND: &str = "feed";
+/// Its id.
+pub const ID: &str = "main";
+/// Lists whose rows count.
+const COUNTED: [&str; 3] = [conversation::LIST, lead::LIST, traffic::LIST];
+/// Entries of a board: what fits on a screen several times over. Older ones are read from the list.
+const ENTRIES_MAX: usize = 200;
+/// Rows read at once when the feed starts.
+const BATCH: usize = 1_000;
+/// Rows whose numbers were told are compared with what is stored this often, milliseconds: notes are best effort.
+const RECOUNT_EVERY_MS: i64 = 30_000;
+/// The head of each board is repeated this often, milliseconds, so that a lost last delta is noticed.
+const HEADS_EVERY_MS: i64 = 1_000;
+
+/// A board that a dashboard may follow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// The tenant's numbers.
+    Overview,
+    /// The newest conversations.
+    Conversations,
+    /// The newest leads.
+    Leads,
+    /// One agent: configuration, knowledge, numbers.
+    Agent(String),
+}
+
+impl Topic {
+    /// The contract's name of it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Overview => "overview".into(),
+            Self::Conversations => "conversations".into(),
+            Self::Leads => "leads".into(),
+            Self::Agent(id) => format!("agent:{id}"),
+        }
+    }
+
+    /// From the contract's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "overview" => Some(Self::Overview),
+            "conversations" => Some(Self::Conversations),
+            "leads" => Some(Self::Leads),
+            other => other.strip_prefix("agent:").filter(|id| !id.is_empty()).map(|id| Self::Agent(id.to_owned())),
+        }
+    }
+}
+
+/// A row as entities tell it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Told {
+    list: String,
+    id: String,
+    at_ms: i64,
+    seq: u64,
+    body: Option<Value>,
+    numbers: Option<Contribution>,
+}
+
+/// The numbers of a row, as entities store them beside its body: they outlive it when a person is erased.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Contribution {
+    /// The agent it counts for.
+    pub agent: String,
+    /// The entity's whole contribution.
+    pub numbers: Numbers,
+}
+
+/// What may be asked of a feed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Ask {
+    Told { rows: Vec<Told> },
+    Snapshot { topic: Topic },
+    Since { topic: Topic, seq: u64 },
+    Overview { window: Window },
+    Daily { from: String, to: String, agent: Option<String> },
+}
+
+/// A board as a whole.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where deltas go on from.
+    pub seq: u64,
+    /// Entries by key.
+    pub data: Value,
+    /// For numbers: the sequence number counted to, by source entity.
+    pub sources: Option<BTreeMap<String, u64>>,
+}
+
+/// The notes that entities send after their rows were written.
+pub(crate) fn tell(key: &EntityKey, rows: &[Row]) -> Vec<Message> {
+    let rows: Vec<Told> = rows
+        .iter()
+        .filter(|row| row.tenant == *key.tenant)
+        .map(|row| Told {
+            list: row.list.clone(),
+            id: row.id.clone(),
+            at_ms: row.at_ms,
+            seq: row.seq,
+            body: row.body.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()),
+            numbers: row.numbers.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()),
+        })
+        .collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![Message {
+        to: EntityKey::new(key.tenant.clone(), KIND, ID),
+        command: encode(&Ask::Told { rows }).unwrap_or_default(),
+    }]
+}
+
+/// The feed's key of a tenant.
+pub fn key(tenant: &TenantId) -> EntityKey {
+    EntityKey::new(tenant.as_str(), KIND, ID)
+}
+
+/// A board as a whole.
+pub async fn snapshot(client: &Client, tenant: &TenantId, topic: &Topic) -> Result<Snapshot, String> {
+    asked(client, tenant, &Ask::Snapshot { topic: topic.clone() }).await
+}
+
+/// The deltas after `seq`, if they are still known.
+pub async fn since(client: &Client, tenant: &TenantId, topic: &Topic, seq: u64) -> Result<Option<Vec<Update>>, String> {
+    asked(client, tenant, &Ask::Since { topic: topic.clone(), seq }).await
+}
+
+/// The six cards.
+pub async fn overview(client: &Client, tenant: &TenantId, window: Window) -> Result<Overview, String> {
+    asked(client, tenant, &Ask::Overview { window }).await
+}
+
+/// Rows by day.
+pub async fn daily(
+    client: &Client,
+    tenant: &TenantId,
+    from: &str,
+    to: &str,
+    agent: Option<String>,
+) -> Result<Vec<DailyRow>, String> {
+    asked(client, tenant, &Ask::Daily { from: from.to_owned(), to: to.to_owned(), agent }).await
+}
+
+async fn asked<T: serde::de::DeserializeOwned>(client: &Client, tenant: &TenantId, ask: &Ask) -> Result<T, String> {
+    let answer =
+        client.resident_ask(&key(tenant), encode(ask).unwrap_or_default()).await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&answer).map_err(|error| error.to_string())
+}
+
+/// Plain data as JSON bytes.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Option<Bytes> {
+    serde_json::to_vec(value).ok().map(Bytes::from)
+}
+
+/// One entity's contribution, as counted.
+struct Counted {
+    seq: u64,
+    given: Contribution,
+}
+
+/// A tenant's feed.
+pub struct Feed {
+    tools: Arc<Tools>,
+    client: Client,
+    tenant: TenantId,
+    counted: HashMap<(String, String), Counted>,
+    all: Numbers,
+    by_agent: BTreeMap<String, Numbers>,
+    boards: BTreeMap<Topic, Board>,
+    /// Agents whose numbers changed since the last tick.
+    dirty: BTreeSet<String>,
+    overview_dirty: bool,
+    first_seq: u64,
+    heads_at_ms: i64,
+    recount_at_ms: i64,
+}
+
+impl Resident for Feed {
+    const KIND: &'static str = KIND;
+    const IDLE_AFTER_MS: i64 = 60_000;
+    const TICK_MS: u64 = 50;
+
+    type Env = Tools;
+
+    async fn start(env: Arc<Tools>, client: Client, key: EntityKey, _epoch: u64) -> Result<Self, String> {
+        let now_ms = client.now_ms();
+        let mut feed = Self {
+            tools: env,
+            tenant: TenantId::from(&*key.tenant),
+            counted: HashMap::new(),
+            all: Numbers::default(),
+            by_agent: BTreeMap::new(),
+            boards: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            overview_dirty: true,
+            // A thousand deltas a millisecond never happen: numbers of a later start are above all of an earlier one, and fit JavaScript.
+            first_seq: u64::try_from(now_ms).unwrap_or(0) << 10,
+            heads_at_ms: now_ms,
+            recount_at_ms: now_ms + RECOUNT_EVERY_MS,
+            client,
+        };
+        feed.load().await?;
+        Ok(feed)
+    }
+
+    async fn handle(&mut self, message: Bytes) -> Bytes {
+        let answer = match serde_json::from_slice::<Ask>(&message) {
+            Ok(Ask::Told { rows }) => {
+                for row in rows {
+                    self.take(row);
+                }
+                None
+            }
+            Ok(Ask::Snapshot { topic }) => {
+                self.refresh().await;
+                encode(&self.shown(&topic))
+            }
+            Ok(Ask::Since { topic, seq }) => encode(&self.boards.get(&topic).and_then(|board| board.since(seq))),
+            Ok(Ask::Overview { window }) => encode(&self.overview(window).await),
+            Ok(Ask::Daily { from, to, agent }) => encode(&self.daily(&from, &to, agent.as_deref()).await),
+            Err(error) => encode(&json!({ "error": error.to_string() })),
+        };
+        answer.unwrap_or_default()
+    }
+
+    async fn tick(&mut self, now_ms: i64) -> Vec<Bytes> {
+        if now_ms >= self.recount_at_ms {
+            self.recount_at_ms = now_ms + RECOUNT_EVERY_MS;
+            if let Err(error) = self.recount().await {
+                tracing::warn!(tenant = %self.tenant, %error, "a feed could not recount");
+            }
+        }
+        self.refresh().await;
+        let mut updates: Vec<Update> = Vec::new();
+        for (topic, board) in &mut self.boards {
+            updates.extend(board.flush(topic));
+        }
+        if now_ms >= self.heads_at_ms + HEADS_EVERY_MS {
+            self.heads_at_ms = now_ms;
+            updates.extend(self.boards.iter().map(|(topic, board)| Update::head(topic, board.seq())));
+        }
+        updates.iter().filter_map(encode).collect()
+    }
+}
+
+impl Feed {
+    async fn load(&mut self) -> Result<(), String> {
+        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads] {
+            self.board(topic);
+        }
+        for list in COUNTED {
+            self.count(list).await?;
+        }
+        for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST] {
+            let range = Range { limit: ENTRIES_MAX, ..Range::default() };
+            let rows = self
+                .client
+                .list::<Value>(self.tenant.as_str(), list, &range)
+                .await
+                .map_err(|error| error.to_string())?;
+            for row in rows {
+                self.entry(list, &row.id, row.at_ms, Some(row.body));
+            }
+        }
+        self.refresh().await;
+        for board in self.boards.values_mut() {
+            board.settle();
+        }
+        Ok(())
+    }
+
+    /// Reads the stored numbers of a list. Rows that are known at the same or a higher number change nothing.
+    async fn count(&mut self, list: &str) -> Result<(), String> {
+        let mut after: Option<String> = None;
+        loop {
+            let rows = self
+                .client
+                .numbers::<Contribution>(self.tenant.as_str(), list, after.as_deref(), BATCH)
+                .await
+                .map_err(|error| error.to_string())?;
+            let last = rows.len() < BATCH;
+            for row in rows {
+                after = Some(row.id.clone());
+                if let Some(given) = row.numbers {
+                    self.contribute(list, &row.id, row.seq, given);
+                }
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn recount(&mut self) -> Result<(), String> {
+        for list in COUNTED {
+            self.count(list).await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, row: Told) {
+        if COUNTED.contains(&row.list.as_str())
+            && let Some(given) = row.numbers
+        {
+            self.contribute(&row.list, &row.id, row.seq, given);
+        }
+        self.entry(&row.list, &row.id, row.at_ms, row.body);
+    }
+
+    /// Counts one entity: a higher number replaces what it gave before, others change nothing.
+    fn contribute(&mut self, list: &str, id: &str, seq: u64, given: Contribution) {
+        let key = (list.to_owned(), id.to_owned());
+        if let Some(old) = self.counted.get(&key) {
+            if old.seq >= seq {
+                return;
+            }
+            self.all.remove(&old.given.numbers);
+            self.by_agent.entry(old.given.agent.clone()).or_default().remove(&old.given.numbers);
+        }
+        self.all.fold(&given.numbers);
+        self.by_agent.entry(given.agent.clone()).or_default().fold(&given.numbers);
+        self.dirty.insert(given.agent.clone());
+        self.overview_dirty = true;
+        self.counted.insert(key, Counted { seq, given });
+    }
+
+    fn entry(&mut self, list: &str, id: &str, at_ms: i64, body: Option<Value>) {
+        let topic = match list {
+            conversation::LIST => Topic::Conversations,
+            lead::LIST => Topic::Leads,
+            agent::LIST => Topic::Agent(id.to_owned()),
+            crate::knowledge::LIST => Topic::Agent(id.to_owned()),
+            _ => return,
+        };
+        let name = match list {
+            agent::LIST => "agent".to_owned(),
+            crate::knowledge::LIST => "knowledge".to_owned(),
+            _ => id.to_owned(),
+        };
+        let board = self.board(topic);
+        match body {
+            Some(body) => board.put(name, at_ms, body, ENTRIES_MAX),
+            None => board.remove(&name),
+        }
+    }
+
+    fn board(&mut self, topic: Topic) -> &mut Board {
+        let first = self.first_seq;
+        self.boards.entry(topic).or_insert_with(|| Board::new(first))
+    }
+
+    /// Recomputes what numbers say where they changed.
+    async fn refresh(&mut self) {
+        if std::mem::take(&mut self.overview_dirty) {
+            for window in [Window::Day, Window::Week, Window::Month] {
+                let figures = self.overview(window).await;
+                let name = json!(window).as_str().unwrap_or_default().to_owned();
+                let value = json!(figures);
+                self.board(Topic::Overview).put(name, 0, value, ENTRIES_MAX);
+            }
+        }
+        for agent in std::mem::take(&mut self.dirty) {
+            let value = match self.by_agent.get(&agent) {
+                Some(numbers) => json!(self.figures(numbers, Window::Day).await),
+                None => continue,
+            };
+            self.board(Topic::Agent(agent)).put("numbers".to_owned(), 0, value, ENTRIES_MAX);
+        }
+    }
+
+    fn shown(&mut self, topic: &Topic) -> Snapshot {
+        let sources = matches!(topic, Topic::Overview)
+            .then(|| self.counted.iter().map(|((list, id), counted)| (format!("{list}/{id}"), counted.seq)).collect());
+        let board = self.board(topic.clone());
+        // What waits for the tick is in the snapshot already: it goes out as a delta first, so that the numbers agree.
+        Snapshot { seq: board.seq(), data: board.data(), sources }
+    }
+
+    async fn overview(&self, window: Window) -> Overview {
+        self.figures(&self.all, window).await
+    }
+
+    async fn figures(&self, numbers: &Numbers, window: Window) -> Overview {
+        let now_ms = self.client.now_ms();
+        match self.tools.tenant_copy(&self.client, &self.tenant).await {
+            Ok(copy) => {
+                let zone = local_time::zone_or_utc(&copy.facts.timezone);
+                numbers::overview(numbers, window, &zone, now_ms, &copy.facts.limits)
+            }
+            Err(_) => numbers::overview(numbers, window, &local_time::zone_or_utc("UTC"), now_ms, &Default::default()),
+        }
+    }
+
+    async fn daily(&self, from: &str, to: &str, agent: Option<&str>) -> Vec<DailyRow> {
+        let zone = match self.tools.tenant_copy(&self.client, &self.tenant).await {
+            Ok(copy) => local_time::zone_or_utc(&copy.facts.timezone),
+            Err(_) => local_time::zone_or_utc("UTC"),
+        };
+        let none = Numbers::default();
+        let numbers = match agent {
+            None => &self.all,
+            Some(agent) => self.by_agent.get(agent).unwrap_or(&none),
+        };
+        numbers::daily(numbers, &zone, from, to, agent)
+    }
+}

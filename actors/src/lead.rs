@@ -1,0 +1,171 @@
+//! The lead entity: somebody who wants something from the business. Its one effect asks the routing rules who gets it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use colloquy_cluster::EntityKey;
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_cluster::entity::{At, Cx, Decision, Entity, Message, Pending};
+use colloquy_cluster::store::rows::Row;
+use colloquy_domain::Rejection;
+use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::lead::{self, Candidate, Command, Effect, Event, Reply, State, Teams};
+use colloquy_domain::principal::{Principal, Role};
+use colloquy_domain::vocabulary::Urgency;
+
+use crate::core::{Asked, Core, ask, context, decided, pendings};
+use crate::{ActorError, Tools, feed};
+
+/// The list that leads are projected into.
+pub const LIST: &str = "leads";
+const VIEW_VERSION: u16 = 1;
+/// Leads whose owners are counted to share turns fairly: the newest ones say who is busy now.
+const COUNTED_LEADS: usize = 500;
+
+/// The kind `lead`.
+pub struct LeadEntity {
+    tools: Arc<Tools>,
+}
+
+impl LeadEntity {
+    /// With what it scores and routes by.
+    pub fn new(tools: Arc<Tools>) -> Self {
+        Self { tools }
+    }
+}
+
+impl Core for LeadEntity {
+    type Plain = Command;
+}
+
+impl Entity for LeadEntity {
+    const KIND: &'static str = lead::KIND;
+    const STATE_VERSION: u32 = 1;
+    const EVENT_VERSION: u32 = 1;
+    const PERSONAL: bool = true;
+
+    type State = State;
+    type Command = Asked<Command>;
+    type Event = Event;
+    type Reply = Reply;
+    type Rejection = Rejection;
+    type Effect = Effect;
+
+    fn decide(&self, state: &State, cx: &Cx, asked: Asked<Command>) -> Result<Decision<Event, Reply>, Rejection> {
+        let context = context(cx, asked.by)?;
+        lead::decide(state, &context, asked.command, &self.tools.catalog.scoring).map(decided)
+    }
+
+    fn apply(state: &mut State, event: &Event, at: At) {
+        lead::apply(state, event, at.seq, at.at_ms);
+    }
+
+    fn pending(state: &State) -> Vec<Pending<Effect>> {
+        pendings(lead::pending(state))
+    }
+
+    fn rows(&self, key: &EntityKey, state: &State, seq: u64) -> Vec<Row> {
+        let Some(view) = lead::view(state) else { return Vec::new() };
+        let agent = view.agent_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        vec![Row {
+            tenant: key.tenant.to_string(),
+            list: LIST.to_owned(),
+            at_ms: state.created_at_ms,
+            id: key.id.to_string(),
+            seq,
+            view_version: VIEW_VERSION,
+            body: feed::encode(&view),
+            numbers: feed::encode(&feed::Contribution { agent, numbers: lead::numbers(state) }),
+        }]
+    }
+
+    fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
+        feed::tell(key, rows)
+    }
+
+    fn watched(&self, _key: &EntityKey, _state: &State, event: &Event, _at: At) -> Option<Bytes> {
+        feed::encode(event)
+    }
+
+    async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
+        match effect {
+            Effect::Route { routing, agent_id, config_version: _ } => {
+                if let Err(error) = route(&self.tools, &handle, routing, &agent_id).await {
+                    // It stays wanted: the next change or activation asks again.
+                    tracing::warn!(lead = %handle.key().id, %error, "a lead could not be routed yet");
+                }
+            }
+        }
+    }
+}
+
+async fn route(tools: &Tools, handle: &EffectHandle, routing: u32, agent: &AgentId) -> Result<(), ActorError> {
+    let client = handle.client();
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let by = Principal::system(tenant.clone());
+    let state = match ask::<LeadEntity>(client, &by, &handle.key().id, Command::Get).await? {
+        Reply::State(state) => *state,
+        Reply::Done => return Ok(()),
+    };
+    let config = match tools.agent(client, &tenant, agent).await {
+        Ok(agent) => agent.config,
+        // Its agent is gone: nobody's rules apply.
+        Err(ActorError::Rejected(_)) => return settle(handle, by, routing, lead::Assignment::default()).await,
+        Err(error) => return Err(error),
+    };
+    let organization = tools.tenant_copy(client, &tenant).await?;
+    let loads = loads(client, &tenant).await?;
+    let members: Vec<Candidate> = organization
+        .members
+        .iter()
+        .filter(|(_, member)| member.role >= Role::Rep)
+        .map(|(user, member)| Candidate {
+            user: user.clone(),
+            email: member.email.clone(),
+            leads: loads.get(user.as_str()).copied().unwrap_or(0),
+        })
+        .collect();
+    let teams: Teams = organization
+        .facts
+        .settings
+        .get("routing_teams")
+        .and_then(|teams| serde_json::from_value(teams.clone()).ok())
+        .unwrap_or_default();
+    let urgency = state.capture.as_ref().map_or(Urgency::Normal, |capture| capture.urgency);
+    let assignment =
+        lead::choose(&config.routing_rules, &state.fields(), urgency, &members, &teams, state.assignment.as_ref());
+    settle(handle, by, routing, assignment).await
+}
+
+async fn settle(
+    handle: &EffectHandle,
+    by: Principal,
+    routing: u32,
+    assignment: lead::Assignment,
+) -> Result<(), ActorError> {
+    match handle
+        .command::<LeadEntity>(Asked { by, command: Command::Routed { routing, assignment } })
+        .await
+        .map_err(ActorError::from)
+    {
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many of the newest leads each member was given.
+async fn loads(client: &colloquy_cluster::Client, tenant: &TenantId) -> Result<BTreeMap<String, u64>, ActorError> {
+    let range = colloquy_cluster::store::rows::Range { limit: COUNTED_LEADS, ..Default::default() };
+    let rows = client
+        .list::<serde_json::Value>(tenant.as_str(), LIST, &range)
+        .await
+        .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+    let mut loads = BTreeMap::new();
+    for row in rows {
+        if let Some(user) = row.body["assigned_to"].as_str() {
+            *loads.entry(user.to_owned()).or_insert(0) += 1;
+        }
+    }
+    Ok(loads)
+}

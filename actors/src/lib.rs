@@ -1,0 +1,335 @@
+//! The business actors: effects around the pure core of the domain.
+//!
+//! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], and the live [`feed`]. [`signup`] strings steps of several together.
+
+pub mod account;
+pub mod agent;
+pub mod conversation;
+mod copies;
+pub mod core;
+mod error;
+pub mod feed;
+pub mod knowledge;
+pub mod lead;
+pub mod signup;
+pub mod tenant;
+mod tools;
+pub mod traffic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use colloquy_cluster::{Client, EntityKey, Registry};
+use colloquy_domain::ids::{AgentId, ApiKeyId, ConversationId, LeadId, TenantId, UserId};
+use colloquy_domain::principal::{Actor, Principal, Role};
+use colloquy_domain::rejection::Rejection;
+use colloquy_domain::tenant::view::OrgFacts;
+
+pub use colloquy_cluster as cluster;
+pub use colloquy_connectors as connectors;
+pub use colloquy_domain as domain;
+pub use error::ActorError;
+pub use tools::{Links, Tools};
+
+use crate::account::AccountEntity;
+use crate::core::ask;
+use crate::tenant::TenantEntity;
+
+/// How long a checked API key is believed on this node before it is checked again, milliseconds. A revoked key is forgotten at once.
+const KEY_BELIEVED_MS: i64 = 60_000;
+
+/// Agents of a tenant that are listed at once: the most a tenant may have.
+const AGENTS_LISTED: usize = 1_000;
+/// How long a try in a sandbox may take.
+const TRY_OUT_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// All kinds, for the node's registry.
+pub fn registry(tools: &Arc<Tools>) -> Registry {
+    Registry::new()
+        .entity(AccountEntity)
+        .entity(TenantEntity::new(tools.clone()))
+        .entity(agent::AgentEntity)
+        .entity(knowledge::KnowledgeEntity::new(tools.clone()))
+        .entity(conversation::ConversationEntity::new(tools.clone()))
+        .entity(lead::LeadEntity::new(tools.clone()))
+        .entity(traffic::TrafficEntity)
+        .resident::<feed::Feed>(tools.clone())
+}
+
+/// A member of a tenant, as every request needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The role.
+    pub role: Role,
+    /// The name that visitors see.
+    pub name: String,
+    /// The address that routing rules may name.
+    pub email: String,
+}
+
+/// A good API key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoodKey {
+    /// The role.
+    pub role: Role,
+    /// The only agent it may reach.
+    pub agent: Option<AgentId>,
+}
+
+/// A node's copy of an organization.
+pub struct TenantCopy {
+    /// What it says about itself, and its plan's limits.
+    pub facts: OrgFacts,
+    /// Its members.
+    pub members: BTreeMap<UserId, Member>,
+    keys: std::sync::Mutex<BTreeMap<(ApiKeyId, String), (GoodKey, i64)>>,
+}
+
+/// The actors as the gateway sees them.
+#[derive(Clone)]
+pub struct Actors {
+    /// The runtime.
+    pub client: Client,
+    /// What effects use.
+    pub tools: Arc<Tools>,
+}
+
+impl Actors {
+    /// Over a started node.
+    pub fn new(client: Client, tools: Arc<Tools>) -> Self {
+        Self { client, tools }
+    }
+
+    /// Asks an account as Colloquy itself.
+    pub async fn account(
+        &self,
+        user: &UserId,
+        command: colloquy_domain::account::Command,
+    ) -> Result<colloquy_domain::account::Reply, ActorError> {
+        ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await
+    }
+
+    /// Asks an organization.
+    pub async fn tenant(
+        &self,
+        by: &Principal,
+        command: colloquy_domain::tenant::Command,
+    ) -> Result<colloquy_domain::tenant::Reply, ActorError> {
+        ask::<TenantEntity>(&self.client, by, by.tenant.as_str(), command).await
+    }
+
+    /// The node's copy of an organization.
+    pub async fn organization(&self, tenant: &TenantId) -> Result<Arc<TenantCopy>, ActorError> {
+        self.tools.tenant_copy(&self.client, tenant).await
+    }
+
+    /// Whether somebody is a member, and with which role.
+    pub async fn member(&self, tenant: &TenantId, user: &UserId) -> Result<Option<Member>, ActorError> {
+        match self.organization(tenant).await {
+            Ok(copy) => Ok(copy.members.get(user).cloned()),
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an API key is good.
+    pub async fn check_key(&self, tenant: &TenantId, id: &ApiKeyId, hash: &str) -> Result<Option<GoodKey>, ActorError> {
+        let copy = match self.organization(tenant).await {
+            Ok(copy) => copy,
+            Err(ActorError::Rejected(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let now_ms = self.client.now_ms();
+        let entry = (id.clone(), hash.to_owned());
+        {
+            let keys = copy.keys.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some((good, checked_ms)) = keys.get(&entry)
+                && now_ms - checked_ms < KEY_BELIEVED_MS
+            {
+                return Ok(Some(good.clone()));
+            }
+        }
+        let command = colloquy_domain::tenant::Command::UseKey { id: id.clone(), hash: hash.to_owned() };
+        match self.tenant(&Principal::system(tenant.clone()), command).await {
+            Ok(colloquy_domain::tenant::Reply::KeyGood { role, agent, .. }) => {
+                let good = GoodKey { role, agent };
+                copy.keys
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(entry, (good.clone(), now_ms));
+                Ok(Some(good))
+            }
+            Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether somebody administers the platform.
+    pub async fn is_platform_admin(&self, user: &UserId) -> Result<bool, ActorError> {
+        match self.account(user, colloquy_domain::account::Command::View).await? {
+            colloquy_domain::account::Reply::Account(account) => Ok(account.user.platform_admin),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether any organization exists.
+    pub async fn has_tenants(&self) -> Result<bool, ActorError> {
+        let range = colloquy_cluster::store::rows::Range { limit: 1, ..Default::default() };
+        let rows = self
+            .client
+            .list::<serde_json::Value>(colloquy_domain::account::TENANT, tenant::LIST, &range)
+            .await
+            .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Lets somebody join by an invitation, in the organization and in their account.
+    pub async fn join(
+        &self,
+        tenant: &TenantId,
+        code_hash: String,
+        person: colloquy_domain::tenant::Person,
+    ) -> Result<Role, ActorError> {
+        let user = person.user.clone();
+        let by = Principal { tenant: tenant.clone(), actor: Actor::System };
+        let command = colloquy_domain::tenant::Command::AcceptInvitation { code_hash, person };
+        let colloquy_domain::tenant::Reply::Joined { role, name, slug } = self.tenant(&by, command).await? else {
+            return Err(ActorError::Failed);
+        };
+        // The organization tells the account by itself, with its own version; version 0 only fills in until then.
+        let membership = colloquy_domain::account::MembershipChange {
+            tenant: tenant.clone(),
+            version: 0,
+            role: Some(role),
+            name,
+            slug,
+        };
+        self.account(&user, colloquy_domain::account::Command::SetMembership(membership)).await?;
+        Ok(role)
+    }
+}
+
+impl Actors {
+    /// Which tenant an agent belongs to.
+    pub async fn tenant_of_agent(&self, agent: &AgentId) -> Result<Option<TenantId>, ActorError> {
+        self.tools.tenant_of_agent(&self.client, agent).await
+    }
+
+    /// The ids of a tenant's agents.
+    pub async fn agent_ids(&self, tenant: &TenantId) -> Result<Vec<String>, ActorError> {
+        let range = colloquy_cluster::store::rows::Range { limit: AGENTS_LISTED, ..Default::default() };
+        let rows = self
+            .client
+            .list::<serde_json::Value>(tenant.as_str(), agent::LIST, &range)
+            .await
+            .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
+    }
+
+    /// A lead as the contract shows it.
+    pub async fn lead_view(
+        &self,
+        tenant: &TenantId,
+        id: &LeadId,
+    ) -> Result<Option<colloquy_domain::lead::LeadView>, ActorError> {
+        let by = Principal::system(tenant.clone());
+        match ask::<lead::LeadEntity>(&self.client, &by, id.as_str(), colloquy_domain::lead::Command::Get).await {
+            Ok(colloquy_domain::lead::Reply::State(state)) => Ok(colloquy_domain::lead::view(&state)),
+            // Its conversation tells it in a moment.
+            Ok(colloquy_domain::lead::Reply::Done) | Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts a page view with an agent's widget on it.
+    pub async fn visited(&self, tenant: &TenantId, agent: &AgentId) -> Result<(), ActorError> {
+        let day = colloquy_domain::local_time::rfc3339(self.client.now_ms());
+        let id = format!("{agent}/{}", &day[..10]);
+        let command = colloquy_domain::traffic::Command::Visit { agent: agent.clone() };
+        ask::<traffic::TrafficEntity>(&self.client, &Principal::system(tenant.clone()), &id, command).await?;
+        Ok(())
+    }
+
+    /// Says something in a sandbox and waits for the answer.
+    pub async fn try_out(
+        &self,
+        by: &Principal,
+        sandbox: &ConversationId,
+        state: &colloquy_domain::conversation::State,
+        agent: &agent::AgentNow,
+        message: String,
+    ) -> Result<(), ActorError> {
+        use colloquy_domain::conversation::{Command, Post, Reply, TurnOutcome};
+        let key = EntityKey::new(by.tenant.as_str(), colloquy_domain::conversation::KIND, sandbox.as_str());
+        let mut watch = self.client.watch(&key);
+        let post = Post {
+            conversation_id: sandbox.clone(),
+            agent_id: state.agent_id.clone(),
+            client_message_id: None,
+            text: message,
+            channel: state.channel,
+            visitor: state.visitor.clone(),
+            terms: agent.terms(),
+            agent_live: true,
+        };
+        let posted =
+            ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), Command::Post(Box::new(post)))
+                .await?;
+        let Reply::Posted(posted) = posted else { return Err(ActorError::Failed) };
+        let Some(turn) = posted.turn else { return Ok(()) };
+        let deadline = tokio::time::Instant::now() + TRY_OUT_WITHIN;
+        loop {
+            let asked = Command::Outcome { turn: turn.clone() };
+            if let Reply::Outcome(outcome) =
+                ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), asked).await?
+                && !matches!(outcome.outcome, TurnOutcome::Open)
+            {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, watch.next()).await.is_err() {
+                return Err(ActorError::Unavailable("the answer takes longer than expected".into()));
+            }
+        }
+    }
+}
+
+/// Whether an upload can be read at all, by its name and first bytes.
+pub fn readable(name: &str, bytes: &[u8]) -> Option<colloquy_knowledge::extract::Kind> {
+    colloquy_knowledge::extract::Kind::of(name, bytes)
+}
+
+/// A digest of a stored document, hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
+impl Tools {
+    /// The node's copy of an organization.
+    pub async fn tenant_copy(&self, client: &Client, tenant: &TenantId) -> Result<Arc<TenantCopy>, ActorError> {
+        let key = EntityKey::new(tenant.as_str(), colloquy_domain::tenant::KIND, tenant.as_str());
+        self.tenants
+            .get(client, &key, async {
+                let by = Principal::system(tenant.clone());
+                let facts =
+                    match ask::<TenantEntity>(client, &by, tenant.as_str(), colloquy_domain::tenant::Command::Facts)
+                        .await?
+                    {
+                        colloquy_domain::tenant::Reply::Facts(facts) => *facts,
+                        _ => return Err(ActorError::Failed),
+                    };
+                let members =
+                    match ask::<TenantEntity>(client, &by, tenant.as_str(), colloquy_domain::tenant::Command::Members)
+                        .await?
+                    {
+                        colloquy_domain::tenant::Reply::Members { items } => items
+                            .into_iter()
+                            .map(|m| (m.user_id, Member { role: m.role, name: m.name, email: m.email }))
+                            .collect(),
+                        _ => return Err(ActorError::Failed),
+                    };
+                Ok(TenantCopy { facts, members, keys: std::sync::Mutex::default() })
+            })
+            .await
+    }
+}

@@ -1,0 +1,85 @@
+//! What effects use: providers, the catalog, node-local copies. Built once by the binary, shared by all entities.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use colloquy_connectors::{Mailer, SmsSender};
+use colloquy_domain::catalog::load::Catalog;
+use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_models::{ChatModel, Responder};
+use tokio::sync::Semaphore;
+
+use crate::TenantCopy;
+use crate::agent::AgentFacts;
+use crate::copies::Copies;
+use crate::knowledge::Library;
+
+/// Addresses that texts link to.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// The console.
+    pub console: String,
+}
+
+impl Links {
+    /// Where a conversation can be taken over.
+    pub fn conversation(&self, id: &str) -> String {
+        format!("{}/app/conversations/{id}", self.console)
+    }
+}
+
+/// What effects use.
+pub struct Tools {
+    /// Templates, prices, scoring.
+    pub catalog: Arc<Catalog>,
+    /// Where links lead.
+    pub links: Links,
+    /// The language model; none while there is no key: then the built-in responder answers.
+    pub model: Option<Arc<dyn ChatModel>>,
+    /// Model calls at the same time.
+    pub model_calls: Semaphore,
+    /// Answers from retrieved text alone.
+    pub responder: Responder,
+    /// Sends mail.
+    pub mailer: Arc<dyn Mailer>,
+    /// Sends text messages.
+    pub sms: Arc<dyn SmsSender>,
+    /// Crawler, embedder and the indices this node serves.
+    pub knowledge: Library,
+    pub(crate) tenants: Copies<TenantCopy>,
+    pub(crate) agents: Copies<AgentFacts>,
+    pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
+}
+
+impl Tools {
+    /// Puts the parts together.
+    #[expect(clippy::too_many_arguments, reason = "one call, in the binary, which names each part")]
+    pub fn new(
+        catalog: Arc<Catalog>,
+        links: Links,
+        model: Option<Arc<dyn ChatModel>>,
+        model_calls_max: usize,
+        mailer: Arc<dyn Mailer>,
+        sms: Arc<dyn SmsSender>,
+        knowledge: Library,
+    ) -> Self {
+        Self {
+            catalog,
+            links,
+            model,
+            model_calls: Semaphore::new(model_calls_max),
+            responder: Responder::default(),
+            mailer,
+            sms,
+            knowledge,
+            tenants: Copies::default(),
+            agents: Copies::default(),
+            homes: Mutex::default(),
+        }
+    }
+
+    /// What answers here, in one sentence.
+    pub fn describe_model(&self) -> String {
+        self.model.as_ref().map_or_else(|| self.responder.describe().to_owned(), |model| model.describe())
+    }
+}

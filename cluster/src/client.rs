@@ -1,0 +1,282 @@
+//! The way to entities for everybody: ask, watch, list, replay, erase.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use colloquy_store::rows::{Range, Row};
+use colloquy_store::{EntityKey, Store};
+use serde::de::DeserializeOwned;
+
+use crate::entity::Entity;
+use crate::error::{AskError, ClusterError};
+use crate::frame::{Answer, FRAME_SCHEMA, Frame, Source};
+use crate::host::NodeInner;
+pub use crate::host::watch::{Watch, WatchStream};
+use crate::record::{Folded, JournalRecord, fold, key_of};
+
+/// How long an ask waits unless it says otherwise, milliseconds: what a person waits before trying again.
+pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
+
+/// The longest an ask may wait, milliseconds.
+pub const MAX_DEADLINE_MS: u64 = 60_000;
+
+/// How an ask is to be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// A repeated key gets the first reply; at most 128 bytes. With it an unknown outcome is settled by asking again.
+    pub idempotency_key: Option<String>,
+    /// How long to wait, milliseconds, at most a minute.
+    pub deadline_ms: u64,
+    /// Answer only after the list rows that follow are written.
+    pub after_rows: bool,
+    /// W3C trace context.
+    pub trace: Option<String>,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self { idempotency_key: None, deadline_ms: DEFAULT_DEADLINE_MS, after_rows: false, trace: None }
+    }
+}
+
+impl Ask {
+    /// An ask with an idempotency key.
+    pub fn keyed(key: impl Into<String>) -> Self {
+        Self { idempotency_key: Some(key.into()), ..Self::default() }
+    }
+
+    /// The same, answered only after rows are written.
+    #[must_use]
+    pub fn after_rows(mut self) -> Self {
+        self.after_rows = true;
+        self
+    }
+
+    /// The same, with another deadline (milliseconds from the start of the ask).
+    #[must_use]
+    pub fn within_ms(mut self, deadline_ms: u64) -> Self {
+        self.deadline_ms = deadline_ms;
+        self
+    }
+}
+
+/// A list row with its body in the clear.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListRow<T> {
+    /// The row's id.
+    pub id: String,
+    /// Its order key, Unix milliseconds.
+    pub at_ms: i64,
+    /// The entity's sequence number it reflects.
+    pub seq: u64,
+    /// What a list shows.
+    pub body: T,
+}
+
+/// A row's contribution to its tenant's numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NumbersRow<T> {
+    /// The row's id.
+    pub id: String,
+    /// Its order key, Unix milliseconds.
+    pub at_ms: i64,
+    /// The entity's sequence number it reflects.
+    pub seq: u64,
+    /// The contribution; `None` for a row without one.
+    pub numbers: Option<T>,
+}
+
+/// A client of the cluster through this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    node: Arc<NodeInner>,
+}
+
+impl Client {
+    pub(crate) fn new(node: Arc<NodeInner>) -> Self {
+        Self { node }
+    }
+
+    /// Asks an entity and waits for what it says. What the reply tells is durable.
+    pub async fn ask<E: Entity>(
+        &self,
+        tenant: &str,
+        id: &str,
+        command: E::Command,
+        ask: Ask,
+    ) -> Result<E::Reply, AskError<E::Rejection>> {
+        match serde_json::to_vec(&command) {
+            Ok(bytes) => self.ask_encoded::<E>(&key_of(tenant, E::KIND, id), Bytes::from(bytes), ask).await,
+            Err(error) => Err(AskError::Malformed(error.to_string())),
+        }
+    }
+
+    pub(crate) async fn ask_encoded<E: Entity>(
+        &self,
+        key: &EntityKey,
+        command: Bytes,
+        ask: Ask,
+    ) -> Result<E::Reply, AskError<E::Rejection>> {
+        let malformed = |error: serde_json::Error| {
+            AskError::Malformed(format!("{} answer: {:?} error at byte {}", E::KIND, error.classify(), error.column()))
+        };
+        match self.ask_raw(key, command, ask).await {
+            Answer::Ok(bytes) => serde_json::from_slice(&bytes).map_err(malformed),
+            Answer::Rejected(bytes) => Err(serde_json::from_slice(&bytes).map_or_else(malformed, AskError::Rejected)),
+            Answer::NotOwner { .. } => Err(AskError::Busy { retry_after_ms: crate::core::router::NOT_OWNER_RETRY_MS }),
+            Answer::Moving { retry_after_ms } | Answer::Busy { retry_after_ms } => {
+                Err(AskError::Busy { retry_after_ms })
+            }
+            Answer::Unknown => Err(AskError::Unknown),
+            Answer::Expired => Err(AskError::Expired),
+            Answer::HandlerFailed => Err(AskError::HandlerFailed),
+            Answer::Unavailable { detail } => Err(AskError::Unavailable(detail)),
+            Answer::Erased => Err(AskError::Erased),
+            Answer::Malformed { detail } => Err(AskError::Malformed(detail)),
+        }
+    }
+
+    /// Asks with a command already encoded (JSON of the kind's `Command`). Retries what is safe to retry until the deadline.
+    pub async fn ask_raw(&self, key: &EntityKey, command: Bytes, ask: Ask) -> Answer {
+        self.send(key, command, ask, None).await
+    }
+
+    pub(crate) async fn send(&self, key: &EntityKey, command: Bytes, ask: Ask, source: Option<Source>) -> Answer {
+        let wait_ms = i64::try_from(ask.deadline_ms.min(MAX_DEADLINE_MS)).unwrap_or(0);
+        let frame = Frame {
+            shard: 0,
+            epoch: 0,
+            key: key.clone(),
+            schema: FRAME_SCHEMA,
+            correlation: 0,
+            idempotency_key: ask.idempotency_key,
+            deadline_ms: self.node.now_ms().saturating_add(wait_ms),
+            trace: ask.trace,
+            source,
+            after_rows: ask.after_rows,
+            bytes: command,
+        };
+        self.node.ask(frame).await
+    }
+
+    /// Follows an entity or resident. The stream holds what comes from this call on, so watch first and query then.
+    pub fn watch(&self, key: &EntityKey) -> WatchStream {
+        self.node.watch(key)
+    }
+
+    /// What watchers of an entity got for its events after a sequence number, folded from the journal.
+    pub async fn watched_since(&self, key: &EntityKey, after_seq: u64) -> Result<Vec<(u64, Bytes)>, ClusterError> {
+        let kind = self.node.kind(key)?;
+        let records = self.node.records(key, 0, usize::MAX).await?;
+        kind.watched(key, &records, after_seq)
+    }
+
+    /// Pushes a frame that is not journaled to whoever watches on this node.
+    pub fn publish(&self, key: &EntityKey, bytes: Bytes) {
+        self.node.hub().publish(key, Watch::Frame { bytes });
+    }
+
+    /// Sends a message to a resident and waits for its answer; starts it if needed.
+    pub async fn resident_ask(&self, key: &EntityKey, message: Bytes) -> Result<Bytes, ClusterError> {
+        self.node.resident_ask(key, message).await
+    }
+
+    /// Stored events after a sequence number, in the clear.
+    pub async fn journal(&self, key: &EntityKey, after: u64, limit: usize) -> Result<Vec<JournalRecord>, ClusterError> {
+        self.node.kind(key)?;
+        let records = self.node.records(key, after, limit).await?;
+        records.iter().map(|record| JournalRecord::read(key, record)).collect()
+    }
+
+    /// The state as it was at a sequence number (or is in the journal now), folded from the first event.
+    pub async fn replay<E: Entity>(
+        &self,
+        tenant: &str,
+        id: &str,
+        at: Option<u64>,
+    ) -> Result<Folded<E::State>, ClusterError> {
+        let key = key_of(tenant, E::KIND, id);
+        self.node.kind(&key)?;
+        let limit = at.map_or(usize::MAX, |at| usize::try_from(at).unwrap_or(usize::MAX));
+        let records = self.node.records(&key, 0, limit).await?;
+        fold::<E>(&key, &records, at)
+    }
+
+    /// A stretch of a list, newest first, bodies in the clear. Rows whose entity was erased are left out.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        tenant: &str,
+        list: &str,
+        range: &Range,
+    ) -> Result<Vec<ListRow<T>>, ClusterError> {
+        let rows = self.node.store().rows.list(tenant, list, range).await?;
+        let mut shown = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(row) = self.read_row(row).await? {
+                shown.push(row);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// One row of a list, body in the clear.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        tenant: &str,
+        list: &str,
+        id: &str,
+    ) -> Result<Option<ListRow<T>>, ClusterError> {
+        match self.node.store().rows.get(tenant, list, id).await? {
+            Some(row) => self.read_row(row).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The numbers of a list's rows in id order, tombstones included: what a recount reads.
+    pub async fn numbers<T: DeserializeOwned>(
+        &self,
+        tenant: &str,
+        list: &str,
+        after_id: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<NumbersRow<T>>, ClusterError> {
+        let rows = self.node.store().rows.scan(tenant, list, after_id, limit).await?;
+        rows.into_iter()
+            .map(|row| {
+                let numbers = row.numbers.as_deref().map(serde_json::from_slice).transpose();
+                let numbers = numbers.map_err(|error| unreadable_row(&row, &error))?;
+                Ok(NumbersRow { id: row.id, at_ms: row.at_ms, seq: row.seq, numbers })
+            })
+            .collect()
+    }
+
+    /// Destroys the entity's data key, so that nothing personal of its past can be read again, and takes it out of memory.
+    pub async fn erase(&self, key: &EntityKey) -> Result<(), ClusterError> {
+        self.node.erase(key).await
+    }
+
+    /// The store underneath: unique values, answers, blobs, raw rows.
+    pub fn store(&self) -> &Store {
+        self.node.store()
+    }
+
+    /// The host's wall clock, Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.node.now_ms()
+    }
+
+    async fn read_row<T: DeserializeOwned>(&self, row: Row) -> Result<Option<ListRow<T>>, ClusterError> {
+        let Some(body) = self.node.sealer().open_row(&row).await? else {
+            return Ok(None);
+        };
+        let body = serde_json::from_slice(&body).map_err(|error| unreadable_row(&row, &error))?;
+        Ok(Some(ListRow { id: row.id, at_ms: row.at_ms, seq: row.seq, body }))
+    }
+}
+
+fn unreadable_row(row: &Row, error: &serde_json::Error) -> ClusterError {
+    ClusterError::Unreadable {
+        place: format!("row {} of list {}", row.id, row.list),
+        detail: format!("{:?} error at byte {}", error.classify(), error.column()),
+    }
+}

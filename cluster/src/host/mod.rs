@@ -1,0 +1,26 @@
+//! The asynchronous half: drives the machines of [`crate::core`] with ractor and tokio.
+//!
+//! Reading order: [`config`], [`registry`], [`node`], `inner` (the parts of a node and how a frame passes through them), `directory`,
+//! `admission`, `shard`, `entity_actor`, `storage`, `timers`, `effects`, [`watch`], `resident`, `lease`, `passivate`, [`transport`].
+
+mod admission;
+pub mod config;
+mod directory;
+mod effects;
+mod entity_actor;
+mod inner;
+mod lease;
+pub mod node;
+mod passivate;
+pub mod registry;
+mod resident;
+mod shard;
+mod storage;
+mod timers;
+pub mod transport;
+pub mod watch;
+
+pub use config::{Limits, NodeConfig};
+pub(crate) use inner::NodeInner;
+pub use node::{Fate, Node, NodeStatus};
+pub use registry::Registry;

@@ -1,0 +1,62 @@
+//! The runtime's metrics: names, what they mean, and bounded labels.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Appends by kind and outcome (`ok`, `fenced`, `conflict`, `unknown`, `full`, `other`).
+pub const APPENDS: &str = "colloquy_appends_total";
+/// Seconds an append took by kind.
+pub const APPEND_SECONDS: &str = "colloquy_append_seconds";
+/// Commands per append by kind.
+pub const BATCH_COMMANDS: &str = "colloquy_append_batch_commands";
+/// States loaded into memory by kind.
+pub const ACTIVATIONS: &str = "colloquy_activations_total";
+/// Entities in memory by kind.
+pub const RESIDENT: &str = "colloquy_resident_entities";
+/// Commands admitted and not yet answered on this node.
+pub const QUEUED: &str = "colloquy_queued_commands";
+/// Answers by kind and outcome.
+pub const ANSWERS: &str = "colloquy_answers_total";
+/// Effects whose tasks run on this node.
+pub const EFFECTS: &str = "colloquy_effect_tasks";
+/// Seconds an effect's task ran, by kind and outcome (`done`, `cancelled`, `panicked`).
+pub const EFFECT_SECONDS: &str = "colloquy_effect_seconds";
+/// Durable timers fired by kind.
+pub const TIMERS: &str = "colloquy_timers_fired_total";
+/// Activations that found effects without a task, by kind.
+pub const RECOVERIES: &str = "colloquy_recoveries_total";
+/// Panics of an entity's own code by kind.
+pub const PANICS: &str = "colloquy_entity_panics_total";
+/// Activations that another claim ended, by kind.
+pub const FENCED: &str = "colloquy_fenced_total";
+/// Entities whose stored data could not be folded, by kind.
+pub const UNREADABLE: &str = "colloquy_unreadable_total";
+/// Row writes that the store refused for good, by kind.
+pub const ROWS_REFUSED: &str = "colloquy_rows_refused_total";
+/// Lease renewals by outcome (`renewed`, `refused`, `unanswered`).
+pub const BEATS: &str = "colloquy_lease_beats_total";
+/// 1 while this node's lease is valid.
+pub const LEASE_VALID: &str = "colloquy_lease_valid";
+/// Watchers that fell behind and must re-sync.
+pub const WATCH_LAGGED: &str = "colloquy_watch_lagged_total";
+
+/// Registers the descriptions with whatever recorder is installed.
+pub fn describe() {
+    describe_counter!(APPENDS, "Journal appends by entity kind and outcome");
+    describe_histogram!(APPEND_SECONDS, Unit::Seconds, "How long a journal append took, by entity kind");
+    describe_histogram!(BATCH_COMMANDS, Unit::Count, "Commands decided into one append, by entity kind");
+    describe_counter!(ACTIVATIONS, "Entity states loaded into memory, by kind");
+    describe_gauge!(RESIDENT, "Entities in memory, by kind");
+    describe_gauge!(QUEUED, "Commands admitted and not yet answered");
+    describe_counter!(ANSWERS, "Answers to commands, by entity kind and outcome");
+    describe_gauge!(EFFECTS, "Effect tasks running");
+    describe_histogram!(EFFECT_SECONDS, Unit::Seconds, "How long an effect's task ran, by entity kind and outcome");
+    describe_counter!(TIMERS, "Durable timers fired, by entity kind");
+    describe_counter!(RECOVERIES, "Activations that found effects without a task, by entity kind");
+    describe_counter!(PANICS, "Panics of entity code, by kind");
+    describe_counter!(FENCED, "Activations ended by another claim, by entity kind");
+    describe_counter!(UNREADABLE, "Entities whose stored data could not be folded, by kind");
+    describe_counter!(ROWS_REFUSED, "Row writes the store refused for good, by entity kind");
+    describe_counter!(BEATS, "Lease renewals by outcome");
+    describe_gauge!(LEASE_VALID, "1 while this node's lease is valid");
+    describe_counter!(WATCH_LAGGED, "Watchers that fell behind and must re-sync");
+}

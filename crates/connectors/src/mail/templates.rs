@@ -1,0 +1,198 @@
+//! The letters Colloquy writes: alerts, leads, invitations, ways to sign in.
+
+use super::{Mail, letter::Letter, letter::Written, one_line};
+
+/// How much of a name a subject shows; a longer one would push out what the letter is about.
+const SUBJECT_NAME_CHARS_MAX: usize = 60;
+
+/// Somebody is needed in a conversation.
+#[derive(Clone, Copy)]
+pub struct Alert<'a> {
+    /// The agent's name, as the owner knows it.
+    pub agent_name: &'a str,
+    /// Whether it cannot wait.
+    pub emergency: bool,
+    /// Why, such as `mentioned flooding` or `asked for a person`.
+    pub reason: &'a str,
+    /// What is known about the visitor: label and value.
+    pub visitor: &'a [(&'a str, &'a str)],
+    /// The visitor's last words.
+    pub last_message: &'a str,
+    /// Where the conversation can be taken over.
+    pub conversation_url: &'a str,
+}
+
+/// The letter for an escalation or an emergency.
+pub fn alert(to: &str, key: &str, alert: &Alert<'_>) -> Mail {
+    let (label, urge) = if alert.emergency {
+        ("Emergency", "This was reported as an emergency. Please look at it right away.")
+    } else {
+        (
+            "A visitor needs a person",
+            "The visitor was told that somebody will take over. You can join the conversation now.",
+        )
+    };
+    let written = Letter::new(&format!("{label}: {}", alert.reason))
+        .paragraph(urge)
+        .facts(alert.visitor.iter().copied())
+        .quote(alert.last_message)
+        .button("Open the conversation", alert.conversation_url)
+        .sign(&format!("You get this because you are the escalation contact of {}.", name(alert.agent_name)));
+    mail(to, key, format!("[{}] {label}: {}", name(alert.agent_name), alert.reason), written)
+}
+
+/// Contact data was captured.
+#[derive(Clone, Copy)]
+pub struct LeadCaptured<'a> {
+    /// The agent's name.
+    pub agent_name: &'a str,
+    /// The fields in the order of the form: label and value.
+    pub fields: &'a [(&'a str, &'a str)],
+    /// 0 to 100.
+    pub score: u8,
+    /// What made up the score, in words.
+    pub reasons: &'a [&'a str],
+    /// Where the lead can be seen.
+    pub lead_url: &'a str,
+}
+
+/// The letter for a new lead.
+pub fn lead_captured(to: &str, key: &str, lead: &LeadCaptured<'_>) -> Mail {
+    let score = format!("{} of 100", lead.score);
+    let reasons = lead.reasons.join(", ");
+    let written = Letter::new("You have a new lead")
+        .paragraph(&format!("{} collected these details in a conversation.", name(lead.agent_name)))
+        .facts(lead.fields.iter().copied())
+        .facts([("Score", score.as_str()), ("Because of", reasons.as_str())])
+        .button("Open the lead", lead.lead_url)
+        .sign(&format!("You get this because leads of {} go to this address.", name(lead.agent_name)));
+    mail(to, key, format!("[{}] New lead, score {}", name(lead.agent_name), lead.score), written)
+}
+
+/// The letter that invites somebody to an organization.
+pub fn invitation(
+    to: &str,
+    key: &str,
+    organization: &str,
+    inviter: &str,
+    role: &str,
+    url: &str,
+    valid_days: u32,
+) -> Mail {
+    let written = Letter::new(&format!("Join {} on Colloquy", name(organization)))
+        .paragraph(&format!("{} invites you to work with {} as {}.", name(inviter), name(organization), name(role)))
+        .button("Accept the invitation", url)
+        .paragraph(&format!("The invitation is valid for {}.", count(valid_days, "day")))
+        .sign("If you do not know the sender, ignore this letter: nothing happens without your click.");
+    mail(to, key, format!("{} invites you to {}", name(inviter), name(organization)), written)
+}
+
+/// The letter with a link that signs in once.
+pub fn magic_link(to: &str, key: &str, url: &str, valid_minutes: u32) -> Mail {
+    let written = Letter::new("Sign in to Colloquy")
+        .paragraph(&format!("This link signs you in. It works once, for {}.", count(valid_minutes, "minute")))
+        .button("Sign in", url)
+        .sign("If you did not ask for it, ignore this letter: nobody is signed in without the link. Never pass it on.");
+    mail(to, key, "Your link to sign in".to_owned(), written)
+}
+
+/// The letter with a link to choose a new password.
+pub fn password_reset(to: &str, key: &str, url: &str, valid_minutes: u32) -> Mail {
+    let written = Letter::new("Choose a new password")
+        .paragraph(&format!(
+            "Somebody, hopefully you, asked for a new password. The link works once, for {}.",
+            count(valid_minutes, "minute")
+        ))
+        .button("Choose a new password", url)
+        .sign("If you did not ask for it, ignore this letter: your password stays as it is. Never pass the link on.");
+    mail(to, key, "Choose a new password".to_owned(), written)
+}
+
+fn mail(to: &str, key: &str, subject: String, written: Written) -> Mail {
+    Mail {
+        to: to.to_owned(),
+        subject: one_line(&subject, 180),
+        text: written.text,
+        html: Some(written.html),
+        idempotency_key: key.to_owned(),
+    }
+}
+
+fn name(name: &str) -> String {
+    one_line(name, SUBJECT_NAME_CHARS_MAX)
+}
+
+fn count(n: u32, unit: &str) -> String {
+    if n == 1 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::check;
+
+    fn all(evil: &str) -> Vec<Mail> {
+        let facts = [("Name", evil), ("Phone", "+14155550100")];
+        let alert_of = |emergency| Alert {
+            agent_name: evil,
+            emergency,
+            reason: evil,
+            visitor: &facts,
+            last_message: evil,
+            conversation_url: "https://c.example/conversations/1",
+        };
+        let lead = LeadCaptured {
+            agent_name: evil,
+            fields: &facts,
+            score: 80,
+            reasons: &[evil, "a phone number"],
+            lead_url: "https://c.example/leads/1",
+        };
+        vec![
+            alert("jo@example.com", "k1", &alert_of(true)),
+            alert("jo@example.com", "k2", &alert_of(false)),
+            lead_captured("jo@example.com", "k3", &lead),
+            invitation("jo@example.com", "k4", evil, evil, "manager", "https://c.example/i/1", 7),
+            magic_link("jo@example.com", "k5", "https://c.example/m/1", 15),
+            password_reset("jo@example.com", "k6", "https://c.example/r/1", 1),
+        ]
+    }
+
+    #[test]
+    fn every_letter_can_be_sent_and_holds_its_link_in_both_forms() {
+        for mail in all("Ace Plumbing") {
+            assert!(check(&mail).is_ok());
+            let html = mail.html.expect("html");
+            assert!(
+                mail.text.contains("https://c.example/") && html.contains("href=\"https://c.example/"),
+                "{}",
+                mail.text
+            );
+            assert!(!mail.subject.is_empty() && !mail.subject.contains("{"), "{}", mail.subject);
+        }
+    }
+
+    #[test]
+    fn what_visitors_write_stays_text_and_stays_bounded() {
+        let evil = format!("</div><script>alert(1)</script>\r\nBcc: all@example.com {}", "x".repeat(50_000));
+        for mail in all(&evil) {
+            assert!(check(&mail).is_ok());
+            assert!(!mail.subject.contains(['\r', '\n']));
+            let html = mail.html.expect("html");
+            assert!(!html.contains("<script"), "{html}");
+            assert!(mail.text.len() < 30_000 && html.len() < 60_000);
+        }
+    }
+
+    #[test]
+    fn an_alert_says_what_happened_to_whom() {
+        let mail = &all("flooding in the cellar")[0];
+        assert_eq!(mail.subject, "[flooding in the cellar] Emergency: flooding in the cellar");
+        assert!(
+            mail.text.contains("Phone: +14155550100") && mail.text.contains("> flooding in the cellar"),
+            "{}",
+            mail.text
+        );
+        assert!(all("x")[5].text.contains("for 1 minute."));
+    }
+}

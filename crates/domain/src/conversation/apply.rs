@@ -1,0 +1,431 @@
+//! Folds what happened into what is remembered. Cannot fail.
+
+use super::{
+    Event, State,
+    dialogue::{Facts, FormMove, Plan},
+    event::{AnswerGiven, Opening},
+    state::{
+        Alert, AlertStatus, Author, EscalationRecord, Floor, LeadLink, Message, OpenTurn, Seen, Turn, TurnOutcome,
+        Unanswered,
+    },
+    turn::calls_a_person,
+};
+use crate::{
+    ids::{MessageId, TurnId},
+    vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole},
+};
+
+/// Unanswered questions kept; the rows carry them on.
+const UNANSWERED_MAX: usize = 200;
+
+/// Folds one event.
+pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
+    match event {
+        Event::Started { id, tenant, agent_id, visitor, channel, sandbox } => {
+            state.id = id.clone();
+            state.tenant = tenant.clone();
+            state.agent_id = agent_id.clone();
+            state.visitor = (**visitor).clone();
+            state.channel = *channel;
+            state.sandbox = *sandbox;
+            state.started_at_ms = at_ms;
+            state.active_at_ms = at_ms;
+        }
+        Event::Posted { message_id, client_message_id, channel, text, opening, terms } => {
+            state.terms = (**terms).clone();
+            let turn = opening.as_ref().map(|opening| opening.turn.clone());
+            add(
+                state,
+                Message { turn: turn.clone(), ..message(message_id, seq, at_ms, MessageRole::User, *channel, text) },
+            );
+            state.visitor_messages += 1;
+            state.active_at_ms = at_ms;
+            remember(state, client_message_id.as_ref(), seq, &message_id.0, turn);
+            if let Some(opening) = opening {
+                open(state, opening, vec![message_id.clone()], at_ms);
+            }
+        }
+        Event::Reopened => {
+            state.status = ConversationStatus::Active;
+            state.ended_at_ms = None;
+            state.resolution_s = None;
+        }
+        Event::Understood { understanding, .. } => {
+            absorb(state, &understanding.facts);
+            if let Some(open) = &mut state.open {
+                open.understood = Some(understanding.clone());
+            }
+        }
+        Event::Answered(given) => answered(state, given, seq, at_ms),
+        Event::Unanswered { question } => {
+            if state.unanswered.len() < UNANSWERED_MAX {
+                state.unanswered.push(Unanswered { question: question.clone(), at_ms });
+            }
+        }
+        Event::TurnRetried { attempt, deadline_ms, recovered, .. } => {
+            if let Some(open) = &mut state.open {
+                open.attempt = *attempt;
+                open.deadline_ms = *deadline_ms;
+                open.failures += u32::from(!*recovered);
+                open.recoveries += u32::from(*recovered);
+            }
+        }
+        Event::Escalated { escalation } => {
+            state.dialogue.fired.insert(escalation.rule.clone());
+            if calls_a_person(escalation.action) {
+                state.status = ConversationStatus::Escalated;
+                state.escalation_handled = false;
+            }
+            state.urgency = escalation.urgency.map_or(state.urgency, |urgency| urgency.max(state.urgency));
+            state.escalations.push(EscalationRecord {
+                rule: escalation.rule.clone(),
+                action: escalation.action,
+                reason: escalation.reason.clone(),
+                to: escalation.to.clone(),
+                at_ms,
+            });
+        }
+        Event::AlertQueued { id, draft } => {
+            let alert = Alert {
+                id: id.clone(),
+                channel: draft.channel,
+                to: draft.to.clone(),
+                subject: draft.subject.clone(),
+                body: draft.body.clone(),
+                about: draft.about.clone(),
+                status: AlertStatus::Queued,
+                attempt: 1,
+                error: None,
+            };
+            state.alerts.insert(id.clone(), alert);
+        }
+        Event::AlertAttempted { id, .. } => alert(state, id, |alert| alert.status = AlertStatus::Attempted),
+        Event::AlertSent { id } => alert(state, id, |alert| alert.status = AlertStatus::Sent),
+        Event::AlertFailed { id, error, retry_at_ms } => alert(state, id, |alert| {
+            alert.error = Some(error.clone());
+            alert.status = match retry_at_ms {
+                Some(until_ms) => AlertStatus::Waiting { until_ms: *until_ms },
+                None => AlertStatus::Failed,
+            };
+        }),
+        Event::AlertRetried { id } => alert(state, id, |alert| {
+            alert.status = AlertStatus::Queued;
+            alert.attempt += 1;
+        }),
+        Event::LeadCaptured { lead_id, lead } => {
+            state.lead = Some(LeadLink { id: lead_id.clone(), captured_at_ms: at_ms, told: (**lead).clone() });
+        }
+        Event::LeadUpdated { lead, .. } => {
+            if let Some(link) = &mut state.lead {
+                link.told = (**lead).clone();
+            }
+        }
+        Event::FormSubmitted { client_id, lead_id, facts } => {
+            absorb(state, facts);
+            state.active_at_ms = at_ms;
+            remember(state, client_id.as_ref(), seq, &lead_id.0, None);
+        }
+        Event::TakenOver { by, silenced } => {
+            state.floor = Floor::Person { user: by.id.clone(), name: by.name.clone() };
+            silence(state, silenced.as_ref());
+            state.escalation_handled = true;
+            state.closed = None;
+            go_on(state);
+            state.assigned_to.get_or_insert_with(|| by.id.clone());
+            state.active_at_ms = at_ms;
+        }
+        Event::HandedBack { opening, .. } => {
+            state.floor = Floor::Assistant;
+            if state.status == ConversationStatus::Escalated {
+                // The person it was escalated to has dealt with it.
+                state.status = ConversationStatus::Active;
+            }
+            state.active_at_ms = at_ms;
+            if let Some(opening) = opening {
+                let waiting = state.visible().map(|message| (message.id.clone(), message.role)).collect::<Vec<_>>();
+                let posts = waiting
+                    .iter()
+                    .rev()
+                    .take_while(|(_, role)| *role == MessageRole::User)
+                    .map(|(id, _)| id.clone())
+                    .collect::<Vec<_>>();
+                open(state, opening, posts.into_iter().rev().collect(), at_ms);
+            }
+        }
+        Event::HumanSaid { message_id, client_message_id, author, channel, text } => {
+            let said = Message {
+                author: Some(author.clone()),
+                ..message(message_id, seq, at_ms, MessageRole::HumanAgent, *channel, text)
+            };
+            add(state, said);
+            state.escalation_handled = true;
+            state.active_at_ms = at_ms;
+            first_response(state, at_ms);
+            remember(state, client_message_id.as_ref(), seq, &message_id.0, None);
+        }
+        Event::Whispered { message_id, author, text } => {
+            let channel = state.channel;
+            state.messages.push(Message {
+                whisper: true,
+                author: Some(author.clone()),
+                ..message(message_id, seq, at_ms, MessageRole::System, channel, text)
+            });
+        }
+        Event::StatusSet { status } => set_status(state, *status, at_ms),
+        Event::UrgencySet { urgency } => state.urgency = *urgency,
+        Event::Assigned { to } => state.assigned_to.clone_from(to),
+        Event::Rated { rating, feedback } => {
+            state.rating = Some(*rating);
+            state.rated_at_ms = Some(at_ms);
+            state.rating_feedback.clone_from(feedback);
+        }
+        Event::MessageRated { message_id, thumbs_up, feedback } => {
+            if let Some(message) = state.messages.iter_mut().find(|message| message.id == *message_id) {
+                message.thumbs_up = Some(*thumbs_up);
+                message.feedback.clone_from(feedback);
+            }
+        }
+        Event::Identified { external_id, name, email, phone } => {
+            let visitor = &mut state.visitor;
+            for (own, new) in [
+                (&mut visitor.external_id, external_id),
+                (&mut visitor.name, name),
+                (&mut visitor.email, email),
+                (&mut visitor.phone, phone),
+            ] {
+                if new.is_some() {
+                    own.clone_from(new);
+                }
+            }
+        }
+        Event::Read { user, seq } => {
+            state.read.insert(user.clone(), *seq);
+        }
+        Event::Closed { reason, status, silenced } => {
+            state.closed = Some(*reason);
+            silence(state, silenced.as_ref());
+            end(state, *status, at_ms);
+        }
+        Event::Idled { status, silenced } => {
+            silence(state, silenced.as_ref());
+            // Whoever held the floor has left it: the next message finds the assistant again.
+            state.floor = Floor::Assistant;
+            end(state, *status, at_ms);
+        }
+        Event::Forked { state: forked, .. } => {
+            let mut sandbox = (**forked).clone();
+            let open = sandbox.open.as_ref().map(|open| open.id.clone());
+            silence(&mut sandbox, open.as_ref());
+            sandbox.sandbox = true;
+            sandbox.alerts.clear();
+            sandbox.seen.clear();
+            sandbox.lead = None;
+            sandbox.closed = None;
+            sandbox.floor = Floor::Assistant;
+            sandbox.assigned_to = None;
+            sandbox.active_at_ms = at_ms;
+            go_on(&mut sandbox);
+            *state = sandbox;
+        }
+    }
+    state.updated_at_ms = at_ms;
+    state.seq = seq;
+}
+
+fn answered(state: &mut State, given: &AnswerGiven, seq: u64, at_ms: i64) {
+    if let Some(understanding) = &given.understanding {
+        absorb(state, &understanding.facts);
+    }
+    if let Some(facts) = &given.tool_facts {
+        // A tool adds facts to the turn; what the words meant for forms and offers stays.
+        let keep = state.dialogue.offer.clone();
+        absorb(state, facts);
+        if facts.offer.is_none() {
+            state.dialogue.offer = keep;
+        }
+    }
+    let channel = state.messages.last().map_or(state.channel, |last| last.channel);
+    let tokens = given.trace.tokens.input + given.trace.tokens.output;
+    add(
+        state,
+        Message {
+            sources: given.sources.clone(),
+            confidence: given.confidence,
+            prompt: given.prompt.clone(),
+            turn: Some(given.turn.clone()),
+            tokens: (tokens > 0).then_some(tokens),
+            latency_ms: Some(given.latency_ms),
+            fallback: given.fallback,
+            ..message(&given.message_id, seq, at_ms, MessageRole::Assistant, channel, &given.text)
+        },
+    );
+    for whisper in state.messages.iter_mut().filter(|message| given.whispers_used.contains(&message.id)) {
+        whisper.used = true;
+    }
+    first_response(state, at_ms);
+    state.dialogue.invited = given.fallback;
+    if let Some(turn) = state.turns.iter_mut().rev().find(|turn| turn.id == given.turn) {
+        turn.outcome = TurnOutcome::Answered { message_id: given.message_id.clone() };
+        turn.trace = Some(given.trace.clone());
+    }
+    state.open = None;
+    // The visitor reads now: silence counts from the answer.
+    state.active_at_ms = at_ms;
+}
+
+fn absorb(state: &mut State, facts: &Facts) {
+    let dialogue = &mut state.dialogue;
+    dialogue.values.extend(facts.values.iter().map(|(name, value)| (name.clone(), value.clone())));
+    match &facts.form {
+        FormMove::Same => {}
+        FormMove::Going { progress } => {
+            dialogue.cancelled.remove(&progress.form);
+            dialogue.form = Some(progress.clone());
+        }
+        FormMove::Done { form, complete } => {
+            if *complete {
+                dialogue.completed.insert(form.clone());
+            }
+            if dialogue.form.as_ref().is_none_or(|going| going.form == *form || form == "lead") {
+                dialogue.form = None;
+            }
+        }
+        FormMove::Cancelled { form } => {
+            dialogue.cancelled.insert(form.clone());
+            dialogue.form = None;
+        }
+    }
+    if facts.intent.is_some() {
+        dialogue.intent = facts.intent;
+    }
+    dialogue.signals.extend(facts.signals.iter().cloned());
+    dialogue.notices.extend(facts.notices.iter().cloned());
+    dialogue.offer.clone_from(&facts.offer);
+    dialogue.told_closed = facts.told_closed;
+    state.contact.learn(&facts.contact);
+    state.urgency = facts.urgency.map_or(state.urgency, |urgency| urgency.max(state.urgency));
+}
+
+/// Opens a turn; one that it replaces hands over its messages and what it still owes.
+fn open(state: &mut State, opening: &Opening, posts: Vec<MessageId>, at_ms: i64) {
+    let mut turn = OpenTurn {
+        id: opening.turn.clone(),
+        answer_id: opening.answer_id.clone(),
+        attempt: 1,
+        asked_at_ms: at_ms,
+        deadline_ms: opening.deadline_ms,
+        posts,
+        ..OpenTurn::default()
+    };
+    if let Some(old) = state.open.take() {
+        if let Some(record) = state.turns.iter_mut().rev().find(|record| record.id == old.id) {
+            record.outcome = TurnOutcome::Superseded { by: opening.turn.clone() };
+        }
+        turn.asked_at_ms = old.asked_at_ms;
+        turn.recoveries = old.recoveries;
+        turn.understood_posts = if old.understood.is_some() { old.posts.len() } else { old.understood_posts };
+        turn.carried = owed(old.understood.map(|understood| Box::new(understood.plan)), old.carried);
+        turn.posts = old.posts.into_iter().chain(turn.posts).collect();
+    }
+    state.turns.push(Turn { id: opening.turn.clone(), outcome: TurnOutcome::Open, trace: None });
+    state.open = Some(turn);
+}
+
+/// An understood turn's plan already contains what it took over.
+fn owed(understood: Option<Box<Plan>>, carried: Option<Box<Plan>>) -> Option<Box<Plan>> {
+    understood.or(carried)
+}
+
+fn silence(state: &mut State, turn: Option<&TurnId>) {
+    let Some(turn) = turn else { return };
+    if let Some(record) = state.turns.iter_mut().rev().find(|record| record.id == *turn) {
+        record.outcome = TurnOutcome::Silenced;
+    }
+    if state.open.as_ref().is_some_and(|open| open.id == *turn) {
+        state.open = None;
+    }
+}
+
+fn set_status(state: &mut State, status: ConversationStatus, at_ms: i64) {
+    match status {
+        ConversationStatus::Active => {
+            state.closed = None;
+            state.status = status;
+            state.ended_at_ms = None;
+            state.resolution_s = None;
+        }
+        ConversationStatus::Escalated => {
+            state.status = status;
+            state.escalation_handled = false;
+            state.ended_at_ms = None;
+            state.resolution_s = None;
+            state.escalations.push(EscalationRecord {
+                rule: "person".to_owned(),
+                action: EscalationAction::Transfer,
+                reason: "set by a person".to_owned(),
+                to: None,
+                at_ms,
+            });
+        }
+        ConversationStatus::Resolved | ConversationStatus::Abandoned => end(state, status, at_ms),
+    }
+}
+
+fn end(state: &mut State, status: ConversationStatus, at_ms: i64) {
+    state.status = status;
+    state.ended_at_ms = Some(at_ms);
+    state.resolution_s = Some(at_ms.saturating_sub(state.started_at_ms).max(0) / 1000);
+}
+
+fn go_on(state: &mut State) {
+    if !super::dialogue::goes_on(state.status) {
+        state.status = ConversationStatus::Active;
+    }
+    state.ended_at_ms = None;
+    state.resolution_s = None;
+}
+
+fn first_response(state: &mut State, at_ms: i64) {
+    state.first_response_ms.get_or_insert(at_ms.saturating_sub(state.started_at_ms).max(0));
+}
+
+fn alert(state: &mut State, id: &str, change: impl FnOnce(&mut Alert)) {
+    if let Some(alert) = state.alerts.get_mut(id) {
+        change(alert);
+    }
+}
+
+fn add(state: &mut State, message: Message) {
+    state.channels.insert(message.channel);
+    state.message_count += 1;
+    state.messages.push(message);
+}
+
+fn remember(state: &mut State, client_id: Option<&String>, seq: u64, id: &str, turn: Option<TurnId>) {
+    if let Some(client_id) = client_id {
+        state.seen.insert(client_id.clone(), Seen { seq, id: id.to_owned(), turn });
+    }
+}
+
+fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Channel, content: &str) -> Message {
+    Message {
+        id: id.clone(),
+        seq,
+        role,
+        whisper: false,
+        author: None::<Author>,
+        channel,
+        content: content.to_owned(),
+        sources: Vec::new(),
+        confidence: None,
+        prompt: None,
+        turn: None,
+        at_ms,
+        thumbs_up: None,
+        feedback: None,
+        tokens: None,
+        latency_ms: None,
+        used: false,
+        fallback: false,
+    }
+}

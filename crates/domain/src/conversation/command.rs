@@ -1,0 +1,331 @@
+//! What one may ask a conversation to do, and what it answers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    dialogue::{AlertDraft, Brief, Facts, Prompt, Understanding},
+    retrieved::SourceRef,
+    state::{Contact, Message, State, Terms, Trace, TurnOutcome, Visitor},
+};
+use crate::{
+    catalog::template::Field,
+    ids::{AgentId, ConversationId, LeadId, MessageId, TurnId, UserId},
+    vocabulary::{Channel, ConversationStatus, Urgency},
+};
+
+/// A visitor says something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Post {
+    /// The conversation's id, used by the first message.
+    pub conversation_id: ConversationId,
+    /// The agent.
+    pub agent_id: AgentId,
+    /// The client's own id: a repeat gives the first answer again.
+    #[serde(default)]
+    pub client_message_id: Option<String>,
+    /// What is said.
+    pub text: String,
+    /// Where.
+    pub channel: Channel,
+    /// Who; used by the first message, later ones only fill what is missing.
+    #[serde(default)]
+    pub visitor: Visitor,
+    /// Under which configuration.
+    pub terms: Terms,
+    /// Whether the agent answers at all now (active, or tested by a console session).
+    pub agent_live: bool,
+}
+
+/// The finished answer of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// The turn.
+    pub turn: TurnId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What it says.
+    pub text: String,
+    /// What it is from.
+    pub sources: Vec<SourceRef>,
+    /// How sure it is, 0 to 1.
+    pub confidence: Option<f64>,
+    /// Buttons or a form.
+    pub prompt: Option<Prompt>,
+    /// Whether nothing was known.
+    pub fallback: bool,
+    /// Whether the words were a question whose lack of an answer the owner should see.
+    pub question: bool,
+    /// Whispers it used.
+    pub whispers_used: Vec<MessageId>,
+    /// What the words meant, unless sent before.
+    pub understanding: Option<Box<Understanding>>,
+    /// What a model's tools did.
+    pub tool_facts: Option<Box<Facts>>,
+    /// How it came about.
+    pub trace: Trace,
+}
+
+/// A filled form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmitLead {
+    /// The client's own id: a repeat changes nothing.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// Values by field.
+    pub fields: BTreeMap<String, String>,
+    /// The form it was shown as.
+    #[serde(default)]
+    pub form: Option<String>,
+    /// The fields asked for, from the agent's configuration (`dialogue::lead_form`).
+    pub asked: Vec<Field>,
+    /// Fields that may be given besides.
+    #[serde(default)]
+    pub known: Vec<Field>,
+    /// Alerts of a form that alerts (`dialogue::form_alerts`).
+    #[serde(default)]
+    pub alerts: Vec<AlertDraft>,
+    /// Which of the values say how to reach the visitor (`dialogue::contact`).
+    #[serde(default)]
+    pub contact: Contact,
+    /// The urgency the form gives.
+    #[serde(default)]
+    pub urgency: Option<Urgency>,
+    /// Whether leads are collected.
+    pub collect_leads: bool,
+}
+
+/// What one may ask it to do. A command that changes nothing journals nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// A visitor says something.
+    Post(Box<Post>),
+    /// Query of the answering task: what to answer from.
+    Brief {
+        /// The turn.
+        turn: TurnId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// What the words mean, sent ahead of the answer.
+    Understood {
+        /// The turn.
+        turn: TurnId,
+        /// Which attempt.
+        attempt: u32,
+        /// What they mean.
+        understanding: Box<Understanding>,
+    },
+    /// The answer.
+    Answered(Box<Answer>),
+    /// The attempt failed for good.
+    TurnFailed {
+        /// The turn.
+        turn: TurnId,
+        /// Which attempt.
+        attempt: u32,
+        /// Why, for the owner.
+        reason: String,
+    },
+    /// Query of an asker: what became of a turn.
+    Outcome {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// A person takes the floor.
+    Takeover,
+    /// A person gives the floor back.
+    Handback,
+    /// A person says something.
+    HumanMessage {
+        /// The client's own id.
+        #[serde(default)]
+        client_message_id: Option<String>,
+        /// What.
+        text: String,
+        /// Where; the visitor's last channel by default.
+        #[serde(default)]
+        channel: Option<Channel>,
+    },
+    /// A person tells the assistant something.
+    Whisper {
+        /// What.
+        text: String,
+    },
+    /// A person changes how it is handled.
+    Update {
+        /// The new status.
+        #[serde(default)]
+        status: Option<ConversationStatus>,
+        /// The new urgency.
+        #[serde(default)]
+        urgency: Option<Urgency>,
+        /// Whose it is; an inner `None` is nobody's.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
+        assigned_to: Option<Option<UserId>>,
+    },
+    /// The visitor rates it.
+    Rate {
+        /// 1 to 5.
+        rating: u8,
+        /// In words.
+        #[serde(default)]
+        feedback: Option<String>,
+    },
+    /// The visitor rates one answer.
+    Feedback {
+        /// Which.
+        message_id: MessageId,
+        /// Up or down.
+        thumbs_up: bool,
+        /// In words.
+        #[serde(default)]
+        feedback: Option<String>,
+    },
+    /// The visitor sends a filled form.
+    SubmitLead(Box<SubmitLead>),
+    /// The customer's site says who the visitor is (checked by the gateway).
+    Identify {
+        /// The customer's own id.
+        external_id: Option<String>,
+        /// Name.
+        name: Option<String>,
+        /// E-mail address.
+        email: Option<String>,
+        /// Phone number.
+        phone: Option<String>,
+    },
+    /// The visitor ends it.
+    Close,
+    /// A person has read up to here.
+    MarkRead {
+        /// Up to which sequence number.
+        seq: u64,
+    },
+    /// An attempt to send an alert begins.
+    AlertAttempt {
+        /// Which.
+        id: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An alert was delivered to the provider.
+    AlertDone {
+        /// Which.
+        id: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An alert was not delivered.
+    AlertFailed {
+        /// Which.
+        id: String,
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// Whether another attempt may help.
+        retry: bool,
+    },
+    /// The timer: an attempt's deadline, the end of silence, or an alert's next attempt has come.
+    Tick {
+        /// The time it was due, Unix milliseconds.
+        due_ms: i64,
+    },
+    /// The activation after a crash or move: running attempts are gone.
+    Recovered,
+    /// Begins a sandbox from another conversation's state.
+    Fork {
+        /// The sandbox's id.
+        id: ConversationId,
+        /// From which.
+        from: ConversationId,
+        /// After which of its events.
+        at: u64,
+        /// The state to go on from.
+        state: Box<State>,
+    },
+    /// Query: the whole state.
+    Get,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// The message stands.
+    Posted(Posted),
+    /// What to answer from.
+    Brief(Box<Brief>),
+    /// What became of a turn.
+    Outcome(Box<Outcome>),
+    /// The lead that a form became.
+    Lead {
+        /// Which.
+        lead_id: LeadId,
+        /// Its sequence number.
+        seq: u64,
+    },
+    /// A person's message stands.
+    Said {
+        /// Its id.
+        message_id: MessageId,
+        /// Its sequence number.
+        seq: u64,
+    },
+    /// Done, or already so.
+    Done,
+    /// The whole state.
+    State(Box<State>),
+}
+
+/// A message that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// Its sequence number.
+    pub seq: u64,
+    /// The turn that answers it; none while a person holds the floor.
+    pub turn: Option<TurnId>,
+    /// The id of the answer to come.
+    pub answer_id: Option<MessageId>,
+    /// Whether this is a repeat.
+    pub repeated: bool,
+}
+
+/// What became of a turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What.
+    pub outcome: TurnOutcome,
+    /// The answer, if it was answered, also under the turn that replaced it.
+    pub answer: Option<Message>,
+    /// Where the conversation stands.
+    pub status: ConversationStatus,
+    /// How pressing it is.
+    pub urgency: Urgency,
+}
+
+/// Tells "not given" from "given as null".
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, reason = "a PATCH tells absent from null")]
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+
+    #[expect(clippy::option_option, reason = "a PATCH tells absent from null")]
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::<T>::deserialize(deserializer).map(Some)
+    }
+}

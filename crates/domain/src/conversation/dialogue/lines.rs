@@ -1,0 +1,86 @@
+//! The few sentences that no template brings.
+
+/// Somebody was alerted.
+pub(super) const ALERTED: &str = "I've alerted our team.";
+/// Nobody can be alerted, but people will see it.
+pub(super) const FLAGGED: &str = "I've marked this as urgent for our team.";
+/// A transfer is under way and no rule has words of its own.
+pub(super) const ALREADY_TOLD: &str = "I've let the team know that you'd like to talk to a person.";
+/// Nobody can be called.
+pub(super) const NO_TRANSFER: &str =
+    "I can't connect you directly, but I can take your details so that someone gets back to you.";
+/// The visitor declined a person.
+pub(super) const OFFER_DECLINED: &str = "No problem. I'm here if you need anything else.";
+/// The visitor broke a form off.
+pub(super) const CANCELLED: &str = "No problem, I've stopped there. Is there anything else I can help with?";
+/// An optional question was passed over.
+pub(super) const SKIPPED: &str = "No problem.";
+/// A required question was refused once.
+pub(super) const REQUIRED: &str = "I understand. We do need this one so that the team can help you.";
+/// A question was asked in vain and is passed over.
+pub(super) const MOVE_ON: &str = "Let's leave that for now.";
+/// A contact question was asked in vain.
+pub(super) const OFFER_AFTER_PROBLEM: &str =
+    "If you'd rather, I can ask a team member to help you with this. Would you like that?";
+/// A form ended with gaps.
+pub(super) const INCOMPLETE: &str = "Thank you, I've noted what you've told me for the team.";
+/// A form ended complete and has no words of its own.
+pub(super) const CONFIRMED: &str = "Thank you. I've passed your details on to the team, and they'll be in touch.";
+/// Contact details came outside of any form.
+pub(super) const NOTED: &str = "Thanks, I've noted that for the team.";
+/// A form is shown.
+pub(super) const FORM_SHOWN: &str = "Sure, please fill in the form below.";
+/// The business is closed and nobody wrote words for it.
+pub(super) const CLOSED: &str =
+    "We're closed right now, but leave your details and someone will get back to you when we open.";
+/// The business is closed, said again.
+pub(super) const STILL_CLOSED: &str = "We're still closed, but I've noted your message for the team.";
+/// A person is offered and no rule has words for it.
+pub(super) const OFFER_PERSON: &str =
+    "I'm sorry about the trouble. Would you like me to ask a team member to help you?";
+/// A form is offered after an informational question.
+pub(super) const OFFER_FORM: &str = "Would you like me to get that started for you?";
+/// The visitor said thanks.
+pub(super) const WELCOME: &str = "You're welcome! Is there anything else I can help with?";
+/// The visitor said goodbye.
+pub(super) const GOODBYE: &str = "Thank you for getting in touch. Have a great day!";
+/// The visitor greets again.
+pub(super) const HELLO_AGAIN: &str = "Hello! How can I help?";
+/// The visitor agrees to nothing in particular.
+pub(super) const GO_ON: &str = "Great. What can I help you with?";
+/// The visitor only tries to give the agent orders.
+pub(super) const NOT_THAT: &str = "I can't help with that, but I'm happy to answer questions about our business.";
+
+/// What is wrong with an e-mail address.
+pub(super) const EMAIL_PROBLEM: &str =
+    "Sorry, that e-mail address doesn't look complete. It should look like name@example.com.";
+/// What is wrong with a day.
+pub(super) const DATE_PROBLEM: &str =
+    "Sorry, I didn't catch a day. Something like \"Tuesday afternoon\" or a date is fine.";
+/// A day in the past.
+pub(super) const DATE_PAST: &str = "Sorry, that day has already passed.";
+/// What is wrong with a name.
+pub(super) const NAME_PROBLEM: &str = "Sorry, I didn't catch your name.";
+/// What is wrong with an address.
+pub(super) const ADDRESS_PROBLEM: &str = "Could you give me the street and house number as well?";
+/// Nothing was said.
+pub(super) const TEXT_PROBLEM: &str = "Sorry, I didn't get that.";
+
+/// How each built-in contact field is asked for.
+pub(super) const ASK_NAME: &str = "What's your name?";
+/// See [`ASK_NAME`].
+pub(super) const ASK_PHONE: &str = "What's the best number to reach you?";
+/// See [`ASK_NAME`].
+pub(super) const ASK_EMAIL: &str = "What's your e-mail address?";
+
+/// What is wrong with a choice.
+pub(super) fn choose_one(options: &[String]) -> String {
+    match options {
+        [] => TEXT_PROBLEM.to_owned(),
+        [only] => format!("Sorry, please choose: {only}."),
+        [head @ .., last] => format!("Sorry, please choose one of {} or {last}.", head.join(", ")),
+    }
+}
+
+/// A completed form is asked for again.
+pub(super) const ALREADY_HAVE: &str = "I already have your details for that, and the team will be in touch.";

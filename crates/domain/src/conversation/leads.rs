@@ -1,0 +1,108 @@
+//! How a conversation becomes a lead and keeps it told (LEAD-5, CHAT-23): one lead per conversation.
+
+use super::{Event, State, apply};
+use crate::{
+    catalog::scoring::Evidence,
+    context::Context,
+    ids::LeadId,
+    knowledge,
+    lead::{self, Capture},
+    vocabulary::{LeadIntent, Urgency},
+};
+use std::collections::BTreeMap;
+
+/// Messages counted for the score; above this the lead is not told of each further one.
+const COUNTED_MESSAGES_MAX: u32 = 10;
+
+/// Adds the lead's event to a decision if the decision's facts change what the lead should know.
+pub(super) fn follow(state: &State, cx: &Context, events: &mut Vec<Event>) {
+    let mut after = state.clone();
+    for (n, event) in events.iter().enumerate() {
+        apply(&mut after, event, cx.seq + n as u64 + 1, cx.now_ms);
+    }
+    let Some(capture) = capture(&after) else { return };
+    match &state.lead {
+        None => events.push(Event::LeadCaptured { lead_id: lead_id(state, cx), lead: Box::new(capture) }),
+        Some(link) if link.told != capture => {
+            events.push(Event::LeadUpdated { lead_id: link.id.clone(), lead: Box::new(capture) })
+        }
+        Some(_) => {}
+    }
+}
+
+/// The conversation's lead, or the id that a new one gets in this decision.
+pub(super) fn lead_id(state: &State, cx: &Context) -> LeadId {
+    state.lead.as_ref().map_or_else(|| LeadId(cx.fresh_id(8)), |link| link.id.clone())
+}
+
+/// The message to the lead that an event causes.
+pub fn lead_message(state: &State, event: &Event) -> Option<(LeadId, lead::Command)> {
+    if state.sandbox {
+        return None;
+    }
+    match event {
+        Event::LeadCaptured { lead_id, lead } | Event::LeadUpdated { lead_id, lead } => {
+            Some((lead_id.clone(), lead::Command::Capture { id: lead_id.clone(), capture: lead.clone() }))
+        }
+        _ => None,
+    }
+}
+
+/// All a lead should know, once the visitor can be reached or has filled in a form.
+fn capture(state: &State) -> Option<Capture> {
+    let filled = !state.dialogue.completed.is_empty();
+    if state.sandbox || state.lead.is_none() && !(state.terms.collect_leads && (state.contact.reachable() || filled)) {
+        return None;
+    }
+    let visitor = &state.visitor;
+    let or = |own: &Option<String>, known: &Option<String>| own.clone().or_else(|| known.clone());
+    let (name, email, phone) = (
+        or(&state.contact.name, &visitor.name),
+        or(&state.contact.email, &visitor.email),
+        or(&state.contact.phone, &visitor.phone),
+    );
+    let mut signals = state.dialogue.signals.clone();
+    let mut note = |holds: bool, signal: &str| {
+        if holds {
+            signals.insert(signal.to_owned());
+        }
+    };
+    note(name.is_some(), "gave_name");
+    note(email.is_some(), "gave_email");
+    note(phone.is_some(), "gave_phone");
+    note(state.urgency == Urgency::Emergency, "urgency_emergency");
+    note(state.urgency >= Urgency::High, "urgency_high");
+    let intent = state.dialogue.intent;
+    note(intent == Some(LeadIntent::BookAppointment), "intent_book_appointment");
+    note(intent == Some(LeadIntent::GetQuote), "intent_get_quote");
+    let counts = BTreeMap::from([
+        ("several_messages".to_owned(), state.visitor_messages.min(COUNTED_MESSAGES_MAX)),
+        ("returned_visitor".to_owned(), visitor.visits),
+    ]);
+    Some(Capture {
+        agent_id: state.agent_id.clone(),
+        conversation_id: Some(state.id.clone()),
+        visitor_id: visitor.id.clone(),
+        channel: state.channel,
+        source_page: visitor.page_url.clone(),
+        referrer: visitor.referrer.clone(),
+        name,
+        email,
+        phone,
+        fields: state.dialogue.values.clone(),
+        intent,
+        urgency: state.urgency,
+        evidence: Evidence { signals, counts },
+        config_version: state.terms.config_version,
+    })
+}
+
+/// What the agent's knowledge must learn of an event: a question that nobody could answer.
+pub fn knowledge_message(state: &State, event: &Event) -> Option<knowledge::Command> {
+    match event {
+        Event::Unanswered { question } if !state.sandbox => {
+            Some(knowledge::Command::NoteUnanswered { question: question.clone(), conversation: state.id.clone() })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,29 @@
+//! The business rules of Colloquy as pure data and functions: no IO, no clock, no randomness.
+//!
+//! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
+//! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; and [`numbers`], what a row contributes to live counts.
+
+pub mod account;
+pub mod agent;
+pub mod catalog;
+pub mod check;
+pub mod context;
+pub mod conversation;
+pub mod decision;
+pub mod ids;
+pub mod knowledge;
+pub mod lead;
+pub mod local_time;
+pub mod numbers;
+pub mod principal;
+pub mod rejection;
+pub mod tenant;
+pub mod text;
+pub mod traffic;
+pub mod vocabulary;
+
+pub use context::Context;
+pub use decision::Decision;
+pub use principal::{Actor, Principal, Role};
+pub use rejection::{FieldError, Rejection};

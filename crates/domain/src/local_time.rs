@@ -1,0 +1,219 @@
+//! Local time from bundled zone rules: the same answer on every node and in every replay.
+
+use std::sync::LazyLock;
+
+use jiff::{
+    Timestamp,
+    civil::Weekday,
+    tz::{TimeZone, TimeZoneDatabase},
+};
+
+use crate::agent::config::{BusinessHours, OpenHours};
+
+/// The zone of an organization that names none (TEN-1).
+pub const DEFAULT_TIMEZONE: &str = "America/New_York";
+
+/// Keys of [`BusinessHours`], Monday first.
+pub const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// The longest zone name looked up; the longest of the IANA table has 32 characters.
+const ZONE_NAME_MAX: usize = 64;
+
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// The rules of an IANA zone such as `Europe/Zurich`; `None` if there is no such zone.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    if name.is_empty() || name.len() > ZONE_NAME_MAX { None } else { ZONES.get(name).ok() }
+}
+
+/// The rules of a zone, or UTC if the name is unknown.
+pub fn zone_or_utc(name: &str) -> TimeZone {
+    zone(name).unwrap_or(TimeZone::UTC)
+}
+
+/// RFC 3339 in UTC with milliseconds.
+pub fn rfc3339(at_ms: i64) -> String {
+    format!("{:.3}", timestamp(at_ms))
+}
+
+/// `YYYY-MM-DD` of an instant in a zone.
+pub fn local_date(zone: &TimeZone, at_ms: i64) -> String {
+    zone.to_datetime(timestamp(at_ms)).date().to_string()
+}
+
+/// Hour of the day, 0 to 23, of an instant in a zone.
+pub fn local_hour(zone: &TimeZone, at_ms: i64) -> u8 {
+    u8::try_from(zone.to_datetime(timestamp(at_ms)).hour()).unwrap_or(0)
+}
+
+/// The instant a local month began that contains `at_ms`, Unix milliseconds.
+pub fn month_start_ms(zone: &TimeZone, at_ms: i64) -> i64 {
+    let date = zone.to_datetime(timestamp(at_ms)).date().first_of_month();
+    date.to_zoned(zone.clone()).map_or(0, |start| start.timestamp().as_millisecond())
+}
+
+/// The instant a local day `YYYY-MM-DD` begins, Unix milliseconds; `None` if it is no date.
+pub fn day_start_ms(zone: &TimeZone, date: &str) -> Option<i64> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    Some(date.to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())
+}
+
+/// Whether a business is open at an instant. Without any hours it counts as always open: nothing is known that would close it.
+pub fn is_open(hours: &BusinessHours, zone: &TimeZone, at_ms: i64) -> bool {
+    if hours.is_empty() {
+        return true;
+    }
+    let now = zone.to_datetime(timestamp(at_ms));
+    let minute = u16::try_from(i32::from(now.hour()) * 60 + i32::from(now.minute())).unwrap_or(0);
+    let Some(Some(day)) = hours.get(weekday_key(now.weekday())) else { return false };
+    match (minute_of_day(&day.open), minute_of_day(&day.close)) {
+        (Some(open), Some(close)) => (open..close).contains(&minute),
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// Minutes since midnight of `HH:MM`, `24:00` included; `None` if it is no time.
+pub fn minute_of_day(text: &str) -> Option<u16> {
+    let (hour, minute) = text.split_once(':')?;
+    let two_digits = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !two_digits(hour) || !two_digits(minute) {
+        return None;
+    }
+    let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
+    (minute < 60 && hour < 24 || (hour, minute) == (24, 0)).then_some(hour * 60 + minute)
+}
+
+/// Business hours in one readable phrase, such as `Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon`; `None` if none are set.
+pub fn hours_phrase(hours: &BusinessHours) -> Option<String> {
+    let day = |index: usize| hours.get(WEEKDAYS[index]).and_then(Option::as_ref);
+    let mut spans = Vec::new();
+    let mut index = 0;
+    while index < WEEKDAYS.len() {
+        let Some(open) = day(index) else {
+            index += 1;
+            continue;
+        };
+        let first = index;
+        while index + 1 < WEEKDAYS.len() && day(index + 1) == Some(open) {
+            index += 1;
+        }
+        spans.push(span(first, index, open));
+        index += 1;
+    }
+    match spans.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        [head @ .., last] => Some(format!("{} and {last}", head.join(", "))),
+    }
+}
+
+fn span(first: usize, last: usize, open: &OpenHours) -> String {
+    const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let days = match last - first {
+        0 => NAMES[first].to_owned(),
+        1 => format!("{} and {}", NAMES[first], NAMES[last]),
+        6 => "every day".to_owned(),
+        _ => format!("{} to {}", NAMES[first], NAMES[last]),
+    };
+    match (minute_of_day(&open.open), minute_of_day(&open.close)) {
+        (Some(0), Some(1440)) => format!("{days} around the clock"),
+        (Some(from), Some(to)) => format!("{days} {} to {}", spoken(from), spoken(to)),
+        (None, _) | (_, None) => format!("{days} {} to {}", open.open, open.close),
+    }
+}
+
+fn spoken(minute: u16) -> String {
+    match minute {
+        0 | 1440 => "midnight".to_owned(),
+        720 => "noon".to_owned(),
+        _ => {
+            let (hour, half) = (minute / 60, if minute < 720 { "AM" } else { "PM" });
+            format!("{}:{:02} {half}", if hour % 12 == 0 { 12 } else { hour % 12 }, minute % 60)
+        }
+    }
+}
+
+fn weekday_key(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Monday => "mon",
+        Weekday::Tuesday => "tue",
+        Weekday::Wednesday => "wed",
+        Weekday::Thursday => "thu",
+        Weekday::Friday => "fri",
+        Weekday::Saturday => "sat",
+        Weekday::Sunday => "sun",
+    }
+}
+
+/// An instant; one outside of jiff's range (years -9999 to 9999) becomes the epoch.
+fn timestamp(at_ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(days: &[(&str, &str, &str)]) -> BusinessHours {
+        days.iter()
+            .map(|(day, open, close)| {
+                ((*day).to_owned(), Some(OpenHours { open: (*open).to_owned(), close: (*close).to_owned() }))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn zones_come_from_the_bundled_table() {
+        assert!(zone("America/New_York").is_some());
+        assert!(zone("Asia/Kathmandu").is_some());
+        for name in ["", "Mars/Olympus", "../../etc/passwd", "x".repeat(65).as_str()] {
+            assert!(zone(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_local_day_follows_the_zone_and_its_summer_time() {
+        let at = 1_719_792_000_000; // 2024-07-01T00:00:00Z
+        assert_eq!(rfc3339(at), "2024-07-01T00:00:00.000Z");
+        assert_eq!(local_date(&zone_or_utc("America/New_York"), at), "2024-06-30");
+        assert_eq!(local_date(&zone_or_utc("Asia/Kolkata"), at), "2024-07-01");
+        let new_york = zone_or_utc("America/New_York");
+        assert_eq!(month_start_ms(&new_york, at), day_start_ms(&new_york, "2024-06-01").unwrap());
+        assert_eq!(local_hour(&new_york, at), 20);
+    }
+
+    #[test]
+    fn open_hours_are_half_open_and_local() {
+        let hours = hours(&[("mon", "09:00", "17:00")]);
+        let zurich = zone_or_utc("Europe/Zurich");
+        let monday_nine = day_start_ms(&zurich, "2024-07-01").unwrap() + 9 * 3_600_000;
+        assert!(!is_open(&hours, &zurich, monday_nine - 1));
+        assert!(is_open(&hours, &zurich, monday_nine));
+        assert!(is_open(&hours, &zurich, monday_nine + 8 * 3_600_000 - 1));
+        assert!(!is_open(&hours, &zurich, monday_nine + 8 * 3_600_000));
+        assert!(!is_open(&hours, &zurich, monday_nine + 24 * 3_600_000));
+        assert!(is_open(&BusinessHours::new(), &zurich, monday_nine));
+    }
+
+    #[test]
+    fn hours_read_like_a_sentence() {
+        let week: Vec<_> = WEEKDAYS[..5].iter().map(|day| (*day, "09:00", "17:00")).collect();
+        let mut all = week.clone();
+        all.push(("sat", "09:00", "12:00"));
+        assert_eq!(
+            hours_phrase(&hours(&all)).as_deref(),
+            Some("Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon")
+        );
+        let always: Vec<_> = WEEKDAYS.iter().map(|day| (*day, "00:00", "24:00")).collect();
+        assert_eq!(hours_phrase(&hours(&always)).as_deref(), Some("every day around the clock"));
+        assert_eq!(hours_phrase(&BusinessHours::new()), None);
+    }
+
+    #[test]
+    fn only_real_times_are_times() {
+        assert_eq!(minute_of_day("24:00"), Some(1440));
+        for text in ["24:01", "9:00", "09:60", "25:00", "+9:00", "", "09-00", "０９:00"] {
+            assert_eq!(minute_of_day(text), None, "{text}");
+        }
+    }
+}

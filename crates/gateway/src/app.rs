@@ -1,0 +1,105 @@
+//! What every handler may use.
+
+use std::sync::Arc;
+
+use colloquy_actors::Actors;
+use colloquy_actors::connectors::mailbox::Mailbox;
+use tokio::sync::Semaphore;
+
+use crate::limits::RateLimit;
+use crate::sockets::Sockets;
+use crate::tokens::Tokens;
+
+/// Password hashes at the same time: each takes 19 MiB and a core for some milliseconds.
+const HASHES_MAX: usize = 2;
+
+/// Settings of the gateway, filled from the operator's.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where browsers reach the console; links in mails.
+    pub public_url: String,
+    /// Where embed codes point.
+    pub widget_url: String,
+    /// Where API calls go.
+    pub api_url: String,
+    /// Whether cookies are marked `Secure`: when `public_url` is https.
+    pub secure_cookies: bool,
+    /// Whether sign-up closes with the first organization.
+    pub single_tenant: bool,
+    /// The slug of that organization.
+    pub default_slug: String,
+    /// Addresses that become platform administrators.
+    pub admin_emails: Vec<String>,
+    /// The plan of new organizations.
+    pub plan: colloquy_actors::domain::tenant::plan::Plan,
+    /// The secret of the manual triggers; empty: off.
+    pub cron_secret: String,
+    /// Largest JSON body, bytes.
+    pub body_bytes_max: usize,
+    /// Largest upload, bytes.
+    pub upload_bytes_max: usize,
+    /// Longest message, characters.
+    pub message_chars_max: usize,
+    /// Seconds a request may take.
+    pub request_timeout_s: u64,
+    /// Sockets from one visitor.
+    pub sockets_per_visitor: u32,
+    /// Sockets from one address.
+    pub sockets_per_address: u32,
+    /// Sockets of this node.
+    pub sockets_max: u32,
+}
+
+/// The limits that hold for callers.
+pub struct Limits {
+    /// Chat, by visitor.
+    pub chat_visitor: RateLimit,
+    /// Chat, by address.
+    pub chat_address: RateLimit,
+    /// Sign-in, by address.
+    pub login_address: RateLimit,
+    /// Sign-in, by e-mail address.
+    pub login_email: RateLimit,
+    /// Console and programs, by principal.
+    pub api: RateLimit,
+}
+
+/// Shared by all handlers.
+pub struct AppState {
+    /// Settings.
+    pub settings: Settings,
+    /// The actors.
+    pub actors: Actors,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Limits.
+    pub limits: Limits,
+    /// Open sockets.
+    pub sockets: Sockets,
+    /// The development mailbox, while the public listener is loopback.
+    pub mailbox: Option<Arc<Mailbox>>,
+    /// Bounds password hashing.
+    pub hashes: Semaphore,
+}
+
+/// How handlers hold it.
+pub type App = Arc<AppState>;
+
+impl AppState {
+    /// Puts the parts together.
+    pub fn new(
+        settings: Settings,
+        actors: Actors,
+        tokens: Tokens,
+        limits: Limits,
+        mailbox: Option<Arc<Mailbox>>,
+    ) -> App {
+        let sockets = Sockets::new(settings.sockets_max, settings.sockets_per_address, settings.sockets_per_visitor);
+        Arc::new(Self { settings, actors, tokens, limits, sockets, mailbox, hashes: Semaphore::new(HASHES_MAX) })
+    }
+
+    /// The wall clock, Unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.actors.client.now_ms()
+    }
+}

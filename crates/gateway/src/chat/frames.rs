@@ -1,0 +1,100 @@
+//! What a visitor may see of a conversation, as frames of the chat socket. Whispers, traces and names of alerts never pass here.
+
+use colloquy_actors::conversation::Streamed;
+use colloquy_actors::domain::conversation::{Event, Floor, Message, Prompt, SourceRef, State};
+use colloquy_actors::domain::local_time::rfc3339;
+use colloquy_actors::domain::vocabulary::{ConversationStatus, MessageRole};
+use colloquy_wire::chat::Source;
+use colloquy_wire::sockets::ChatServer;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// A snake_case word of the contract.
+pub fn word<T: Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// A source as visitors see it.
+pub fn source(source: &SourceRef) -> Source {
+    Source {
+        chunk_id: source.chunk_id.clone(),
+        title: source.title.clone(),
+        url: source.url.clone().unwrap_or_default(),
+        score: source.score,
+        snippet: source.snippet.clone(),
+    }
+}
+
+/// Whether a visitor may see a message.
+pub fn visible(message: &Message) -> bool {
+    !message.whisper && !matches!(message.role, MessageRole::System)
+}
+
+/// A journaled message.
+pub fn message(message: &Message, client_message_id: Option<String>) -> ChatServer {
+    ChatServer::Message {
+        id: message.id.to_string(),
+        seq: message.seq,
+        role: word(&message.role),
+        author: message.author.as_ref().map(|author| author.name.clone()),
+        content: message.content.clone(),
+        sources: message.sources.iter().map(source).collect(),
+        client_message_id,
+        created_at: rfc3339(message.at_ms),
+    }
+}
+
+/// Something to show beside an answer.
+pub fn prompt(prompt: &Prompt) -> Option<ChatServer> {
+    let Value::Object(mut body) = serde_json::to_value(prompt).ok()? else { return None };
+    let kind = body.remove("kind")?.as_str()?.to_owned();
+    Some(ChatServer::Prompt { kind, body: body as Map<String, Value> })
+}
+
+/// The status as it is, with who holds the floor.
+pub fn status(state: &State) -> ChatServer {
+    let assigned_to = match &state.floor {
+        Floor::Person { name, .. } => Some(name.clone()),
+        Floor::Assistant => None,
+    };
+    ChatServer::Status { status: word(&state.status), assigned_to }
+}
+
+/// Whether an event changes what [`status`] says.
+pub fn changes_status(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::TakenOver { .. }
+            | Event::HandedBack { .. }
+            | Event::Escalated { .. }
+            | Event::Understood { .. }
+            | Event::StatusSet { .. }
+            | Event::Closed { .. }
+            | Event::Idled { .. }
+            | Event::Reopened
+    )
+}
+
+/// A frame that was never journaled.
+pub fn streamed(frame: Streamed) -> ChatServer {
+    match frame {
+        Streamed::Token { message_id, attempt, index, text } => {
+            ChatServer::Token { message_id: message_id.0, attempt, index, text }
+        }
+        Streamed::Discard { message_id, reason } => ChatServer::Discard { message_id: message_id.0, reason },
+        Streamed::Typing { role } => ChatServer::Typing { role: word(&role) },
+    }
+}
+
+/// The client's own id of a visitor's message.
+pub fn client_id_of(state: &State, message: &Message) -> Option<String> {
+    state.seen.iter().find(|(_, seen)| seen.id == message.id.0).map(|(id, _)| id.clone())
+}
+
+/// Whether the conversation has come to an end that a visitor should know of.
+pub fn ended(status: ConversationStatus) -> bool {
+    match status {
+        ConversationStatus::Resolved | ConversationStatus::Abandoned => true,
+        ConversationStatus::Active | ConversationStatus::Escalated => false,
+    }
+}

@@ -1,0 +1,161 @@
+//! `Idempotency-Key` on any POST: the same key within a day gives the first answer again.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use colloquy_actors::cluster::store::answers::Begun;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::app::{App, AppState};
+use crate::auth;
+use crate::problem::Problem;
+use crate::tokens::hash_secret;
+
+/// How long an answer is kept, milliseconds.
+const KEPT_MS: i64 = 24 * 3600 * 1000;
+/// The longest key, bytes.
+const KEY_MAX: usize = 200;
+/// The largest answer kept, bytes; a larger one is not repeated but refused as done.
+const ANSWER_MAX: usize = 256 * 1024;
+/// Set by the router on answers that show a secret once: they are not kept.
+const SECRETS: [&str; 7] = [
+    "/api/auth/signup",
+    "/api/auth/login",
+    "/api/auth/refresh",
+    "/api/auth/switch",
+    "/api/auth/reset-password",
+    "/api/api-keys",
+    "/api/team/invitations",
+];
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    status: u16,
+    content_type: String,
+    /// Base64; none where the answer showed a secret.
+    body: Option<String>,
+}
+
+/// The middleware.
+pub async fn idempotent(State(app): State<App>, request: Request, next: Next) -> Response {
+    let streams = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.contains("text/event-stream"));
+    let key = match request.headers().get("idempotency-key") {
+        // A stream is repeated by its client_message_id.
+        Some(key) if request.method() == Method::POST && !streams => key.to_str().unwrap_or_default().to_owned(),
+        Some(_) | None => return next.run(request).await,
+    };
+    if key.is_empty() || key.len() > KEY_MAX {
+        return Problem::bad_request(
+            "bad_idempotency_key",
+            format!("`Idempotency-Key` must have 1 to {KEY_MAX} printable characters."),
+        )
+        .into_response();
+    }
+    match run(&app, &key, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn run(app: &AppState, key: &str, request: Request, next: Next) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let limit = app.settings.upload_bytes_max.max(app.settings.body_bytes_max);
+    let body = to_bytes(body, limit)
+        .await
+        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
+    let scope = format!("{}|{}", principal(&parts.headers), parts.uri.path());
+    let hash: [u8; 32] = Sha256::digest(&body).into();
+    let answers = &app.actors.client.store().answers;
+    let unavailable =
+        |error: colloquy_actors::cluster::store::StoreError| Problem::unavailable("unavailable", error.to_string(), 2);
+    match answers.begin(&scope, key, hash, app.now_ms()).await.map_err(unavailable)? {
+        Begun::First => {}
+        Begun::Running => {
+            return Err(Problem::conflict(
+                "in_progress",
+                "The first request with this key is still running: repeat it shortly.",
+            ));
+        }
+        Begun::Different => {
+            return Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "key_reused",
+                "This `Idempotency-Key` was used with another body: use a fresh key.",
+            ));
+        }
+        Begun::Done(kept) => return again(&kept),
+    }
+    let secret = SECRETS.contains(&parts.uri.path());
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let status = response.status();
+    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED) {
+        // Nothing stands: the same key may try again.
+        answers.abandon(&scope, key).await.map_err(unavailable)?;
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let shown = !(secret && status.is_success()) && bytes.len() <= ANSWER_MAX;
+    let kept = Kept { status: status.as_u16(), content_type, body: shown.then(|| STANDARD.encode(&bytes)) };
+    let kept = serde_json::to_vec(&kept).unwrap_or_default();
+    answers.finish(&scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await.map_err(unavailable)?;
+    Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+fn again(kept: &[u8]) -> Result<Response, Problem> {
+    let damaged = || Problem::unavailable("unavailable", "The first answer cannot be read back.", 2);
+    let kept: Kept = serde_json::from_slice(kept).map_err(|_| damaged())?;
+    let Some(body) = kept.body else {
+        return Err(Problem::conflict(
+            "already_done",
+            "This was done before; its answer showed a secret once and is not kept.",
+        ));
+    };
+    let body = STANDARD.decode(body).map_err(|_| damaged())?;
+    let status = StatusCode::from_u16(kept.status).map_err(|_| damaged())?;
+    let mut response = (status, body).into_response();
+    if let Ok(value) = HeaderValue::from_str(&kept.content_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response.headers_mut().insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+/// Who asks, before anything is checked: a hash of the credential, so that keys of two callers never meet.
+fn principal(headers: &HeaderMap) -> String {
+    let credential = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .or_else(|| auth::cookie(headers, auth::ACCESS_COOKIE))
+        .unwrap_or_default();
+    hash_secret(&scope_of(credential))
+}
+
+/// An access token changes every quarter of an hour; its session does not. The signature is checked later, by who handles the request: a forged
+/// token is refused there and keeps nothing.
+fn scope_of(credential: &str) -> String {
+    #[derive(Deserialize)]
+    struct Claims {
+        sub: String,
+        org: String,
+    }
+    let token = credential.strip_prefix("Bearer ").unwrap_or(credential);
+    let claims = token
+        .split('.')
+        .nth(1)
+        .and_then(|body| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).ok())
+        .and_then(|body| serde_json::from_slice::<Claims>(&body).ok());
+    claims.map_or_else(|| credential.to_owned(), |claims| format!("{}|{}", claims.sub, claims.org))
+}

@@ -1,0 +1,141 @@
+//! The HTTP and WebSocket front: authenticates, routes to the owning actor, speaks problem+json.
+//!
+//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`idempotency`]; then [`routes`], one file per resource,
+//! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
+
+pub mod app;
+pub mod auth;
+pub mod body;
+pub mod chat;
+pub mod etag;
+pub mod idempotency;
+pub mod limits;
+pub mod listing;
+mod mails;
+mod passwords;
+pub mod problem;
+pub mod routes;
+pub mod sockets;
+mod times;
+pub mod tokens;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// All of the public listener.
+pub fn router(app: App) -> Router {
+    let (calls, description) = OpenApiRouter::with_openapi(routes::docs::contract())
+        .merge(routes::auth::routes())
+        .merge(routes::organization::routes())
+        .merge(routes::agents::routes())
+        .merge(routes::knowledge::routes())
+        .merge(routes::chat::routes())
+        .merge(routes::conversations::routes())
+        .merge(routes::leads::routes())
+        .merge(routes::analytics::routes())
+        .merge(routes::privacy::routes())
+        .merge(sockets::chat::routes())
+        .merge(sockets::live::routes())
+        .split_for_parts();
+    let uploads = app.settings.upload_bytes_max;
+    calls
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::idempotent))
+        .merge(routes::widget::routes())
+        .merge(routes::pages::routes())
+        .merge(routes::dev::routes())
+        .merge(routes::docs::routes(&description))
+        .fallback(async || Problem::not_found("page or call"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This path does not take this method: see /docs.",
+            )
+        })
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(DefaultBodyLimit::max(uploads))
+        .layer(CatchPanicLayer::custom(|_| Problem::from(colloquy_actors::ActorError::Failed).into_response()))
+        .with_state(app)
+}
+
+/// What holds for every request: size of JSON bodies, time, cross-origin calls of customers' own front ends, measurements.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let begun = std::time::Instant::now();
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let public = is_public(request.uri().path());
+    if method == Method::OPTIONS && public {
+        return cors(StatusCode::NO_CONTENT.into_response());
+    }
+    let multipart =
+        request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/"));
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse::<usize>().ok());
+    if !multipart && length.is_some_and(|length| length > app.settings.body_bytes_max) {
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("The body is larger than {} bytes.", app.settings.body_bytes_max),
+        )
+        .into_response();
+    }
+    let (parts, body) = request.into_parts();
+    let body = if multipart {
+        body
+    } else {
+        axum::body::Body::new(http_body_util::Limited::new(body, app.settings.body_bytes_max))
+    };
+    let request = Request::from_parts(parts, body);
+    // Longer than the answer to a chat message may take, so that its own error comes first.
+    let limit = Duration::from_secs(app.settings.request_timeout_s + 5);
+    let response = match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("timeout", "The request took too long.", 2).into_response(),
+    };
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("colloquy_http_seconds", "method" => method.to_string(), "path" => path, "status" => status)
+        .record(begun.elapsed());
+    let mut response = if public { cors(response) } else { response };
+    response
+        .headers_mut()
+        .entry(HeaderName::from_static("x-content-type-options"))
+        .or_insert(HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .entry(header::REFERRER_POLICY)
+        .or_insert(HeaderValue::from_static("strict-origin-when-cross-origin"));
+    response
+}
+
+/// Calls that a customer's own front end may make from any origin: they carry no cookies.
+fn is_public(path: &str) -> bool {
+    path == "/api/chat"
+        || path.starts_with("/api/chat/")
+        || path == "/api/leads/capture"
+        || path.starts_with("/widget/")
+}
+
+fn cors(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type, idempotency-key"),
+    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}

@@ -1,0 +1,96 @@
+//! Lists: a page of projected rows, newest first, filtered here, continued by cursor.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use colloquy_actors::cluster::store::rows::{After, Range};
+use colloquy_wire::common::ListQuery;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::AppState;
+use crate::body::Json;
+use crate::problem::{Problem, Result};
+
+/// Rows of a page unless the client says.
+const LIMIT: usize = 50;
+/// The most rows of a page.
+const LIMIT_MAX: usize = 200;
+/// Rows looked at for one page: with a filter that fits nothing the client continues by cursor instead of waiting.
+const LOOKED_AT_MAX: usize = 5_000;
+/// Rows fetched at once.
+const BATCH: usize = 500;
+
+/// A list that is always small enough to be whole.
+pub fn whole<T: Serialize>(items: Vec<T>) -> Json<Value> {
+    Json(json!({ "items": items, "next_cursor": null }))
+}
+
+/// One page of a tenant's list: rows within `[from_ms, to_ms)` that `keep` lets through.
+pub async fn list(
+    app: &AppState,
+    tenant: &str,
+    list: &str,
+    query: &ListQuery,
+    from_ms: Option<i64>,
+    to_ms: Option<i64>,
+    keep: impl Fn(&Value) -> bool,
+) -> Result<Json<Value>> {
+    let (items, next) = page(app, tenant, list, query, from_ms, to_ms, keep).await?;
+    Ok(Json(json!({ "items": items, "next_cursor": next })))
+}
+
+/// One page of a tenant's list, and the cursor for what follows.
+pub async fn page(
+    app: &AppState,
+    tenant: &str,
+    list: &str,
+    query: &ListQuery,
+    from_ms: Option<i64>,
+    to_ms: Option<i64>,
+    keep: impl Fn(&Value) -> bool,
+) -> Result<(Vec<Value>, Option<String>)> {
+    let limit = query.limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::field("limit", format!("must be 1 to {LIMIT_MAX}")));
+    }
+    let mut after = query.cursor.as_deref().map(decode).transpose()?;
+    let mut items = Vec::new();
+    let mut looked_at = 0;
+    loop {
+        let range = Range { from_ms, to_ms, after: after.clone(), limit: BATCH };
+        let rows = app
+            .actors
+            .client
+            .list::<Value>(tenant, list, &range)
+            .await
+            .map_err(|error| Problem::unavailable("unavailable", error.to_string(), 1))?;
+        let last_batch = rows.len() < BATCH;
+        for row in rows {
+            looked_at += 1;
+            after = Some(After { at_ms: row.at_ms, id: row.id.clone() });
+            if keep(&row.body) {
+                items.push(row.body);
+            }
+            if items.len() == limit {
+                return Ok((items, after.as_ref().map(encode)));
+            }
+        }
+        if last_batch {
+            return Ok((items, None));
+        }
+        if looked_at >= LOOKED_AT_MAX {
+            return Ok((items, after.as_ref().map(encode)));
+        }
+    }
+}
+
+fn encode(after: &After) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}:{}", after.at_ms, after.id))
+}
+
+fn decode(cursor: &str) -> Result<After> {
+    let wrong = || Problem::field("cursor", "must be the next_cursor of an earlier answer");
+    let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+    let (at_ms, id) = text.split_once(':').ok_or_else(wrong)?;
+    Ok(After { at_ms: at_ms.parse().map_err(|_| wrong())?, id: id.to_owned() })
+}

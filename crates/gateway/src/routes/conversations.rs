@@ -1,0 +1,318 @@
+//! `/api/conversations`: watching, steering, explaining and rewinding conversations.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use colloquy_actors::cluster::EntityKey;
+use colloquy_actors::conversation::{self as actor, ConversationEntity};
+use colloquy_actors::core::{ask, ask_after_rows};
+use colloquy_actors::domain::agent::patch;
+use colloquy_actors::domain::conversation::{self, Command, Reply, State as Talk, view};
+use colloquy_actors::domain::ids::{ConversationId, UserId};
+use colloquy_actors::domain::principal::Role;
+use colloquy_wire::common::ListQuery;
+use colloquy_wire::conversations as wire;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::agents::only_agent;
+use super::auth::fresh_id;
+use crate::app::{App, AppState};
+use crate::auth::Console;
+use crate::body::{Json, Query};
+use crate::problem::{Problem, Result};
+use crate::{etag, listing, times};
+
+/// Messages of one page.
+const MESSAGES: usize = 200;
+/// Events of one page of a journal.
+const JOURNAL: usize = 500;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show, update))
+        .routes(routes!(takeover))
+        .routes(routes!(handback))
+        .routes(routes!(say))
+        .routes(routes!(whisper))
+        .routes(routes!(journal))
+        .routes(routes!(replay))
+        .routes(routes!(fork))
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    agent_id: Option<String>,
+    channel: Option<String>,
+    status: Option<String>,
+    urgency: Option<String>,
+    assigned_to: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Conversations, newest first.
+#[utoipa::path(get, path = "/api/conversations", tag = "conversations", params(
+    ("agent_id" = Option<String>, Query), ("channel" = Option<String>, Query), ("status" = Option<String>, Query), ("urgency" = Option<String>, Query),
+    ("assigned_to" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
+), responses((status = 200, body = Value)))]
+async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
+    let only = only_agent(&console).map(|id| id.0);
+    let wanted = [
+        ("agent_id", filter.agent_id),
+        ("agent_id", only),
+        ("channel", filter.channel),
+        ("status", filter.status),
+        ("urgency", filter.urgency),
+        ("assigned_to", filter.assigned_to),
+    ];
+    let query = ListQuery { limit: filter.limit, cursor: filter.cursor };
+    let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
+    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+        wanted.iter().all(|(key, value)| value.as_ref().is_none_or(|value| row[*key] == value.as_str()))
+    })
+    .await
+}
+
+#[derive(Debug, Deserialize)]
+struct Before {
+    messages_cursor: Option<u64>,
+}
+
+/// One conversation with its messages and how each answer came about.
+#[utoipa::path(get, path = "/api/conversations/{id}", tag = "conversations", params(("id" = String, Path), ("messages_cursor" = Option<u64>, Query)), responses((status = 200, body = Value)))]
+async fn show(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Query(before): Query<Before>,
+) -> Result<Response> {
+    let state = whole(&app, &console, &id).await?;
+    let before = before.messages_cursor.unwrap_or(u64::MAX);
+    let shown: Vec<&conversation::Message> = state.messages.iter().filter(|message| message.seq < before).collect();
+    let from = shown.len().saturating_sub(MESSAGES);
+    let cursor = if from == 0 { None } else { shown.get(from).map(|message| message.seq) };
+    let body = json!({
+        "conversation": with_hash(&state),
+        "messages": shown[from..].iter().map(|message| view::message(message)).collect::<Vec<_>>(),
+        "messages_cursor": cursor,
+        "trace": traces(&state),
+    });
+    Ok(etag::tagged(&body, state.seq))
+}
+
+/// Change status, urgency or whose it is.
+#[utoipa::path(patch, path = "/api/conversations/{id}", tag = "conversations", params(("id" = String, Path)), request_body = wire::ConversationPatch, responses((status = 200, body = Value)))]
+async fn update(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<wire::ConversationPatch>,
+) -> Result<Response> {
+    let state = whole(&app, &console, &id).await?;
+    if let Some(version) = etag::if_match(&headers)?
+        && version != state.seq
+    {
+        return Err(colloquy_actors::domain::Rejection::Stale { current: with_hash(&state) }.into());
+    }
+    let command = Command::Update {
+        status: word("status", body.status)?,
+        urgency: word("urgency", body.urgency)?,
+        assigned_to: body.assigned_to.map(|user| user.map(UserId)),
+    };
+    steer(&app, &console, &id, command).await?;
+    let state = whole(&app, &console, &id).await?;
+    Ok(etag::tagged(&with_hash(&state), state.seq))
+}
+
+/// Take the floor: the assistant is silent until it is handed back.
+#[utoipa::path(post, path = "/api/conversations/{id}/takeover", tag = "conversations", params(("id" = String, Path)), responses((status = 200, body = Value)))]
+async fn takeover(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Json<Value>> {
+    console.user()?;
+    steer(&app, &console, &id, Command::Takeover).await?;
+    Ok(Json(with_hash(&whole(&app, &console, &id).await?)))
+}
+
+/// Give the floor back to the assistant.
+#[utoipa::path(post, path = "/api/conversations/{id}/handback", tag = "conversations", params(("id" = String, Path)), responses((status = 200, body = Value)))]
+async fn handback(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Json<Value>> {
+    steer(&app, &console, &id, Command::Handback).await?;
+    Ok(Json(with_hash(&whole(&app, &console, &id).await?)))
+}
+
+/// Say something to the visitor, as a person.
+#[utoipa::path(post, path = "/api/conversations/{id}/messages", tag = "conversations", params(("id" = String, Path)), request_body = wire::PersonMessage, responses((status = 201, body = Value)))]
+async fn say(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<wire::PersonMessage>,
+) -> Result<Response> {
+    console.user()?;
+    let command = Command::HumanMessage {
+        client_message_id: idempotency(&headers),
+        text: body.content,
+        channel: word("channel", body.channel)?,
+    };
+    said(steer(&app, &console, &id, command).await?)
+}
+
+/// Tell the assistant something that the visitor never sees; it steers the next answer.
+#[utoipa::path(post, path = "/api/conversations/{id}/whisper", tag = "conversations", params(("id" = String, Path)), request_body = wire::PersonMessage, responses((status = 201, body = Value)))]
+async fn whisper(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire::PersonMessage>,
+) -> Result<Response> {
+    console.user()?;
+    said(steer(&app, &console, &id, Command::Whisper { text: body.content }).await?)
+}
+
+#[derive(Debug, Deserialize)]
+struct JournalQuery {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+/// The events of a conversation, in order.
+#[utoipa::path(get, path = "/api/conversations/{id}/journal", tag = "conversations", params(("id" = String, Path), ("after" = Option<u64>, Query), ("limit" = Option<usize>, Query)), responses((status = 200, body = Value)))]
+async fn journal(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Query(query): Query<JournalQuery>,
+) -> Result<Json<Value>> {
+    whole(&app, &console, &id).await?;
+    let limit = query.limit.unwrap_or(JOURNAL).clamp(1, JOURNAL);
+    let records =
+        app.actors.client.journal(&key(&console, &id), query.after.unwrap_or(0), limit).await.map_err(unreadable)?;
+    let next = (records.len() == limit).then(|| records.last().map(|record| record.seq)).flatten();
+    let items: Vec<Value> = records
+        .into_iter()
+        .map(|record| json!({ "seq": record.seq, "at": colloquy_actors::domain::local_time::rfc3339(record.at_ms), "epoch": record.epoch, "version": record.version, "event": record.event }))
+        .collect();
+    Ok(Json(json!({ "items": items, "next_cursor": next })))
+}
+
+#[derive(Debug, Deserialize)]
+struct At {
+    at: Option<u64>,
+}
+
+/// The state after an event, rebuilt from the journal.
+#[utoipa::path(get, path = "/api/conversations/{id}/replay", tag = "conversations", params(("id" = String, Path), ("at" = Option<u64>, Query)), responses((status = 200, body = Value)))]
+async fn replay(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Query(query): Query<At>,
+) -> Result<Json<Value>> {
+    let (state, hash, seq) = rebuilt(&app, &console, &id, query.at).await?;
+    Ok(Json(json!({ "state": state, "state_hash": hash, "seq": seq })))
+}
+
+/// A sandbox conversation that continues from an event, with other settings; it never reaches a person.
+#[utoipa::path(post, path = "/api/conversations/{id}/fork", tag = "conversations", params(("id" = String, Path)), request_body = wire::Fork, responses((status = 201, body = Value)))]
+async fn fork(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire::Fork>,
+) -> Result<Response> {
+    console.need(Role::Rep, "try a conversation differently")?;
+    let (mut state, _, at) = rebuilt(&app, &console, &id, Some(body.at)).await?;
+    if at != body.at {
+        return Err(Problem::field("at", format!("must be 1 to {at}")));
+    }
+    let agent = app.actors.tools.agent(&app.actors.client, console.tenant(), &state.agent_id).await?;
+    if let Some(fields) = body.agent_config {
+        state.config_override = Some(Box::new(patch::patched(&agent.config, &Value::Object(fields))?));
+    }
+    let sandbox = ConversationId(fresh_id());
+    let command = Command::Fork { id: sandbox.clone(), from: ConversationId(id), at, state: Box::new(state.clone()) };
+    ask::<ConversationEntity>(&app.actors.client, &console.by, sandbox.as_str(), command).await?;
+    if let Some(message) = body.message {
+        app.actors.try_out(&console.by, &sandbox, &state, &agent, message).await?;
+    }
+    let state = whole(&app, &console, sandbox.as_str()).await?;
+    let messages: Vec<Value> = state.messages.iter().map(|message| json!(view::message(message))).collect();
+    Ok((
+        StatusCode::CREATED,
+        Json(json!({ "conversation": with_hash(&state), "messages": messages, "trace": traces(&state) })),
+    )
+        .into_response())
+}
+
+/// The whole state, for this principal.
+async fn whole(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
+    match ask::<ConversationEntity>(&app.actors.client, &console.by, id, Command::Get).await? {
+        Reply::State(state) => {
+            if only_agent(console).is_some_and(|only| only != state.agent_id) {
+                return Err(Problem::not_found("conversation"));
+            }
+            Ok(*state)
+        }
+        _ => Err(Problem::not_found("conversation")),
+    }
+}
+
+async fn steer(app: &AppState, console: &Console, id: &str, command: Command) -> Result<Reply> {
+    console.need(Role::Rep, "work on conversations")?;
+    whole(app, console, id).await?;
+    Ok(ask_after_rows::<ConversationEntity>(&app.actors.client, &console.by, id, command).await?)
+}
+
+async fn rebuilt(app: &AppState, console: &Console, id: &str, at: Option<u64>) -> Result<(Talk, String, u64)> {
+    whole(app, console, id).await?;
+    let folded =
+        app.actors.client.replay::<ConversationEntity>(console.tenant().as_str(), id, at).await.map_err(unreadable)?;
+    Ok((folded.state, folded.hash, folded.seq))
+}
+
+fn with_hash(state: &Talk) -> Value {
+    let mut body = json!(view::conversation(state));
+    body["seq"] = json!(state.seq);
+    body["state_hash"] = json!(colloquy_actors::cluster::record::state_hash::<ConversationEntity>(state));
+    body
+}
+
+/// How each answer came about, oldest first.
+fn traces(state: &Talk) -> Vec<view::TraceView> {
+    state.turns.iter().filter_map(view::trace).collect()
+}
+
+fn said(reply: Reply) -> Result<Response> {
+    match reply {
+        Reply::Said { message_id, seq } => {
+            Ok((StatusCode::CREATED, Json(json!({ "id": message_id, "seq": seq }))).into_response())
+        }
+        _ => Err(Problem::not_found("conversation")),
+    }
+}
+
+fn key(console: &Console, id: &str) -> EntityKey {
+    EntityKey::new(console.tenant().as_str(), conversation::KIND, id)
+}
+
+fn unreadable(error: colloquy_actors::cluster::ClusterError) -> Problem {
+    Problem::unavailable("unavailable", error.to_string(), 1)
+}
+
+fn idempotency(headers: &HeaderMap) -> Option<String> {
+    headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// A word of an enumeration.
+pub(crate) fn word<T: serde::de::DeserializeOwned>(field: &str, text: Option<String>) -> Result<Option<T>> {
+    let Some(text) = text else { return Ok(None) };
+    serde_json::from_value(json!(text)).map(Some).map_err(|error| Problem::field(field, error.to_string()))
+}

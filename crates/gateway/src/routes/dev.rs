@@ -1,0 +1,30 @@
+//! `/dev/mailbox`: the development mailbox, only while the public listener is loopback.
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::body::{Json, Query};
+use crate::problem::{Problem, Result};
+
+/// Letters shown at once.
+const SHOWN: usize = 100;
+
+/// The routes of this file.
+pub fn routes() -> Router<App> {
+    Router::new().route("/dev/mailbox", get(mailbox))
+}
+
+#[derive(Debug, Deserialize)]
+struct To {
+    to: Option<String>,
+}
+
+/// Letters and recorded text messages, newest first.
+async fn mailbox(State(app): State<App>, Query(query): Query<To>) -> Result<Json<Value>> {
+    let mailbox = app.mailbox.as_ref().ok_or_else(|| Problem::not_found("mailbox"))?;
+    Ok(Json(json!({ "items": mailbox.list(query.to.as_deref(), SHOWN) })))
+}

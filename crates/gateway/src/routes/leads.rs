@@ -1,0 +1,206 @@
+//! `/api/leads`: captured leads, their score with its reasons, export.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use colloquy_actors::core::{ask, ask_after_rows};
+use colloquy_actors::domain::ids::UserId;
+use colloquy_actors::domain::lead::{self, Command, Reply, Update};
+use colloquy_actors::domain::principal::Role;
+use colloquy_actors::lead::{self as actor, LeadEntity};
+use colloquy_wire::common::ListQuery;
+use colloquy_wire::conversations as wire;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::agents::only_agent;
+use super::conversations::word;
+use crate::app::{App, AppState};
+use crate::auth::Console;
+use crate::body::{Json, Query};
+use crate::problem::{Problem, Result};
+use crate::{etag, listing, times};
+
+/// Rows of one export; more are exported by narrowing the time range.
+const EXPORT_MAX: usize = 50_000;
+/// Columns of the export that every lead has; vertical data follows as one JSON column.
+const COLUMNS: [&str; 14] = [
+    "id",
+    "created_at",
+    "status",
+    "score",
+    "name",
+    "email",
+    "phone",
+    "intent",
+    "channel",
+    "source_page",
+    "agent_id",
+    "conversation_id",
+    "assigned_to",
+    "notes",
+];
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(export)).routes(routes!(show, update))
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    status: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    min_score: Option<i64>,
+    agent_id: Option<String>,
+    assigned_to: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+impl Filter {
+    fn keeps(&self, only: Option<&str>, row: &Value) -> bool {
+        let same = |key: &str, wanted: Option<&str>| wanted.is_none_or(|wanted| row[key] == wanted);
+        same("status", self.status.as_deref())
+            && same("agent_id", self.agent_id.as_deref())
+            && same("agent_id", only)
+            && same("assigned_to", self.assigned_to.as_deref())
+            && self.min_score.is_none_or(|least| row["score"].as_i64().unwrap_or(0) >= least)
+    }
+}
+
+/// Leads, newest first.
+#[utoipa::path(get, path = "/api/leads", tag = "leads", params(
+    ("status" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("min_score" = Option<i64>, Query),
+    ("agent_id" = Option<String>, Query), ("assigned_to" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
+), responses((status = 200, body = Value)))]
+async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
+    let only = only_agent(&console).map(|id| id.0);
+    let query = ListQuery { limit: filter.limit, cursor: filter.cursor.clone() };
+    let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
+    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+        filter.keeps(only.as_deref(), row)
+    })
+    .await
+}
+
+/// One lead with its score's reasons.
+#[utoipa::path(get, path = "/api/leads/{id}", tag = "leads", params(("id" = String, Path)), responses((status = 200, body = Value)))]
+async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Response> {
+    let lead = of(&app, &console, &id).await?;
+    Ok(etag::tagged(&lead, lead["seq"].as_u64().unwrap_or_default()))
+}
+
+/// Change a lead.
+#[utoipa::path(patch, path = "/api/leads/{id}", tag = "leads", params(("id" = String, Path)), request_body = wire::LeadPatch, responses((status = 200, body = Value)))]
+async fn update(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<wire::LeadPatch>,
+) -> Result<Response> {
+    console.need(Role::Rep, "work on leads")?;
+    let before = of(&app, &console, &id).await?;
+    if let Some(version) = etag::if_match(&headers)?
+        && before["seq"].as_u64() != Some(version)
+    {
+        return Err(colloquy_actors::domain::Rejection::Stale { current: before }.into());
+    }
+    let mut fields = std::collections::BTreeMap::new();
+    for (name, value) in body.fields.unwrap_or_default() {
+        let text = value.as_str().ok_or_else(|| Problem::field(&name, "must be text"))?;
+        fields.insert(name, text.to_owned());
+    }
+    let update = Update {
+        status: word("status", body.status)?,
+        // An empty id is nobody.
+        assigned_to: body.assigned_to.map(|user| UserId(user.unwrap_or_default())),
+        notes: body.notes,
+        followed_up: body.followed_up,
+        fields,
+    };
+    ask_after_rows::<LeadEntity>(&app.actors.client, &console.by, &id, Command::Update(Box::new(update))).await?;
+    let lead = of(&app, &console, &id).await?;
+    Ok(etag::tagged(&lead, lead["seq"].as_u64().unwrap_or_default()))
+}
+
+/// Leads as CSV, newest first, filtered as the list.
+#[utoipa::path(get, path = "/api/leads/export.csv", tag = "leads", responses((status = 200, content_type = "text/csv")))]
+async fn export(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Response> {
+    let only = only_agent(&console).map(|id| id.0);
+    let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let broken = |error: csv::Error| Problem::unavailable("unavailable", error.to_string(), 1);
+    out.write_record(COLUMNS.iter().copied().chain(["vertical_data"])).map_err(broken)?;
+    let mut query = ListQuery { limit: Some(200), cursor: None };
+    let mut written = 0;
+    loop {
+        let (rows, next) = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+            filter.keeps(only.as_deref(), row)
+        })
+        .await?;
+        for row in &rows {
+            let cells = COLUMNS.iter().map(|column| cell(&row[*column])).chain([cell(&row["vertical_data"])]);
+            out.write_record(cells).map_err(broken)?;
+        }
+        written += rows.len();
+        query.cursor = next;
+        if query.cursor.is_none() || written >= EXPORT_MAX {
+            break;
+        }
+    }
+    let bytes = out.into_inner().map_err(|error| Problem::unavailable("unavailable", error.to_string(), 1))?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"leads.csv\""),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+async fn of(app: &AppState, console: &Console, id: &str) -> Result<Value> {
+    let view = match ask::<LeadEntity>(&app.actors.client, &console.by, id, Command::Get).await? {
+        Reply::State(state) => lead::view(&state),
+        Reply::Done => None,
+    };
+    let lead = view.ok_or_else(|| Problem::not_found("lead"))?;
+    if only_agent(console).is_some_and(|only| lead.agent_id != Some(only)) {
+        return Err(Problem::not_found("lead"));
+    }
+    Ok(json!(lead))
+}
+
+/// A value as a cell. A text that a spreadsheet would take for a formula gets an apostrophe in front.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    if value.is_string() && text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_phone(&text) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+fn is_phone(text: &str) -> bool {
+    text.strip_prefix('+')
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_never_a_formula() {
+        assert_eq!(cell(&json!("=HYPERLINK(\"x\")")), "'=HYPERLINK(\"x\")");
+        assert_eq!(cell(&json!("@cmd")), "'@cmd");
+        assert_eq!(cell(&json!("+14155550100")), "+14155550100");
+        assert_eq!(cell(&json!(-3)), "-3");
+        assert_eq!(cell(&json!(null)), "");
+    }
+}

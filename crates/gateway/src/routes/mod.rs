@@ -1,0 +1,16 @@
+//! HTTP calls, one file per resource.
+
+pub mod agents;
+pub mod analytics;
+pub mod auth;
+pub mod chat;
+pub mod conversations;
+pub mod dev;
+pub mod docs;
+pub mod health;
+pub mod knowledge;
+pub mod leads;
+pub mod organization;
+pub mod pages;
+pub mod privacy;
+pub mod widget;

@@ -1,0 +1,136 @@
+//! WebSockets: how many, from whom, and their orderly end when the node stops.
+
+pub mod chat;
+pub mod live;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The largest frame a client may send, bytes: a message of the longest allowed text in JSON fits.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// All open sockets of this node.
+#[derive(Clone)]
+pub struct Sockets {
+    counts: Arc<Mutex<Counts>>,
+    limits: Limits,
+    /// Cancelled when the node stops: every socket says goodbye.
+    pub stopping: CancellationToken,
+    /// Socket tasks, to be waited for.
+    pub tasks: TaskTracker,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    all: u32,
+    per_address: u32,
+    per_visitor: u32,
+}
+
+#[derive(Default)]
+struct Counts {
+    all: u32,
+    addresses: HashMap<IpAddr, u32>,
+    visitors: HashMap<String, u32>,
+}
+
+/// A place among the open sockets; dropping it frees it.
+pub struct Place {
+    sockets: Sockets,
+    address: IpAddr,
+    visitor: Option<String>,
+}
+
+impl Sockets {
+    /// With these limits: in all, per address, per visitor.
+    pub fn new(all: u32, per_address: u32, per_visitor: u32) -> Self {
+        Self {
+            counts: Arc::default(),
+            limits: Limits { all, per_address, per_visitor },
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Takes a place for a socket from `address`, or says which limit is reached.
+    pub fn place(&self, address: IpAddr) -> Result<Place, &'static str> {
+        let mut counts = self.lock();
+        if counts.all >= self.limits.all {
+            return Err("limits.sockets_max");
+        }
+        let from = counts.addresses.entry(address).or_default();
+        if *from >= self.limits.per_address {
+            return Err("limits.sockets_per_address");
+        }
+        *from += 1;
+        counts.all += 1;
+        metrics::gauge!("colloquy_sockets").set(f64::from(counts.all));
+        Ok(Place { sockets: self.clone(), address, visitor: None })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Names the visitor behind the socket; `false` when the visitor has too many.
+    pub fn of_visitor(&mut self, visitor: &str) -> bool {
+        let mut counts = self.sockets.lock();
+        let open = counts.visitors.entry(visitor.to_owned()).or_default();
+        if *open >= self.sockets.limits.per_visitor {
+            return false;
+        }
+        *open += 1;
+        self.visitor = Some(visitor.to_owned());
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.sockets.lock();
+        counts.all -= 1;
+        less(&mut counts.addresses, &self.address);
+        if let Some(visitor) = &self.visitor {
+            less(&mut counts.visitors, visitor);
+        }
+        metrics::gauge!("colloquy_sockets").set(f64::from(counts.all));
+    }
+}
+
+fn less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_come_back() {
+        let sockets = Sockets::new(3, 2, 1);
+        let (a, b): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let mut first = sockets.place(a).ok().unwrap();
+        let mut second = sockets.place(a).ok().unwrap();
+        assert_eq!(sockets.place(a).err(), Some("limits.sockets_per_address"));
+        let _third = sockets.place(b).ok().unwrap();
+        assert_eq!(sockets.place(b).err(), Some("limits.sockets_max"));
+        assert!(first.of_visitor("v"));
+        assert!(!second.of_visitor("v"));
+        drop(first);
+        assert!(second.of_visitor("v"));
+        drop(second);
+        assert!(sockets.lock().visitors.is_empty());
+        assert!(sockets.place(a).is_ok());
+    }
+}

@@ -1,0 +1,67 @@
+//! The binary `colloquy`: command line and life cycle.
+
+mod catalog;
+mod quickstart;
+mod secrets;
+mod serve;
+mod settings;
+mod telemetry;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::settings::Settings;
+
+/// Answers a business's website chat: paste an address, pick a trade, and a receptionist that knows the site talks to visitors.
+#[derive(Parser)]
+#[command(name = "colloquy", version, propagate_version = true)]
+#[command(
+    after_help = "First steps:\n  colloquy serve                                                   start on http://127.0.0.1:8080, data under ./data\n  colloquy quickstart --url https://your.site --vertical salon_spa   in a second terminal: a receptionist for your site\n\nEvery setting is explained in config/colloquy.toml."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start this node and serve until it is told to stop (SIGTERM or Ctrl-C drains it first)
+    Serve {
+        /// Settings on top of the defaults (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the effective settings, secrets masked
+    Config {
+        /// Settings on top of the defaults (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Create an organization and an agent on a running server, learn a website and print the chat page's address
+    Quickstart(quickstart::Arguments),
+    /// Turn a PDF on standard input into text, under memory and time limits (used by the server itself)
+    #[command(name = "extract-pdf", hide = true)]
+    ExtractPdf,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve { config } => Settings::load(config.as_deref()).map_err(|e| e.to_string()).and_then(serve::run),
+        Command::Config { config } => {
+            Settings::load(config.as_deref()).map_err(|e| e.to_string()).map(|s| print!("{}", s.masked()))
+        }
+        Command::Quickstart(arguments) => quickstart::run(&arguments),
+        Command::ExtractPdf => return colloquy_knowledge::extract::pdf::child_main(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            for line in message.lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! `colloquy serve`: opens the store, starts the node, serves until told to stop, and drains.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use colloquy_actors::knowledge::Library;
+use colloquy_actors::{Actors, Links, Tools};
+use colloquy_cluster::{Fate, Node, NodeConfig};
+use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
+use colloquy_domain::catalog::load::Catalog;
+use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
+use colloquy_gateway::limits::RateLimit;
+use colloquy_gateway::routes::health::Health;
+use colloquy_gateway::tokens::Tokens;
+use colloquy_knowledge::crawl::{CrawlConfig, Crawler, Limits as CrawlLimits};
+use colloquy_knowledge::embed::{Embedder, LocalEmbedder, OpenAiConfig, OpenAiEmbedder};
+use colloquy_models::{ChatModel, ModelConfig, PriceTable};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use crate::secrets::Secrets;
+use crate::settings::{EmbedderKind, MailKind, PlanName, Settings, SmtpSecurity, TenancyMode};
+use crate::{catalog, telemetry};
+
+/// How long a stop may take: appends in flight, snapshots, goodbyes.
+const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+/// Where the local weights are by default, below the user's cache folder.
+const WEIGHTS: &str = "colloquy/all-minilm-l6-v2";
+
+/// Runs a node until it is told to stop.
+pub fn run(settings: Settings) -> Result<(), String> {
+    telemetry::logs(&settings.log)?;
+    let metrics = telemetry::metrics()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(serve(settings, metrics))
+}
+
+async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), String> {
+    let catalog = Arc::new(catalog::load()?);
+    let secrets =
+        Secrets::load(&settings).map_err(|error| format!("the secrets in {}: {error}", settings.data.dir.display()))?;
+    let dir = settings.data.dir.clone();
+    let store = tokio::task::spawn_blocking(move || {
+        colloquy_store::sqlite::open(&dir, colloquy_store::sqlite::SqliteConfig::default())
+    })
+    .await
+    .map_err(|e| e.to_string())?
+    .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
+
+    let mailbox = Arc::new(Mailbox::new(now));
+    let (tools, notices) = tools(&settings, catalog, &mailbox)?;
+    let mut config = NodeConfig::new(&settings.cluster.node_id, secrets.key);
+    config.cluster = settings.cluster.name.clone();
+    config.shards = settings.cluster.shards;
+    config.limits.resident = settings.limits.resident_entities_max;
+    let node = Node::start(config, store, colloquy_actors::registry(&tools)).await.map_err(|e| e.to_string())?;
+
+    let public = TcpListener::bind(settings.http.listen)
+        .await
+        .map_err(|e| format!("`http.listen` {}: {e}", settings.http.listen))?;
+    let ops = TcpListener::bind(settings.ops.listen)
+        .await
+        .map_err(|e| format!("`ops.listen` {}: {e}", settings.ops.listen))?;
+    let actors = Actors::new(node.client(), tools);
+    let loopback = settings.http.listen.ip().is_loopback();
+    let app = AppState::new(
+        gateway(&settings),
+        actors,
+        Tokens::new(&secrets.key),
+        limits(&settings),
+        (loopback && settings.mail.kind == MailKind::Mailbox).then(|| mailbox.clone()),
+    );
+    let sockets = app.sockets.clone();
+    let stop = sockets.stopping.clone();
+    let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let stopping = stop.clone();
+    let serving =
+        tokio::spawn(
+            async move { axum::serve(public, service).with_graceful_shutdown(stopping.cancelled_owned()).await },
+        );
+    let node = Arc::new(node);
+    let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
+    let operating =
+        tokio::spawn(async move { axum::serve(ops, colloquy_gateway::routes::health::routes(health)).await });
+
+    greet(&settings, &secrets, &notices);
+    let fate = tokio::select! {
+        signal = stop_signal() => {
+            signal?;
+            tracing::info!("stopping: no new work is taken, what is under way is finished");
+            Fate::Stopped
+        }
+        fate = node.fate() => fate,
+    };
+    stop.cancel();
+    sockets.tasks.close();
+    node.shutdown(DRAIN_WITHIN).await;
+    let goodbyes = tokio::time::timeout(Duration::from_secs(2), sockets.tasks.wait()).await;
+    if goodbyes.is_err() {
+        tracing::warn!("some sockets did not say goodbye in time");
+    }
+    serving.abort();
+    operating.abort();
+    match fate {
+        Fate::Stopped => Ok(()),
+        Fate::LeaseLost(reason) => Err(format!("this node lost its lease and stopped: {reason}")),
+    }
+}
+
+/// Whether this node can answer, and its metrics.
+struct NodeHealth {
+    node: Arc<Node>,
+    metrics: PrometheusHandle,
+    stopping: tokio_util::sync::CancellationToken,
+}
+
+impl Health for NodeHealth {
+    fn ready(&self) -> Result<(), String> {
+        if self.stopping.is_cancelled() {
+            return Err("stopping".into());
+        }
+        if self.node.status().lease_valid { Ok(()) } else { Err("the node's lease is not valid".into()) }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.render()
+    }
+}
+
+/// Builds what effects use; also what the operator should know about it.
+fn tools(
+    settings: &Settings,
+    catalog: Arc<Catalog>,
+    mailbox: &Arc<Mailbox>,
+) -> Result<(Arc<Tools>, Vec<String>), String> {
+    let mut notices = Vec::new();
+    let model = model(settings, &catalog)?;
+    match &model {
+        Some(model) => notices.push(model.describe()),
+        None => notices.push(colloquy_models::Responder::DESCRIPTION.to_owned()),
+    }
+    let embedder = embedder(settings, &mut notices)?;
+    let exe = std::env::current_exe().map_err(|e| e.to_string())?;
+    let crawler = Crawler::new(CrawlConfig {
+        allow_private: settings.crawl.allow_private,
+        about_url: settings.public.url.clone(),
+        pdf_reader: Some(exe.clone()),
+    })
+    .map_err(|e| e.to_string())?;
+    let crawl = &settings.crawl;
+    let limits = CrawlLimits {
+        max_pages: crawl.pages_max as usize,
+        max_page_bytes: crawl.page_bytes_max,
+        max_total_bytes: crawl.total_bytes_max as u64,
+        max_depth: crawl.depth_max,
+        max_time: Duration::from_secs(crawl.total_timeout_s),
+        request_timeout: Duration::from_secs(crawl.request_timeout_s),
+        concurrency: crawl.concurrency,
+        ..CrawlLimits::default()
+    };
+    let library =
+        Library::new(crawler, limits, embedder, exe, settings.limits.crawls_max, settings.limits.index_cache_mb << 20);
+    let mailer: Arc<dyn Mailer> = match settings.mail.kind {
+        MailKind::Mailbox => mailbox.clone(),
+        MailKind::Smtp => Arc::new(smtp(settings)?),
+    };
+    notices.push(mailer.describe());
+    let sms = Arc::new(RecordedSms::new(mailbox.clone()));
+    let links = Links { console: settings.public.url.clone() };
+    let tools = Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, library);
+    Ok((Arc::new(tools), notices))
+}
+
+fn model(settings: &Settings, catalog: &Catalog) -> Result<Option<Arc<dyn ChatModel>>, String> {
+    let models = &catalog.models;
+    let named = |id: &str| models.get(id).map_or_else(|| id.to_owned(), |model| model.provider_model.clone());
+    let prices = PriceTable {
+        models: models
+            .models
+            .iter()
+            .map(|model| {
+                let price = colloquy_models::price::Price {
+                    input_micros: model.input_micros_per_million_tokens,
+                    cached_input_micros: model.cached_input_micros_per_million_tokens,
+                    output_micros: model.output_micros_per_million_tokens,
+                };
+                (model.provider_model.clone(), price)
+            })
+            .collect(),
+    };
+    let key = &settings.models.openai.api_key;
+    let config = ModelConfig {
+        base_url: settings.models.openai.base_url.clone(),
+        api_key: (!key.is_empty()).then(|| key.clone().into()),
+        default: named(&settings.models.default),
+        fallback: (!settings.models.fallback.is_empty()).then(|| named(&settings.models.fallback)),
+        ..ModelConfig::default()
+    };
+    let model = config.chat_model(prices).map_err(|error| format!("settings: {error}"))?;
+    Ok(model.map(|model| Arc::new(model) as Arc<dyn ChatModel>))
+}
+
+fn embedder(settings: &Settings, notices: &mut Vec<String>) -> Result<Option<Arc<dyn Embedder>>, String> {
+    let folder = weights_folder(settings);
+    let openai = || -> Result<Option<Arc<dyn Embedder>>, String> {
+        let mut config = OpenAiConfig::small(settings.models.openai.api_key.clone());
+        config.base_url = settings.models.openai.base_url.clone();
+        let embedder = OpenAiEmbedder::new(config).map_err(|e| e.to_string())?;
+        Ok(Some(Arc::new(embedder)))
+    };
+    let local = || -> Result<Option<Arc<dyn Embedder>>, String> {
+        let embedder = LocalEmbedder::load(&folder).map_err(|e| e.to_string())?;
+        Ok(Some(Arc::new(embedder)))
+    };
+    let there = LocalEmbedder::find(&folder).is_some();
+    let chosen = match settings.embeddings.kind {
+        EmbedderKind::Openai => openai()?,
+        EmbedderKind::Local => local()?,
+        EmbedderKind::Keyword => None,
+        EmbedderKind::Auto if !settings.models.openai.api_key.is_empty() => openai()?,
+        EmbedderKind::Auto if there => local()?,
+        EmbedderKind::Auto => None,
+    };
+    notices.push(match &chosen {
+        Some(embedder) => format!("Search by meaning and keywords ({})", embedder.id()),
+        None if settings.embeddings.kind == EmbedderKind::Keyword => "Search by keywords only, as set".into(),
+        None => format!(
+            "Search by keywords only: there are no embedding weights in {} (make run fetches them)",
+            folder.display()
+        ),
+    });
+    Ok(chosen)
+}
+
+fn weights_folder(settings: &Settings) -> PathBuf {
+    if !settings.embeddings.local_path.is_empty() {
+        return PathBuf::from(&settings.embeddings.local_path);
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    cache.or(home).unwrap_or_default().join(WEIGHTS)
+}
+
+fn smtp(settings: &Settings) -> Result<Smtp, String> {
+    use colloquy_connectors::mail::smtp::Security;
+    let mail = &settings.mail.smtp;
+    let config = SmtpConfig {
+        port: mail.port,
+        security: match mail.security {
+            SmtpSecurity::Starttls => Security::StartTls,
+            SmtpSecurity::Tls => Security::Tls,
+            SmtpSecurity::None => Security::None,
+        },
+        credentials: (!mail.username.is_empty()).then(|| (mail.username.clone(), mail.password.clone().into())),
+        ..SmtpConfig::new(mail.host.clone(), settings.mail.from.clone())
+    };
+    Smtp::new(&config).map_err(|error| format!("settings: {error}"))
+}
+
+fn gateway(settings: &Settings) -> GatewaySettings {
+    let limits = &settings.limits;
+    GatewaySettings {
+        public_url: settings.public.url.clone(),
+        widget_url: settings.widget_url().to_owned(),
+        api_url: settings.api_url().to_owned(),
+        secure_cookies: settings.public.url.starts_with("https://"),
+        single_tenant: settings.tenancy.mode == TenancyMode::SingleTenant,
+        default_slug: settings.tenancy.default_slug.clone(),
+        admin_emails: settings.platform.admin_emails.clone(),
+        plan: match settings.plans.default {
+            PlanName::Unlimited => colloquy_domain::tenant::plan::Plan::unlimited(),
+            PlanName::Trial => colloquy_domain::tenant::plan::Plan::trial(),
+        },
+        cron_secret: settings.cron.secret.clone(),
+        body_bytes_max: limits.body_bytes_max,
+        upload_bytes_max: limits.upload_bytes_max,
+        message_chars_max: limits.message_chars_max,
+        request_timeout_s: limits.request_timeout_s,
+        sockets_per_visitor: limits.sockets_per_visitor,
+        sockets_per_address: limits.sockets_per_address,
+        sockets_max: limits.sockets_max,
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    Limits {
+        chat_visitor: RateLimit::per_minute(limits.chat_per_visitor_per_minute),
+        chat_address: RateLimit::per_minute(limits.chat_per_address_per_minute),
+        login_address: RateLimit::per_minute(limits.login_per_address_per_minute),
+        login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+        api: RateLimit::per_minute(limits.api_per_principal_per_minute),
+    }
+}
+
+/// Says where to go next.
+fn greet(settings: &Settings, secrets: &Secrets, notices: &[String]) {
+    println!("Colloquy {} is ready.\n", env!("CARGO_PKG_VERSION"));
+    println!("  open        {}", settings.public.url);
+    println!("  try it      colloquy quickstart --url https://your.site --vertical home_services");
+    println!(
+        "  health      http://{}/health/readyz   metrics  http://{}/metrics",
+        settings.ops.listen, settings.ops.listen
+    );
+    println!("  data        {}", settings.data.dir.display());
+    if secrets.ops_token_is_new {
+        println!("  ops token   {} (kept in {}/ops.token)", secrets.ops_token, settings.data.dir.display());
+    }
+    for notice in notices {
+        println!("  -           {notice}");
+    }
+    println!();
+}
+
+async fn stop_signal() -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|e| e.to_string()),
+    }
+}
+
+/// The wall clock of the mailbox.
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

@@ -1,0 +1,535 @@
+//! Settings: one struct per section of `config/colloquy.toml`, each of which checks itself.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+
+/// The defaults, with a comment on every key.
+pub const DEFAULTS: &str = include_str!("../../../config/colloquy.toml");
+
+/// The environment variables that are settings start with this.
+const ENV_PREFIX: &str = "COLLOQUY_";
+
+/// Everything an operator may set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The public listener.
+    pub http: Http,
+    /// The operators' listener.
+    pub ops: Ops,
+    /// Where data lives.
+    pub data: Data,
+    /// Which store.
+    pub store: StoreSettings,
+    /// The installation's secret.
+    pub secrets: Secrets,
+    /// This node in its cluster.
+    pub cluster: Cluster,
+    /// Addresses the outside knows.
+    pub public: Public,
+    /// Language models.
+    pub models: Models,
+    /// Embedders.
+    pub embeddings: Embeddings,
+    /// The crawler.
+    pub crawl: Crawl,
+    /// Plans.
+    pub plans: Plans,
+    /// Tenants.
+    pub tenancy: Tenancy,
+    /// Platform administrators.
+    pub platform: Platform,
+    /// Outgoing mail.
+    pub mail: Mail,
+    /// Manual triggers.
+    pub cron: Cron,
+    /// Logs.
+    pub log: Log,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// `[ops]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ops {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Bearer token; generated when empty.
+    pub token: String,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The folder.
+    pub dir: PathBuf,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Which adapter.
+    pub kind: StoreKind,
+}
+
+/// Which store adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// One file in `data.dir`.
+    Sqlite,
+}
+
+/// `[secrets]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// 32 bytes as 64 hexadecimal digits; generated when empty.
+    pub key: String,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// This node's name.
+    pub node_id: String,
+    /// The cluster's name.
+    pub name: String,
+    /// How many shards.
+    pub shards: u32,
+}
+
+/// `[public]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Console and links in mails.
+    pub url: String,
+    /// Embed codes; `url` when empty.
+    pub widget_url: String,
+    /// API and callbacks; `url` when empty.
+    pub api_url: String,
+}
+
+/// `[models]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Catalog id of the default model.
+    pub default: String,
+    /// Catalog id of the model asked when the first fails; empty for none.
+    pub fallback: String,
+    /// The provider.
+    pub openai: OpenAi,
+}
+
+/// `[models.openai]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAi {
+    /// The endpoint up to and including `/v1`.
+    pub base_url: String,
+    /// Its key; empty for the built-in responder.
+    pub api_key: String,
+}
+
+/// `[embeddings]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embeddings {
+    /// Which embedder.
+    pub kind: EmbedderKind,
+    /// Folder of the local weights; the user's cache folder when empty.
+    pub local_path: String,
+}
+
+/// Which embedder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbedderKind {
+    /// The best that is there.
+    Auto,
+    /// `text-embedding-3-small`.
+    Openai,
+    /// all-MiniLM-L6-v2 in process.
+    Local,
+    /// No vectors.
+    Keyword,
+}
+
+/// `[crawl]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crawl {
+    /// Whether private addresses may be fetched.
+    pub allow_private: bool,
+    /// Pages of one source.
+    pub pages_max: u32,
+    /// Bytes of one page.
+    pub page_bytes_max: usize,
+    /// Bytes of one crawl.
+    pub total_bytes_max: usize,
+    /// Links away from the start.
+    pub depth_max: u32,
+    /// Seconds of one request.
+    pub request_timeout_s: u64,
+    /// Seconds of one crawl.
+    pub total_timeout_s: u64,
+    /// Requests at a time.
+    pub concurrency: usize,
+}
+
+/// `[plans]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plans {
+    /// The plan of new organizations.
+    pub default: PlanName,
+}
+
+/// The plans that exist before billing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanName {
+    /// No limits.
+    Unlimited,
+    /// The limits of a trial.
+    Trial,
+}
+
+/// `[tenancy]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenancy {
+    /// One or many.
+    pub mode: TenancyMode,
+    /// The slug of the only one.
+    pub default_slug: String,
+}
+
+/// One organization or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TenancyMode {
+    /// Sign-up closes with the first.
+    SingleTenant,
+    /// Anybody may sign up.
+    MultiTenant,
+}
+
+/// `[platform]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Addresses of administrators.
+    pub admin_emails: Vec<String>,
+}
+
+/// `[mail]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// Which sender.
+    pub kind: MailKind,
+    /// From whom.
+    pub from: String,
+    /// The server of `smtp`.
+    pub smtp: Smtp,
+}
+
+/// Which mail sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailKind {
+    /// Kept in memory, for development.
+    Mailbox,
+    /// A mail server.
+    Smtp,
+}
+
+/// `[mail.smtp]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User; none when empty.
+    pub username: String,
+    /// Password.
+    pub password: String,
+    /// How the connection is protected.
+    pub security: SmtpSecurity,
+}
+
+/// How a mail connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SmtpSecurity {
+    /// Upgraded after the greeting; required.
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+    /// In the clear: for a relay on the same machine.
+    None,
+}
+
+/// `[cron]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cron {
+    /// The shared secret; off when empty.
+    pub secret: String,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// A `tracing` filter.
+    pub filter: String,
+    /// Text or JSON lines.
+    pub format: LogFormat,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `[limits]`: see the comments in `config/colloquy.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each key is explained where operators read it: config/colloquy.toml")]
+pub struct Limits {
+    pub chat_per_visitor_per_minute: u32,
+    pub chat_per_address_per_minute: u32,
+    pub login_per_address_per_minute: u32,
+    pub login_per_email_per_minute: u32,
+    pub api_per_principal_per_minute: u32,
+    pub body_bytes_max: usize,
+    pub upload_bytes_max: usize,
+    pub message_chars_max: usize,
+    pub sockets_per_visitor: u32,
+    pub sockets_per_address: u32,
+    pub sockets_max: u32,
+    pub request_timeout_s: u64,
+    pub resident_entities_max: usize,
+    pub index_cache_mb: usize,
+    pub model_calls_max: usize,
+    pub crawls_max: usize,
+}
+
+/// Settings that cannot be used, named one by one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(pub String);
+
+impl Settings {
+    /// Reads defaults, then `file`, then the environment; checks everything.
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(SettingsError(format!("settings file {} does not exist", file.display())));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // Only names with a section are settings: COLLOQUY_BIN and the like belong to scripts.
+        let environment = Env::prefixed(ENV_PREFIX).filter(|key| key.as_str().contains("__")).split("__");
+        let settings: Self = figment.merge(environment).extract().map_err(|error| {
+            let all: Vec<String> = error
+                .into_iter()
+                .map(|one| {
+                    let key = one.path.join(".");
+                    let place = one.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+                    format!(
+                        "settings: {}{}{}",
+                        one.kind,
+                        if key.is_empty() { String::new() } else { format!(" at `{key}`") },
+                        if place.is_empty() { String::new() } else { format!(" in {place}") }
+                    )
+                })
+                .collect();
+            SettingsError(all.join("\n"))
+        })?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The address where embed codes point.
+    pub fn widget_url(&self) -> &str {
+        first_set(&self.public.widget_url, &self.public.url)
+    }
+
+    /// The address where API calls go.
+    pub fn api_url(&self) -> &str {
+        first_set(&self.public.api_url, &self.public.url)
+    }
+
+    /// The effective settings as TOML, secrets masked.
+    pub fn masked(&self) -> String {
+        let mut copy = self.clone();
+        for secret in [
+            &mut copy.ops.token,
+            &mut copy.secrets.key,
+            &mut copy.models.openai.api_key,
+            &mut copy.mail.smtp.password,
+            &mut copy.cron.secret,
+        ] {
+            if !secret.is_empty() {
+                *secret = "********".into();
+            }
+        }
+        toml::to_string_pretty(&copy).unwrap_or_else(|error| error.to_string())
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let mut wrong = Vec::new();
+        let mut need = |ok: bool, message: String| {
+            if !ok {
+                wrong.push(message);
+            }
+        };
+        for (key, url) in [
+            ("public.url", &self.public.url),
+            ("public.widget_url", &self.public.widget_url),
+            ("public.api_url", &self.public.api_url),
+            ("models.openai.base_url", &self.models.openai.base_url),
+        ] {
+            let absolute = url.starts_with("http://") || url.starts_with("https://");
+            need(
+                absolute || (url.is_empty() && key.starts_with("public.") && key != "public.url"),
+                format!("`{key}` must start with http:// or https://, not `{url}`"),
+            );
+            need(!url.ends_with('/'), format!("`{key}` must not end with a slash: `{url}`"));
+        }
+        need(
+            self.secrets.key.is_empty()
+                || (self.secrets.key.len() == 64 && self.secrets.key.bytes().all(|b| b.is_ascii_hexdigit())),
+            "`secrets.key` must be 64 hexadecimal digits (32 bytes), for example from `openssl rand -hex 32`".into(),
+        );
+        need(
+            (1..=65_536).contains(&self.cluster.shards),
+            format!("`cluster.shards` must be 1 to 65536, not {}", self.cluster.shards),
+        );
+        need(!self.cluster.node_id.is_empty(), "`cluster.node_id` must not be empty".into());
+        need(
+            self.mail.kind == MailKind::Mailbox || !self.mail.smtp.host.is_empty(),
+            "`mail.smtp.host` must be set when `mail.kind` is smtp".into(),
+        );
+        need(
+            self.embeddings.kind != EmbedderKind::Openai || !self.models.openai.api_key.is_empty(),
+            "`embeddings.kind` is openai but `models.openai.api_key` is empty".into(),
+        );
+        for (key, value) in [
+            ("limits.body_bytes_max", self.limits.body_bytes_max),
+            ("limits.upload_bytes_max", self.limits.upload_bytes_max),
+            ("limits.message_chars_max", self.limits.message_chars_max),
+            ("limits.resident_entities_max", self.limits.resident_entities_max),
+            ("limits.model_calls_max", self.limits.model_calls_max),
+            ("limits.crawls_max", self.limits.crawls_max),
+            ("crawl.concurrency", self.crawl.concurrency),
+            ("crawl.page_bytes_max", self.crawl.page_bytes_max),
+        ] {
+            need(value > 0, format!("`{key}` must be above 0"));
+        }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(SettingsError(wrong.iter().map(|w| format!("settings: {w}")).collect::<Vec<_>>().join("\n")))
+        }
+    }
+}
+
+fn first_set<'a>(first: &'a str, second: &'a str) -> &'a str {
+    if first.is_empty() { second } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, SettingsError> {
+        let folder = std::env::temp_dir().join(format!("colloquy-settings-{}", uuid_like(text)));
+        std::fs::write(&folder, text).unwrap();
+        let loaded = Settings::load(Some(&folder));
+        std::fs::remove_file(&folder).unwrap();
+        loaded
+    }
+
+    fn uuid_like(text: &str) -> String {
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned() + &std::process::id().to_string()
+    }
+
+    #[test]
+    fn the_shipped_file_is_complete_and_valid() {
+        let settings = Settings::load(None).unwrap();
+        assert_eq!(settings.http.listen.port(), 8080);
+        assert_eq!(settings.cluster.shards, 1024);
+    }
+
+    #[test]
+    fn every_key_of_the_shipped_file_has_a_comment() {
+        let mut commented = false;
+        let mut sections = 0;
+        for line in DEFAULTS.lines() {
+            let line = line.trim();
+            if line.starts_with('[') {
+                sections += 1;
+            }
+            if let Some((key, _)) = line.split_once(" = ")
+                && !line.starts_with('#')
+            {
+                let plain = ["host", "username", "password", "port"].contains(&key);
+                assert!(commented || plain, "`{key}` has no comment above it");
+            }
+            commented = line.starts_with('#');
+        }
+        assert!(sections > 10);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load("[http]\nlisten = \"127.0.0.1:1\"\nlissten = 1\n").unwrap_err().to_string();
+        assert!(error.contains("lissten"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_key() {
+        let error = load("[public]\nurl = \"example.com\"\n").unwrap_err().to_string();
+        assert!(error.contains("public.url") && error.contains("example.com"), "{error}");
+        let error = load("[http]\nlisten = \"nowhere\"\n").unwrap_err().to_string();
+        assert!(error.contains("http.listen"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let settings =
+            load(&format!("[secrets]\nkey = \"{}\"\n[cron]\nsecret = \"tell-nobody\"\n", "ab".repeat(32))).unwrap();
+        let shown = settings.masked();
+        assert!(!shown.contains("tell-nobody") && !shown.contains("abab"), "{shown}");
+    }
+}

@@ -1,0 +1,35 @@
+//! First answers to requests with an idempotency key, kept for a day.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::StoreError;
+
+/// A begun request without an answer for this long counts as dead: its caller has long given up, its node may be gone.
+pub const DEAD_RUN_MS: i64 = 60_000;
+
+/// What is known of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// Nobody used the key: the caller runs the request and calls [`Answers::finish`].
+    First,
+    /// The same request is still running (or died less than a minute ago).
+    Running,
+    /// It was answered.
+    Done(Bytes),
+    /// The key was used with another request body.
+    Different,
+}
+
+/// Insert-if-not-exists memory of answers. `scope` binds principal and path.
+#[async_trait]
+pub trait Answers: Send + Sync {
+    /// Begins a request, or tells what became of the first one. A run older than 60 s without an answer counts as dead: `First` again.
+    async fn begin(&self, scope: &str, key: &str, body_hash: [u8; 32], now_ms: i64) -> Result<Begun, StoreError>;
+    /// Keeps the answer until `expires_at_ms`. The first answer stays; without a begun request nothing is kept.
+    async fn finish(&self, scope: &str, key: &str, answer: Bytes, expires_at_ms: i64) -> Result<(), StoreError>;
+    /// Forgets a begun request that failed in a way that may be tried again.
+    async fn abandon(&self, scope: &str, key: &str) -> Result<(), StoreError>;
+    /// Drops expired answers and dead runs; returns how many.
+    async fn sweep(&self, now_ms: i64) -> Result<u64, StoreError>;
+}

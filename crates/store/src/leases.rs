@@ -1,0 +1,113 @@
+//! Leases: which nodes are alive and which of them owns each shard.
+
+use async_trait::async_trait;
+
+use crate::{StoreError, limits};
+
+/// What is fixed when a cluster is created and checked by every node that joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterInfo {
+    /// The cluster's name.
+    pub name: String,
+    /// How many shards there are.
+    pub shards: u32,
+}
+
+/// Whether a node may still act. Death is final for an incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// Renewing its lease.
+    Alive,
+    /// Declared dead, or left on its own.
+    Dead,
+}
+
+/// One node as the lease table sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// The node's configured id.
+    pub id: String,
+    /// A fresh number at each boot.
+    pub incarnation: u64,
+    /// Rises with each renewal.
+    pub beat: u64,
+    /// Alive or dead.
+    pub state: NodeState,
+    /// Where other nodes reach it; empty on a single node.
+    pub address: String,
+}
+
+/// Whether a shard serves or is being handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardState {
+    /// Served by its owner.
+    Owned,
+    /// Its owner finishes work and hands it to `target`.
+    Draining,
+}
+
+/// One shard as the lease table sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardRow {
+    /// The shard's number.
+    pub shard: u32,
+    /// The owner's node id; empty before the first owner.
+    pub owner: String,
+    /// Rises with every change of owner and with every boot of an owner.
+    pub epoch: u64,
+    /// Served or moving.
+    pub state: ShardState,
+    /// Where it is moving to.
+    pub target: Option<String>,
+}
+
+/// Compare-and-set tables for membership and ownership.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// Creates the cluster's fixed facts, or returns those it was created with.
+    async fn found(&self, info: &ClusterInfo) -> Result<ClusterInfo, StoreError>;
+    /// Registers a boot of `id`: a higher incarnation than any before, alive, beat 0. Fails while the previous incarnation is alive
+    /// unless `replace` (a single node that holds the data folder's lock knows that no other lives).
+    async fn join(&self, id: &str, address: &str, replace: bool) -> Result<NodeRow, StoreError>;
+    /// Renews: `beat + 1` if this incarnation is still alive, else [`StoreError::Unavailable`] naming that it was declared dead.
+    async fn beat(&self, id: &str, incarnation: u64) -> Result<u64, StoreError>;
+    /// Declares an incarnation dead if its beat is still `seen_beat`; `false` when it moved on. Burying twice is `true` twice.
+    async fn bury(&self, id: &str, incarnation: u64, seen_beat: u64) -> Result<bool, StoreError>;
+    /// All nodes.
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError>;
+    /// All shards that ever had an owner.
+    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError>;
+    /// Replaces a shard's row if it still equals `expected` (`None`: has no row yet); `false` when it does not.
+    async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError>;
+    /// Takes many shards in one step where the adapter can (a single node's boot): rows as given, whatever stood there,
+    /// with each epoch raised above the stored one. Returns the rows as stored.
+    async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError>;
+}
+
+pub(crate) fn refuse_join(before: &NodeRow) -> StoreError {
+    StoreError::Unavailable(format!("node {} is still alive as incarnation {}", before.id, before.incarnation))
+}
+
+pub(crate) fn refuse_beat(id: &str, incarnation: u64) -> StoreError {
+    StoreError::Unavailable(format!("incarnation {incarnation} of node {id} was declared dead"))
+}
+
+pub(crate) fn check_swap(expected: Option<&ShardRow>, new: &ShardRow) -> Result<(), StoreError> {
+    limits::name("a node id", &new.owner)?;
+    limits::name("a node id", new.target.as_deref().unwrap_or_default())?;
+    limits::signed("an epoch", new.epoch)?;
+    match expected {
+        Some(expected) if expected.shard != new.shard => {
+            Err(StoreError::Invalid(format!("shard {} cannot replace shard {}", new.shard, expected.shard)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(crate) fn check_take(owner: &str, shards: u32) -> Result<(), StoreError> {
+    limits::name("a node id", owner)?;
+    if shards > limits::SHARDS_MAX {
+        return Err(StoreError::Invalid(format!("{shards} shards, above the limit of {}", limits::SHARDS_MAX)));
+    }
+    Ok(())
+}

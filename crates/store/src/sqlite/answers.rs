@@ -1,0 +1,82 @@
+//! First answers to requests with an idempotency key.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::OptionalExtension;
+
+use crate::{
+    StoreError,
+    answers::{Answers, Begun, DEAD_RUN_MS},
+    limits,
+};
+
+use super::Sqlite;
+
+/// Expired rows deleted in one transaction, so that a large sweep does not keep appends waiting.
+const SWEEP: i64 = 1_000;
+
+#[async_trait]
+impl Answers for Sqlite {
+    async fn begin(&self, scope: &str, key: &str, body_hash: [u8; 32], now_ms: i64) -> Result<Begun, StoreError> {
+        limits::name("a scope", scope)?;
+        limits::name("an idempotency key", key)?;
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        self.write(0, move |db| {
+            let mut statement =
+                db.prepare_cached("SELECT body_hash, answer FROM answer WHERE scope = ?1 AND key = ?2 AND expires_at_ms > ?3")?;
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<Vec<u8>>>(1)?));
+            match statement.query_row((&scope, &key, now_ms), read).optional()? {
+                Some((hash, _)) if hash != body_hash => return Ok(Begun::Different),
+                Some((_, Some(answer))) => return Ok(Begun::Done(answer.into())),
+                Some((_, None)) => return Ok(Begun::Running),
+                None => {}
+            }
+            db.prepare_cached(
+                "INSERT INTO answer (scope, key, body_hash, started_ms, expires_at_ms, answer) VALUES (?1, ?2, ?3, ?4, ?5, NULL)
+                 ON CONFLICT (scope, key) DO UPDATE SET body_hash = excluded.body_hash, started_ms = excluded.started_ms,
+                 expires_at_ms = excluded.expires_at_ms, answer = NULL",
+            )?
+            .execute((&scope, &key, body_hash, now_ms, now_ms.saturating_add(DEAD_RUN_MS)))?;
+            Ok(Begun::First)
+        })
+        .await
+    }
+
+    async fn finish(&self, scope: &str, key: &str, answer: Bytes, expires_at_ms: i64) -> Result<(), StoreError> {
+        limits::size("an answer", answer.len(), limits::ANSWER_MAX_BYTES)?;
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        self.write(answer.len(), move |db| {
+            let sql =
+                "UPDATE answer SET answer = ?3, expires_at_ms = ?4 WHERE scope = ?1 AND key = ?2 AND answer IS NULL";
+            db.prepare_cached(sql)?.execute((&scope, &key, &answer[..], expires_at_ms))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn abandon(&self, scope: &str, key: &str) -> Result<(), StoreError> {
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        self.write(0, move |db| {
+            db.prepare_cached("DELETE FROM answer WHERE scope = ?1 AND key = ?2 AND answer IS NULL")?
+                .execute((&scope, &key))?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn sweep(&self, now_ms: i64) -> Result<u64, StoreError> {
+        let mut swept = 0;
+        loop {
+            let some = self.write(0, move |db| {
+                let sql = "DELETE FROM answer WHERE number IN
+                           (SELECT number FROM answer INDEXED BY answer_by_expiry WHERE expires_at_ms <= ?1 LIMIT ?2)";
+                Ok(db.prepare_cached(sql)?.execute((now_ms, SWEEP))? as u64)
+            });
+            let some = some.await?;
+            swept += some;
+            if some < SWEEP.unsigned_abs() {
+                return Ok(swept);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A copy of the database while it is in use.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::StoreError;
+
+use super::{FILE_NAME, beside, fault, lock::Lock, wal};
+
+/// Writes a compact copy of the database in `dir` to the new file `to`, as it is at one moment, also while a process uses the folder.
+/// Blobs are not in it: they are plain files, written once, and may be copied afterwards.
+///
+/// # Errors
+/// [`StoreError::Invalid`] when `to` exists, [`StoreError::Corrupt`] when the database cannot be read whole.
+pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    if to.exists() {
+        return Err(StoreError::Invalid(format!("{} exists already", to.display())));
+    }
+    let file = dir.join(FILE_NAME);
+    // Nobody uses the folder: then this is who opens the log first. Somebody does: then it was checked.
+    let lock = Lock::take(dir);
+    if lock.is_ok() {
+        wal::check(&file, false)?;
+    }
+    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("{}: {error}", to.display()));
+    let unfinished = beside(to, ".unfinished");
+    if unfinished.exists() {
+        fs::remove_file(&unfinished).map_err(unavailable)?;
+    }
+    let source =
+        Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let name = unfinished.to_str().ok_or_else(|| StoreError::Invalid(format!("{} is not UTF-8", to.display())))?;
+    source.execute("VACUUM INTO ?1", [name]).map_err(|error| fault::at(file.display(), error))?;
+    drop(source);
+    let finish = || {
+        File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, to)?;
+        to.parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    };
+    finish().map_err(unavailable)
+}

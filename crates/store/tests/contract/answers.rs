@@ -1,0 +1,87 @@
+//! First answers.
+
+use bytes::Bytes;
+use colloquy_store::answers::{Begun, DEAD_RUN_MS};
+
+use crate::fixture::Fixture;
+
+const BODY: [u8; 32] = [1; 32];
+const OTHER: [u8; 32] = [2; 32];
+const DAY_MS: i64 = 86_400_000;
+
+fn answer(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+pub(crate) async fn the_first_answer_is_kept_and_repeated(fixture: &mut impl Fixture) {
+    let answers = fixture.store().answers.clone();
+    assert_eq!(answers.begin("ann /a", "k", BODY, 0).await.unwrap(), Begun::First);
+    answers.finish("ann /a", "k", answer("first"), DAY_MS).await.unwrap();
+    answers.finish("ann /a", "k", answer("second"), 2 * DAY_MS).await.unwrap();
+    drop(answers);
+    fixture.crash().await;
+    let answers = &fixture.store().answers;
+    assert_eq!(answers.begin("ann /a", "k", BODY, 5).await.unwrap(), Begun::Done(answer("first")));
+    // Neither another principal or path nor another key sees it.
+    assert_eq!(answers.begin("bob /a", "k", BODY, 5).await.unwrap(), Begun::First);
+    assert_eq!(answers.begin("ann /a", "l", BODY, 5).await.unwrap(), Begun::First);
+    // An answer to what nobody began is not kept.
+    answers.finish("ann /b", "k", answer("stray"), DAY_MS).await.unwrap();
+    assert_eq!(answers.begin("ann /b", "k", BODY, 5).await.unwrap(), Begun::First);
+}
+
+pub(crate) async fn a_running_request_is_not_run_twice(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 0).await.unwrap();
+    assert_eq!(answers.begin("s", "k", BODY, DEAD_RUN_MS - 1).await.unwrap(), Begun::Running);
+}
+
+pub(crate) async fn another_body_under_the_same_key_is_told(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 0).await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, 1).await.unwrap(), Begun::Different);
+    answers.finish("s", "k", answer("x"), DAY_MS).await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, 2).await.unwrap(), Begun::Different);
+}
+
+pub(crate) async fn a_run_that_died_is_first_again(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 0).await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, DEAD_RUN_MS).await.unwrap(), Begun::First);
+    assert_eq!(answers.begin("s", "k", OTHER, DEAD_RUN_MS + 1).await.unwrap(), Begun::Running);
+    assert_eq!(answers.begin("s", "k", BODY, DEAD_RUN_MS + 1).await.unwrap(), Begun::Different);
+}
+
+pub(crate) async fn an_answer_expires(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 0).await.unwrap();
+    answers.finish("s", "k", answer("x"), DAY_MS).await.unwrap();
+    // An answer outlives the time after which a run without one counts as dead.
+    assert_eq!(answers.begin("s", "k", BODY, DAY_MS - 1).await.unwrap(), Begun::Done(answer("x")));
+    assert_eq!(answers.begin("s", "k", BODY, DAY_MS).await.unwrap(), Begun::First);
+}
+
+pub(crate) async fn an_abandoned_request_may_be_tried_again(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 0).await.unwrap();
+    answers.abandon("s", "k").await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, 1).await.unwrap(), Begun::First);
+    answers.finish("s", "k", answer("x"), DAY_MS).await.unwrap();
+    answers.abandon("s", "k").await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, 2).await.unwrap(), Begun::Done(answer("x")));
+}
+
+pub(crate) async fn sweeping_drops_expired_and_dead_and_nothing_else(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    for (key, expires_at_ms) in [("old", Some(50)), ("new", Some(DAY_MS)), ("run", None)] {
+        answers.begin("s", key, BODY, 0).await.unwrap();
+        if let Some(expires_at_ms) = expires_at_ms {
+            answers.finish("s", key, answer("x"), expires_at_ms).await.unwrap();
+        }
+    }
+    assert_eq!(answers.sweep(49).await.unwrap(), 0);
+    assert_eq!(answers.sweep(50).await.unwrap(), 1);
+    assert_eq!(answers.begin("s", "run", BODY, 51).await.unwrap(), Begun::Running);
+    assert_eq!(answers.sweep(DEAD_RUN_MS).await.unwrap(), 1);
+    assert_eq!(answers.begin("s", "new", BODY, DEAD_RUN_MS).await.unwrap(), Begun::Done(answer("x")));
+}

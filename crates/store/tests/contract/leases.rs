@@ -1,0 +1,101 @@
+//! Membership and ownership.
+
+use colloquy_store::StoreError;
+use colloquy_store::leases::{ClusterInfo, NodeState, ShardRow, ShardState};
+
+use crate::fixture::Fixture;
+
+pub(crate) async fn the_founding_facts_never_change(fixture: &mut impl Fixture) {
+    let info = ClusterInfo { name: "one".to_owned(), shards: 1024 };
+    assert_eq!(fixture.store().leases.found(&info).await.unwrap(), info);
+    fixture.crash().await;
+    // Whoever comes with other facts sees what the cluster was founded with, and refuses to start.
+    let other = ClusterInfo { name: "two".to_owned(), shards: 512 };
+    assert_eq!(fixture.store().leases.found(&other).await.unwrap(), info);
+}
+
+pub(crate) async fn every_boot_has_a_higher_incarnation(fixture: &mut impl Fixture) {
+    for boot in 1..4 {
+        let leases = fixture.store().leases.clone();
+        let node = leases.join("n1", "10.0.0.1:9", true).await.unwrap();
+        assert_eq!(
+            (node.incarnation, node.beat, node.state, node.address.as_str()),
+            (boot, 0, NodeState::Alive, "10.0.0.1:9")
+        );
+        leases.beat("n1", boot).await.unwrap();
+        drop(leases);
+        fixture.crash().await;
+    }
+    assert_eq!(fixture.store().leases.nodes().await.unwrap().len(), 1);
+}
+
+pub(crate) async fn a_living_node_is_replaced_only_by_who_knows_it_is_gone(fixture: &mut impl Fixture) {
+    let leases = &fixture.store().leases;
+    leases.join("n1", "", false).await.unwrap();
+    assert!(matches!(leases.join("n1", "", false).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(leases.nodes().await.unwrap()[0].incarnation, 1);
+    assert!(leases.bury("n1", 1, 0).await.unwrap());
+    assert_eq!(leases.join("n1", "", false).await.unwrap().incarnation, 2);
+    assert_eq!(leases.join("n1", "", true).await.unwrap().incarnation, 3);
+    assert!(matches!(leases.beat("n1", 2).await, Err(StoreError::Unavailable(_))));
+}
+
+pub(crate) async fn beats_end_with_death(fixture: &mut impl Fixture) {
+    let leases = &fixture.store().leases;
+    assert!(matches!(leases.beat("n1", 1).await, Err(StoreError::Unavailable(_))));
+    leases.join("n1", "", false).await.unwrap();
+    assert_eq!(leases.beat("n1", 1).await.unwrap(), 1);
+    assert_eq!(leases.beat("n1", 1).await.unwrap(), 2);
+    assert!(leases.bury("n1", 1, 2).await.unwrap());
+    assert!(matches!(leases.beat("n1", 1).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(leases.nodes().await.unwrap()[0].state, NodeState::Dead);
+    assert!(leases.bury("n1", 1, 2).await.unwrap());
+}
+
+pub(crate) async fn a_node_that_moved_on_is_not_buried(fixture: &mut impl Fixture) {
+    let leases = &fixture.store().leases;
+    leases.join("n1", "", false).await.unwrap();
+    leases.beat("n1", 1).await.unwrap();
+    assert!(!leases.bury("n1", 1, 0).await.unwrap());
+    assert!(!leases.bury("n1", 2, 1).await.unwrap());
+    assert!(!leases.bury("n2", 1, 1).await.unwrap());
+    assert_eq!(leases.beat("n1", 1).await.unwrap(), 2);
+}
+
+pub(crate) async fn a_shard_changes_hands_by_compare_and_set(fixture: &mut impl Fixture) {
+    let first = ShardRow { shard: 3, owner: "n1".to_owned(), epoch: 1, state: ShardState::Owned, target: None };
+    let draining = ShardRow { state: ShardState::Draining, target: Some("n2".to_owned()), ..first.clone() };
+    let moved = ShardRow { owner: "n2".to_owned(), epoch: 2, ..first.clone() };
+    let leases = fixture.store().leases.clone();
+    assert!(!leases.swap(Some(&first), &draining).await.unwrap());
+    assert!(leases.swap(None, &first).await.unwrap());
+    assert!(!leases.swap(None, &moved).await.unwrap());
+    assert!(!leases.swap(Some(&moved), &draining).await.unwrap());
+    assert!(leases.swap(Some(&first), &draining).await.unwrap());
+    assert!(!leases.swap(Some(&first), &moved).await.unwrap());
+    drop(leases);
+    fixture.crash().await;
+    let leases = &fixture.store().leases;
+    assert_eq!(leases.shards().await.unwrap(), std::slice::from_ref(&draining));
+    assert!(leases.swap(Some(&draining), &moved).await.unwrap());
+    let elsewhere = ShardRow { shard: 4, ..moved.clone() };
+    assert!(matches!(leases.swap(Some(&moved), &elsewhere).await, Err(StoreError::Invalid(_))));
+    assert_eq!(leases.shards().await.unwrap(), [moved]);
+}
+
+pub(crate) async fn taking_all_raises_every_epoch(fixture: &mut impl Fixture) {
+    let own = |shard, epoch| ShardRow { shard, owner: "n1".to_owned(), epoch, state: ShardState::Owned, target: None };
+    let foreign = ShardRow {
+        shard: 1,
+        owner: "n0".to_owned(),
+        epoch: 41,
+        state: ShardState::Draining,
+        target: Some("n9".to_owned()),
+    };
+    fixture.store().leases.swap(None, &foreign).await.unwrap();
+    assert_eq!(fixture.store().leases.take_all("n1", 3).await.unwrap(), [own(0, 1), own(1, 42), own(2, 1)]);
+    fixture.crash().await;
+    assert_eq!(fixture.store().leases.take_all("n1", 3).await.unwrap(), [own(0, 2), own(1, 43), own(2, 2)]);
+    assert_eq!(fixture.store().leases.shards().await.unwrap(), [own(0, 2), own(1, 43), own(2, 2)]);
+    assert!(matches!(fixture.store().leases.take_all("n1", u32::MAX).await, Err(StoreError::Invalid(_))));
+}

@@ -1,0 +1,13 @@
+//! What crosses a socket: HTTP bodies and WebSocket messages.
+//!
+//! Each type is serde for the wire, `ts-rs` for the console and widget (`cargo test -p colloquy-wire` writes `web/generated/`),
+//! `utoipa` for `/openapi.json`. Names are the public contract: additions are free, changes are not.
+
+pub mod accounts;
+pub mod agents;
+pub mod chat;
+pub mod common;
+pub mod conversations;
+pub mod knowledge;
+pub mod live;
+pub mod sockets;

@@ -1,0 +1,135 @@
+//! The binary `colloquy-loadtest`: starts its own server, plays visitors, dashboards and a model server against it, and prints what it measured.
+
+mod api;
+mod error;
+mod floor;
+mod http_client;
+mod open_loop;
+mod options;
+mod report;
+mod scenarios;
+mod server;
+mod site;
+mod socket;
+mod spread;
+mod stand_in;
+mod turn;
+mod usage;
+mod wording;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::options::{Options, ScenarioArguments};
+use crate::report::Report;
+
+/// Measures a release build of Colloquy on this machine; nothing outside loopback is touched.
+#[derive(Parser)]
+#[command(name = "colloquy-loadtest", version)]
+#[command(
+    after_help = "Build both binaries in release mode first (`make bench` does). `--scale 0.01 --seconds 5` is a quick try."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Every scenario, one after the other
+    All(ScenarioArguments),
+    /// Turns arriving at a fixed rate in many open conversations, beside a stateless proxy to the same model server
+    ChatTurns(ScenarioArguments),
+    /// Idle widget sockets, each with a live conversation
+    ChatIdle(ScenarioArguments),
+    /// Many dashboards of one organization while facts come in
+    LiveFanout(ScenarioArguments),
+    /// Crawling, indexing and searching
+    Knowledge(ScenarioArguments),
+    /// Starting on a large journal
+    Start(ScenarioArguments),
+    /// The widget's size and its first open on a slow processor
+    Widget(ScenarioArguments),
+    /// The floor: a stateless proxy to a model server (started by the scenarios themselves)
+    #[command(hide = true)]
+    FloorProxy {
+        /// The model server's address
+        #[arg(long)]
+        upstream: std::net::SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Leaving this block drops what was under way, and with it every process started here.
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = run(Cli::parse().command) => outcome,
+            () = told_to_stop() => Err(Error::Stopped),
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", error.with_causes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<()> {
+    let (scenarios, arguments) = match command {
+        Command::All(arguments) => (scenarios::ALL.to_vec(), arguments),
+        Command::ChatTurns(arguments) => (vec![scenarios::Scenario::ChatTurns], arguments),
+        Command::ChatIdle(arguments) => (vec![scenarios::Scenario::ChatIdle], arguments),
+        Command::LiveFanout(arguments) => (vec![scenarios::Scenario::LiveFanout], arguments),
+        Command::Knowledge(arguments) => (vec![scenarios::Scenario::Knowledge], arguments),
+        Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
+        Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
+        Command::FloorProxy { upstream } => return floor::serve(upstream).await,
+    };
+    let write: Option<PathBuf> = arguments.write.clone();
+    let options = Options::from_arguments(&arguments)?;
+    let mut report = Report::new(options.scale, options.seconds, report::Machine::look(&options));
+    let mut failed = Vec::new();
+    for scenario in scenarios {
+        eprintln!("==> {scenario}");
+        match scenario.run(&options, &mut report).await {
+            Ok(()) => {}
+            Err(error) => {
+                let why = error.with_causes();
+                eprintln!("error: {scenario}: {why}");
+                report.failed(scenario.name(), &why);
+                failed.push(scenario.name());
+            }
+        }
+    }
+    let text = report.markdown();
+    println!("{text}");
+    if let Some(file) = write {
+        std::fs::write(&file, &text)
+            .map_err(|source| Error::io(format!("could not write {}", file.display()), source))?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(Error::ScenariosFailed(failed.join(", "))) }
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

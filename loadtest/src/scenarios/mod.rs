@@ -1,0 +1,75 @@
+//! The scenarios, in the order in which `all` runs them.
+
+mod chat_idle;
+mod chat_turns;
+mod crowd;
+mod knowledge;
+mod live_fanout;
+mod screen;
+mod start;
+mod widget;
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::options::Options;
+use crate::report::Report;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// The widget's size and first open.
+    Widget,
+    /// Crawling, indexing, searching.
+    Knowledge,
+    /// Turns at a fixed rate.
+    ChatTurns,
+    /// Idle sockets.
+    ChatIdle,
+    /// Dashboards.
+    LiveFanout,
+    /// A large journal.
+    Start,
+}
+
+/// Every scenario, quick ones first.
+pub(crate) const ALL: [Scenario; 6] = [
+    Scenario::Widget,
+    Scenario::Knowledge,
+    Scenario::ChatTurns,
+    Scenario::ChatIdle,
+    Scenario::LiveFanout,
+    Scenario::Start,
+];
+
+impl Scenario {
+    /// Its name on the command line and in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Widget => widget::NAME,
+            Self::Knowledge => knowledge::NAME,
+            Self::ChatTurns => chat_turns::NAME,
+            Self::ChatIdle => chat_idle::NAME,
+            Self::LiveFanout => live_fanout::NAME,
+            Self::Start => start::NAME,
+        }
+    }
+
+    /// Measures, adding figures as they are known.
+    pub(crate) async fn run(self, options: &Options, report: &mut Report) -> Result<()> {
+        match self {
+            Self::Widget => widget::run(options, report).await,
+            Self::Knowledge => knowledge::run(options, report).await,
+            Self::ChatTurns => chat_turns::run(options, report).await,
+            Self::ChatIdle => chat_idle::run(options, report).await,
+            Self::LiveFanout => live_fanout::run(options, report).await,
+            Self::Start => start::run(options, report).await,
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

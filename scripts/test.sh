@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Sets up what is missing and passes every test: Rust, web units, and the browser against the real binary.
+. "$(dirname "$0")/lib.sh"
+toolchain
+# Chromium drives the widget; the two documentation packages are the real sites that the responder is measured on.
+packages chromium git-doc sqlite3-doc
+scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
+export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
+web
+say "web: types, units and the size budget"
+(cd web && npm run --silent check && npm test --silent)
+say "rust: the whole workspace"
+cargo test --workspace --locked
+say "browser: the widget against the real binary"
+cargo build --locked --quiet -p colloquy-server
+(cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)
+say "all tests passed"

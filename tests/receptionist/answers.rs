@@ -1,0 +1,174 @@
+//! What a visitor is told: answers with their sources, the fallback, and what happens in an emergency.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+use crate::support::people::{LEARNED_WITHIN, SOON, mailbox, number, text};
+use crate::{ALERT_PHONE, Place};
+
+#[tokio::test]
+async fn a_crawl_reports_every_page_and_keeps_out_of_what_robots_txt_forbids() {
+    let place = Place::open().await;
+    let status = place.owner.learned(&place.agent, LEARNED_WITHIN).await;
+    let pages = status["pages"].as_array().expect("a list of pages");
+    let read: BTreeSet<String> =
+        pages.iter().filter(|page| page["status"] == "completed").map(|page| text(page, "url")).collect();
+    for page in [
+        "",
+        "services.html",
+        "drain-cleaning.html",
+        "water-heaters.html",
+        "emergency.html",
+        "prices.html",
+        "service-area.html",
+        "about.html",
+    ] {
+        let (plain, index) = (place.site.url(&format!("/{page}")), place.site.url("/index.html"));
+        assert!(read.contains(&plain) || page.is_empty() && read.contains(&index), "{plain} was not read: {status}");
+    }
+    assert_eq!(
+        number(&status, "pages_done"),
+        8,
+        "the start page counts once, under whichever of its two names: {status}"
+    );
+    assert!(
+        number(&status, "chunks") >= 8 && status["started_at"].is_string() && status["finished_at"].is_string(),
+        "{status}"
+    );
+    assert!(
+        !place.site.asked().iter().any(|path| path.starts_with("/office/")),
+        "the crawler fetched what robots.txt forbids"
+    );
+    assert!(place.site.asked().iter().any(|path| path == "/robots.txt"));
+    let answer = place.visitor().say("What is the garage door code for the spare van?").await;
+    assert!(!text(&answer, "response").contains("7719"));
+}
+
+#[tokio::test]
+async fn questions_are_answered_from_the_right_page_in_json_and_as_a_stream() {
+    let place = Place::open().await;
+    let cases = [
+        ("How much does it cost to unclog a kitchen sink drain?", "129", "prices.html"),
+        ("What does a sump pump replacement cost?", "640", "prices.html"),
+        ("Who founded Oak Street Plumbing?", "Walter Oakes", "about.html"),
+        ("How long do you guarantee your repairs?", "two years", "about.html"),
+        ("Who makes your tankless heaters?", "Navien", "water-heaters.html"),
+        ("At which pressure does hydro jetting scour the pipe?", "3,500", "drain-cleaning.html"),
+        ("How many working days does a typical bathroom take?", "nine", "services.html"),
+        ("Is there a travel fee in Logan county?", "35", "service-area.html"),
+    ];
+    for (question, fact, page) in cases {
+        let answer = place.visitor().say(question).await;
+        well_formed(&answer);
+        assert!(text(&answer, "response").contains(fact), "{question}: {answer}");
+        let sources = answer["sources"].as_array().expect("sources");
+        assert!(
+            sources.iter().any(|source| text(source, "url").ends_with(page)),
+            "{question} must cite {page}: {answer}"
+        );
+        for source in sources {
+            assert!(
+                !text(source, "title").is_empty()
+                    && !text(source, "chunk_id").is_empty()
+                    && !text(source, "snippet").is_empty(),
+                "{source}"
+            );
+            assert!((0.0..=1.0).contains(&source["score"].as_f64().expect("a score")), "{source}");
+        }
+        assert_eq!(answer["status"], "active", "{question}: a price question never escalates over an answer: {answer}");
+    }
+    let (question, fact, page) = cases[0];
+    let visitor = place.visitor();
+    let body = visitor.body(question, "m-1");
+    let events = visitor.api().stream("/api/chat", &body).await;
+    let last = events.last().expect("at least one event");
+    assert_eq!(last.name, "message", "{events:?}");
+    well_formed(&last.data);
+    let streamed: String =
+        events.iter().filter(|event| event.name == "token").map(|event| text(&event.data, "text")).collect();
+    assert!(streamed.contains(fact) && text(&last.data, "response").contains(fact), "{events:?}");
+    assert!(last.data["sources"].as_array().expect("sources").iter().any(|source| text(source, "url").ends_with(page)));
+    let again = visitor.post(&body).await.expect(200);
+    for same in ["conversation_id", "message_id", "response", "seq"] {
+        assert_eq!(again[same], last.data[same], "asked again as JSON");
+    }
+}
+
+#[tokio::test]
+async fn off_topic_questions_get_the_fallback_without_sources() {
+    let place = Place::open().await;
+    let fallback = text(&place.agent_view().await, "fallback_message");
+    for question in [
+        "What is the capital of Mongolia?",
+        "Who won the chess world championship in 1972?",
+        "Can you give me a recipe for pumpkin soup?",
+    ] {
+        let answer = place.visitor().say(question).await;
+        assert_eq!(answer["sources"], json!([]), "{question}: {answer}");
+        assert!(text(&answer, "response").contains(&fallback), "{question}: {answer}");
+    }
+    let unanswered = place.owner.api.get("/api/analytics/unanswered").await.expect(200);
+    assert!(unanswered.to_string().contains("Mongolia"), "the owner sees what could not be answered: {unanswered}");
+}
+
+#[tokio::test]
+async fn an_emergency_escalates_and_alerts_by_mail_and_text_message_once() {
+    let place = Place::open().await;
+    let mut visitor = place.visitor();
+    let body = visitor.body("Help, a pipe burst and my basement is flooding! Call me at 217-555-0188.", "m-1");
+    let answer = visitor.post(&body).await.expect(200);
+    visitor.remember(&answer);
+    assert_eq!((&answer["status"], &answer["urgency"]), (&json!("escalated"), &json!("emergency")), "{answer}");
+    assert!(text(&answer, "response").contains("main valve"), "the trade's own advice comes with it: {answer}");
+    let again = visitor.post(&body).await.expect(200);
+    assert_eq!(again["message_id"], answer["message_id"]);
+
+    for (to, kind) in [(place.owner.email.as_str(), "mail"), (ALERT_PHONE, "recorded_sms")] {
+        let alerts = eventually(&format!("the {kind} alert"), SOON, || async {
+            let alerts: Vec<Value> = mailbox(&place.server, to)
+                .await
+                .into_iter()
+                .filter(|message| message.to_string().contains("flood"))
+                .collect();
+            (!alerts.is_empty()).then_some(alerts)
+        })
+        .await;
+        assert_eq!(alerts.len(), 1, "one alert although the message came twice: {alerts:?}");
+        assert_eq!(alerts[0]["kind"], kind, "{alerts:?}");
+        assert!(text(&alerts[0], "text").contains("555-0188"), "whoever is alerted knows whom to call: {alerts:?}");
+    }
+    let escalated = place.owner.api.list("/api/conversations?status=escalated").await;
+    assert_eq!(escalated.len(), 1);
+    assert_eq!(escalated[0]["id"], answer["conversation_id"]);
+    assert_eq!(place.owner.api.list("/api/conversations?status=resolved").await.len(), 0);
+    // Escalated does not mean silent.
+    let more = visitor.say("How long do you guarantee your repairs?").await;
+    assert!(text(&more, "response").contains("two years"), "{more}");
+    assert_eq!(more["status"], "escalated");
+}
+
+#[tokio::test]
+async fn asking_for_a_person_escalates_and_alerts() {
+    let place = Place::open().await;
+    let answer = place.visitor().say("Let me talk to a person please").await;
+    assert_eq!(answer["status"], "escalated", "{answer}");
+    eventually("the mail", SOON, || async {
+        let conversation = text(&answer, "conversation_id");
+        mailbox(&place.server, &place.owner.email)
+            .await
+            .into_iter()
+            .find(|message| message.to_string().contains(&conversation))
+    })
+    .await;
+}
+
+/// A chat answer with everything the contract names.
+#[track_caller]
+fn well_formed(answer: &Value) {
+    for member in ["response", "conversation_id", "message_id", "visitor_token", "status", "urgency"] {
+        assert!(answer[member].is_string(), "no text `{member}` in {answer}");
+    }
+    assert!(answer["seq"].is_u64() && answer["sources"].is_array() && answer["confidence"].is_number(), "{answer}");
+}

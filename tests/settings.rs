@@ -1,0 +1,188 @@
+//! Proves what the command line promises: it explains itself, masks secrets, refuses settings it does not know by name, and `quickstart` leads from a
+//! website's address to a chat page.
+
+mod support;
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::json;
+use support::people::{Visitor, text};
+use support::site::Site;
+use support::{Server, root, run};
+
+#[test]
+fn help_explains_every_command_and_how_to_begin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let help = success(&run(&["--help"], &[], folder.path()));
+    for word in ["serve", "config", "quickstart", "--url", "config/colloquy.toml", "http://127.0.0.1:8080"] {
+        assert!(help.contains(word), "`{word}` is not in:\n{help}");
+    }
+    for command in ["serve", "config", "quickstart"] {
+        assert!(success(&run(&[command, "--help"], &[], folder.path())).lines().count() > 4, "{command} --help");
+    }
+    assert!(!run(&["dance"], &[], folder.path()).status.success());
+}
+
+#[test]
+fn config_prints_what_is_in_force_and_masks_every_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    fs::write(&file, "[public]\nurl = \"https://chat.example.com\"\n[http]\nlisten = \"127.0.0.1:9999\"\n[models.openai]\napi_key = \"sk-file-secret\"\n").expect("written");
+    let secrets = [
+        ("COLLOQUY_HTTP__LISTEN", "127.0.0.1:7777"),
+        ("COLLOQUY_SECRETS__KEY", "abababababababababababababababababababababababababababababababab"),
+        ("COLLOQUY_OPS__TOKEN", "ops-secret"),
+        ("COLLOQUY_CRON__SECRET", "cron-secret"),
+        ("COLLOQUY_MAIL__SMTP__PASSWORD", "smtp-secret"),
+    ];
+    let shown = success(&run(&["config", "--config", &file.display().to_string()], &secrets, folder.path()));
+    let parsed: toml::Table = shown.parse().expect("it prints TOML");
+    assert_eq!(parsed["http"]["listen"].as_str(), Some("127.0.0.1:7777"), "the environment beats the file");
+    assert_eq!(parsed["public"]["url"].as_str(), Some("https://chat.example.com"), "the file beats the defaults");
+    for secret in ["sk-file-secret", "abababab", "ops-secret", "cron-secret", "smtp-secret"] {
+        assert!(!shown.contains(secret), "{secret} is shown:\n{shown}");
+    }
+    // What it prints is complete: every key of the shipped file is there.
+    let shipped: toml::Table =
+        fs::read_to_string(root().join("config/colloquy.toml")).expect("the shipped file").parse().expect("TOML");
+    for (section, keys) in &shipped {
+        for key in keys.as_table().into_iter().flat_map(|keys| keys.keys()) {
+            assert!(parsed[section].get(key).is_some(), "{section}.{key} is not printed");
+        }
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_named_and_nothing_starts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |environment: &[(&str, &str)], file: Option<&str>, needles: &[&str]| {
+        let path = folder.path().join("bad.toml").display().to_string();
+        let mut arguments = vec!["serve"];
+        if let Some(text) = file {
+            fs::write(&path, text).expect("written");
+            arguments.extend(["--config", &path]);
+        }
+        let data = folder.path().join("data").display().to_string();
+        let mut environment = environment.to_vec();
+        environment.push(("COLLOQUY_DATA__DIR", &data));
+        let output = run(&arguments, &environment, folder.path());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{needles:?} was accepted");
+        for needle in needles {
+            assert!(said.contains(needle), "`{needle}` is not in: {said}");
+        }
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(!folder.path().join("data").exists(), "something was written before the settings were checked");
+    };
+    refused(&[], Some("[http]\nlissten = \"127.0.0.1:1\"\n"), &["lissten"]);
+    refused(&[], Some("[no_such_section]\nkey = 1\n"), &["no_such_section"]);
+    refused(&[], Some("[http\n"), &["bad.toml"]);
+    refused(&[("COLLOQUY_HTTP__LISSTEN", "127.0.0.1:1")], None, &["lissten"]);
+    refused(&[("COLLOQUY_HTTP__LISTEN", "nowhere")], None, &["http.listen"]);
+    refused(&[("COLLOQUY_PUBLIC__URL", "example.com")], None, &["public.url", "example.com"]);
+    refused(&[("COLLOQUY_LIMITS__BODY_BYTES_MAX", "0")], None, &["limits.body_bytes_max"]);
+    refused(&[("COLLOQUY_SECRETS__KEY", "short")], None, &["secrets.key"]);
+    let missing = run(&["serve", "--config", "/no/such/file.toml"], &[], folder.path());
+    assert!(!missing.status.success() && String::from_utf8_lossy(&missing.stderr).contains("/no/such/file.toml"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quickstart_leads_from_an_address_to_a_chat_page() {
+    let server = Server::start().await;
+    let site = Site::folder(root().join("tests/sites/oak_plumbing")).await;
+    let (address, at) = (site.url("/"), server.url(""));
+    let output = tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().expect("a folder");
+        run(
+            &[
+                "quickstart",
+                "--url",
+                &address,
+                "--vertical",
+                "home_services",
+                "--server",
+                &at,
+                "--name",
+                "Oak Street Plumbing",
+            ],
+            &[],
+            folder.path(),
+        )
+    })
+    .await
+    .expect("the command ends");
+    let said = success(&output);
+    assert!(said.contains("Oak Street Plumbing") && said.contains("completed"), "{said}");
+    let prefix = server.url("/demo/");
+    let page = said
+        .split_whitespace()
+        .find(|word| word.starts_with(&prefix))
+        .unwrap_or_else(|| panic!("no chat page in:\n{said}"));
+    let agent = page.strip_prefix(&prefix).expect("its prefix");
+    let shown = server.api().get(&format!("/demo/{agent}")).await;
+    assert_eq!(shown.status, 200, "{}", shown.text);
+    assert!(shown.text.contains(agent), "the chat page has the widget of the agent");
+    assert!(said.contains(&format!("/widget/{agent}.js")));
+    let answer = Visitor::new(&server, agent).say("What does a sump pump replacement cost?").await;
+    assert!(text(&answer, "response").contains("640"), "{answer}");
+    // The login it printed works.
+    let word_after = |label: &str| {
+        said.lines()
+            .find_map(|line| line.strip_prefix(label))
+            .map(|rest| rest.trim().to_owned())
+            .unwrap_or_else(|| panic!("no {label} in:\n{said}"))
+    };
+    let login = json!({ "email": word_after("login"), "password": word_after("password") });
+    server.api().post("/api/auth/login", login).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quickstart_says_what_is_wrong() {
+    let server = Server::start().await;
+    let (at, folder) = (server.url(""), tempfile::tempdir().expect("a folder"));
+    for (arguments, needle) in [
+        (vec!["--url", "example.com", "--vertical", "custom", "--server", &at], "whole address"),
+        (vec!["--url", "http://127.0.0.1:9/", "--vertical", "space_travel", "--server", &at], "vertical"),
+        (vec!["--url", "http://127.0.0.1:9/", "--vertical", "custom", "--server", &at], "could not be learned"),
+        (
+            vec!["--url", "http://127.0.0.1:9/", "--vertical", "custom", "--server", "http://127.0.0.1:9"],
+            "nothing answers",
+        ),
+    ] {
+        let mut all = vec!["quickstart"];
+        all.extend(arguments);
+        let output = run(&all, &[], folder.path());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(needle), "{all:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_has_one_process_and_a_second_says_so() {
+    let server = Server::start().await;
+    let data = server.data().display().to_string();
+    let folder = tempfile::tempdir().expect("a folder");
+    let second = run(
+        &["serve"],
+        &[
+            ("COLLOQUY_DATA__DIR", &data),
+            ("COLLOQUY_HTTP__LISTEN", "127.0.0.1:0"),
+            ("COLLOQUY_OPS__LISTEN", "127.0.0.1:0"),
+        ],
+        folder.path(),
+    );
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("error"), "{said}");
+    server.ops_api().get("/health/readyz").await.expect(200);
+    server.ops_api().get("/health/livez").await.expect(200);
+    let metrics = server.ops_api().get("/metrics").await;
+    assert!(metrics.status == 200 && metrics.text.contains("# TYPE"), "{}", metrics.text);
+}
+
+#[track_caller]
+fn success(output: &Output) -> String {
+    let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{failed}");
+    said.into_owned()
+}

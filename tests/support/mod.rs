@@ -1,0 +1,237 @@
+//! The harness of the process tests: starts the real binary on free ports with its own data folder, kills and restarts it, and reads its log.
+
+#![expect(dead_code, reason = "each test target uses its own part of the harness")]
+
+pub(crate) mod client;
+pub(crate) mod people;
+pub(crate) mod site;
+pub(crate) mod socket;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use client::Api;
+
+/// The program under test, built by cargo for exactly this run.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_colloquy");
+/// The operators' token of every server the tests start.
+pub(crate) const OPS_TOKEN: &str = "operators-token-of-the-tests";
+/// From start to ready, also on a machine that compiles something else at the same time.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A drain waits for running turns; they are short here.
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(25);
+/// Lines of the server's log shown when a test fails.
+const LOG_LINES: usize = 40;
+/// Below the ports that the kernel gives to outgoing connections: while a killed server is down, no client can take its port by accident.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// One running (or killed) server with its data folder.
+pub(crate) struct Server {
+    folder: TempDir,
+    /// The public listener.
+    pub(crate) http: SocketAddr,
+    /// The operators' listener.
+    pub(crate) ops: SocketAddr,
+    settings: BTreeMap<String, String>,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts one with the settings of tests: keyword search, loopback sites may be crawled.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with further settings, such as `("COLLOQUY_CRAWL__ALLOW_PRIVATE", "false")`.
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (http, ops) = (free_port(), free_port());
+        let mut all: BTreeMap<String, String> = BTreeMap::from([
+            ("COLLOQUY_HTTP__LISTEN".into(), http.to_string()),
+            ("COLLOQUY_OPS__LISTEN".into(), ops.to_string()),
+            ("COLLOQUY_OPS__TOKEN".into(), OPS_TOKEN.into()),
+            ("COLLOQUY_PUBLIC__URL".into(), format!("http://{http}")),
+            ("COLLOQUY_DATA__DIR".into(), folder.path().join("data").display().to_string()),
+            ("COLLOQUY_CRAWL__ALLOW_PRIVATE".into(), "true".into()),
+            ("COLLOQUY_EMBEDDINGS__KIND".into(), "keyword".into()),
+        ]);
+        all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let mut server = Self { folder, http, ops, settings: all, child: None };
+        server.boot().await;
+        server
+    }
+
+    /// Starts the program on the same data and ports, and waits until it can answer a chat turn.
+    pub(crate) async fn boot(&mut self) {
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// Starts the program without waiting for it.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the server is running already");
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("the log can be written");
+        let mut command = bare(PROGRAM);
+        command.arg("serve").current_dir(self.folder.path()).envs(&self.settings);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("one more handle")).stderr(log);
+        self.child = Some(command.spawn().expect("the program starts"));
+    }
+
+    /// Waits until `GET /health/readyz` of the operators' listener says yes.
+    pub(crate) async fn ready(&mut self) {
+        let api = Api::at(self.ops);
+        let begun = Instant::now();
+        loop {
+            if let Ok(answer) = api.try_call("GET", "/health/readyz", None).await
+                && answer.status == 200
+            {
+                return;
+            }
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().expect("our own child")) {
+                panic!("the server ended with {status} instead of becoming ready:\n{}", self.log_tail());
+            }
+            assert!(
+                begun.elapsed() < READY_WITHIN,
+                "the server is not ready after {READY_WITHIN:?}:\n{}",
+                self.log_tail()
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// `kill -9`: returns once the process is gone.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running server");
+        child.kill().expect("our own child can be killed");
+        child.wait().expect("our own child can be waited for");
+    }
+
+    /// SIGTERM: waits for the drain and returns how it ended.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running server");
+        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("our own child takes a signal");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("our own child") {
+                return status;
+            }
+            if begun.elapsed() > STOPPED_WITHIN {
+                child.kill().expect("our own child can be killed");
+                panic!("the server did not stop within {STOPPED_WITHIN:?} of SIGTERM:\n{}", self.log_tail());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// A client without credentials.
+    pub(crate) fn api(&self) -> Api {
+        Api::at(self.http)
+    }
+
+    /// A client of the operators' listener without credentials.
+    pub(crate) fn ops_api(&self) -> Api {
+        Api::at(self.ops)
+    }
+
+    /// The server's address as browsers see it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    /// The folder with everything the server keeps.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The last lines of what the server printed.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = self.log();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    /// Everything the server printed.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's last {LOG_LINES} lines\n{}\n---", self.log_tail());
+        }
+    }
+}
+
+/// Runs one command of the program to its end.
+pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)], folder: &Path) -> Output {
+    bare(PROGRAM)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// Waits until `look` gives something; fails the test after `within`, saying what was waited for.
+pub(crate) async fn eventually<T>(what: &str, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < within, "{what}: not after {within:?}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// 128 random bits as hexadecimal digits.
+pub(crate) fn random_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// The project's root folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout")
+}
+
+/// The program without settings of whoever runs the tests.
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("COLLOQUY_") {
+            command.env_remove(key);
+        }
+    }
+    command
+}
+
+/// A loopback address that nothing listens on.
+pub(crate) fn free_port() -> SocketAddr {
+    for _ in 0..200 {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port between {} and {}", PORTS.start, PORTS.end);
+}

@@ -1,0 +1,52 @@
+// The public HTTP contract as a test's hands: sign up, make an agent that knows something, act as a colleague.
+import { randomBytes } from 'node:crypto';
+import { until } from './browser.mjs';
+
+export function createApi(url) {
+  let token;
+
+  async function call(method, path, body, headers = {}) {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        ...(body ? { 'Content-Type': 'application/json' } : {}),
+        ...(token ? { Authorization: 'Bearer ' + token } : {}),
+        ...headers,
+      },
+      body: body ? JSON.stringify(body) : undefined,
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  }
+
+  return {
+    call,
+    /** An owner of a fresh organization; later calls are theirs. */
+    async signUp() {
+      const answer = await call('POST', '/api/auth/signup', {
+        email: `owner-${randomBytes(6).toString('hex')}@example.com`,
+        password: 'correct horse battery staple',
+        name: 'Dana Whitfield',
+        organization: { name: 'Northwind Dental', vertical: 'dental', timezone: 'UTC' },
+      });
+      token = answer.access_token;
+      return answer;
+    },
+    /** A live agent from the vertical's template. */
+    createAgent: (fields = {}) =>
+      call('POST', '/api/agents', { vertical: 'dental', name: 'Ada', variables: { business_name: 'Northwind Dental' }, ...fields }),
+    updateAgent: (id, fields) => call('PATCH', `/api/agents/${id}`, fields),
+    /** Adds a text and waits until a search finds it, which is when the new index serves. */
+    async teach(agentId, name, content, probe) {
+      await call('POST', `/api/agents/${agentId}/sources`, { type: 'manual_text', name, content });
+      await until(async () => (await call('POST', `/api/agents/${agentId}/search`, { query: probe, limit: 3 })).items.length, 'the text in the index', 60_000);
+    },
+    conversations: async (agentId) => (await call('GET', `/api/conversations?agent_id=${agentId}`)).items,
+    conversation: (id) => call('GET', `/api/conversations/${id}`),
+    takeOver: (id) => call('POST', `/api/conversations/${id}/takeover`, {}),
+    write: (id, content) => call('POST', `/api/conversations/${id}/messages`, { content }),
+    handBack: (id) => call('POST', `/api/conversations/${id}/handback`, {}),
+    leads: async (agentId) => (await call('GET', `/api/leads?agent_id=${agentId}`)).items,
+  };
+}

@@ -1,0 +1,82 @@
+// The real binary on free ports with a data folder of its own: started, killed at any moment, started again on the same data.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from './browser.mjs';
+
+/** A port that was free a moment ago. */
+async function freePort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+export async function createColloquy(binary, env = {}) {
+  const data = await mkdtemp(join(tmpdir(), 'colloquy-e2e-'));
+  const http = `127.0.0.1:${await freePort()}`;
+  const ops = `127.0.0.1:${await freePort()}`;
+  const url = 'http://' + http;
+  let child;
+  let output = '';
+
+  const colloquy = {
+    url,
+    async start() {
+      child = spawn(binary, ['serve'], {
+        env: {
+          ...process.env,
+          COLLOQUY_HTTP__LISTEN: http,
+          COLLOQUY_OPS__LISTEN: ops,
+          COLLOQUY_DATA__DIR: data,
+          COLLOQUY_PUBLIC__URL: url,
+          COLLOQUY_PUBLIC__WIDGET_URL: url,
+          COLLOQUY_PUBLIC__API_URL: url,
+          ...env,
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output = (output + chunk).slice(-20_000)));
+      await until(
+        async () => {
+          if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output}`);
+          return (await fetch(`http://${ops}/health/readyz`).catch(() => undefined))?.ok;
+        },
+        'a ready server',
+        60_000,
+      );
+    },
+    /** As a power cut does it. */
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    },
+    async close() {
+      await colloquy.kill();
+      await rm(data, { recursive: true, force: true });
+    },
+    /** The last of what it printed, for a failing test's message. */
+    output: () => output,
+  };
+  return colloquy;
+}
+
+/** A customer's site on an origin of its own, with the given page at `/`. */
+export async function createSite(html) {
+  const server = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(html));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    origin: 'http://127.0.0.1:' + server.address().port,
+    close() {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,30 @@
+/** German. */
+import type { Strings } from '../strings';
+
+export default {
+  input: 'Nachricht schreiben…',
+  send: 'Senden',
+  close: 'Chat schließen',
+  end: 'Chat beenden',
+  mute: 'Töne ausschalten',
+  ai: 'KI-Assistent',
+  connecting: 'Verbindung wird aufgebaut…',
+  offline: 'Offline. Nachrichten warten, bis Sie wieder da sind.',
+  away: 'Gerade nicht verfügbar.',
+  retry: 'Nicht gesendet. Erneut versuchen',
+  jump: 'Neue Nachrichten',
+  joined: 'Jemand aus dem Team ist jetzt hier',
+  back: 'Der Assistent ist wieder da',
+  ended: 'Diese Unterhaltung ist beendet.',
+  fresh: 'Neue Unterhaltung',
+  rate: 'Wie war dieser Chat?',
+  feedback: 'Möchten Sie etwas ergänzen?',
+  thanks: 'Vielen Dank!',
+  later: 'Nicht jetzt',
+  details: 'Ihre Kontaktdaten',
+  good: 'Hilfreich',
+  bad: 'Nicht hilfreich',
+  cookie: 'Diesen Chat in diesem Browser behalten?',
+  allow: 'Erlauben',
+  you: 'Sie',
+} satisfies Strings;

@@ -1,0 +1,30 @@
+/** Spanish. */
+import type { Strings } from '../strings';
+
+export default {
+  input: 'Escriba un mensaje…',
+  send: 'Enviar',
+  close: 'Cerrar el chat',
+  end: 'Terminar el chat',
+  mute: 'Silenciar',
+  ai: 'Asistente de IA',
+  connecting: 'Conectando…',
+  offline: 'Sin conexión. Los mensajes esperan a que vuelva.',
+  away: 'No disponible en este momento.',
+  retry: 'No enviado. Reintentar',
+  jump: 'Mensajes nuevos',
+  joined: 'Una persona del equipo se ha unido',
+  back: 'El asistente ha vuelto',
+  ended: 'Esta conversación ha terminado.',
+  fresh: 'Nueva conversación',
+  rate: '¿Qué le ha parecido este chat?',
+  feedback: '¿Desea añadir algo?',
+  thanks: '¡Gracias!',
+  later: 'Ahora no',
+  details: 'Sus datos',
+  good: 'Útil',
+  bad: 'No es útil',
+  cookie: '¿Conservar este chat en este navegador?',
+  allow: 'Permitir',
+  you: 'Usted',
+} satisfies Strings;

@@ -1,0 +1,30 @@
+/** French. */
+import type { Strings } from '../strings';
+
+export default {
+  input: 'Écrivez un message…',
+  send: 'Envoyer',
+  close: 'Fermer le chat',
+  end: 'Terminer le chat',
+  mute: 'Couper le son',
+  ai: 'Assistant IA',
+  connecting: 'Connexion…',
+  offline: 'Hors ligne. Les messages attendent votre retour.',
+  away: 'Indisponible pour le moment.',
+  retry: 'Non envoyé. Réessayer',
+  jump: 'Nouveaux messages',
+  joined: 'Une personne de l’équipe est là',
+  back: 'L’assistant est de retour',
+  ended: 'Cette conversation est terminée.',
+  fresh: 'Nouvelle conversation',
+  rate: 'Comment s’est passé cet échange ?',
+  feedback: 'Quelque chose à ajouter ?',
+  thanks: 'Merci !',
+  later: 'Plus tard',
+  details: 'Vos coordonnées',
+  good: 'Utile',
+  bad: 'Pas utile',
+  cookie: 'Garder cette conversation dans ce navigateur ?',
+  allow: 'Autoriser',
+  you: 'Vous',
+} satisfies Strings;
