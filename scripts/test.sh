@@ -11,6 +11,7 @@ say "web: types, units and the size budget"
 (cd web && npm run --silent check && npm test --silent)
 say "rust: the whole workspace"
 cargo test --workspace --locked
+[ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
 say "browser: the widget against the real binary"
 cargo build --locked --quiet -p colloquy-server
 (cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)

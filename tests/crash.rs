@@ -24,6 +24,10 @@ const OVER_HTTP: usize = 4;
 const OVER_SOCKET: usize = 3;
 /// Messages of one conversation before its visitor starts another.
 const MESSAGES: usize = 12;
+/// Which of them makes a lead, over HTTP.
+const LEAD_AT: usize = 2;
+/// How a visitor becomes a lead.
+const LEAD_WORDS: &str = "My name is Ann Lee and my number is 217-555-0133.";
 /// The longest that one message may need, kills in between included.
 const MESSAGE_WITHIN: Duration = Duration::from_secs(60);
 /// By the issue: no turn is left unanswered.
@@ -110,7 +114,7 @@ async fn no_kill_loses_doubles_or_leaves_unanswered_what_was_acknowledged() {
     let mut last_boot = Instant::now();
     for round in 0..KILLS {
         // A random number of acknowledgements later, at a random instant of whatever is happening then.
-        let wanted = ledger.count.load(Ordering::Relaxed) + random.random_range(0..25);
+        let wanted = ledger.count.load(Ordering::Relaxed) + random.random_range(0..60);
         let begun = Instant::now();
         while ledger.count.load(Ordering::Relaxed) < wanted && begun.elapsed() < Duration::from_secs(10) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -150,7 +154,11 @@ async fn over_http(mut visitor: Visitor, ledger: Arc<Ledger>, mut random: StdRng
             (visitor.id, visitor.token, visitor.conversation, said) = (random_id(), None, None, 0);
         }
         let id = random_id();
-        let words = format!("Do you offer emergency services? My reference is {id}.");
+        let words = if said == LEAD_AT {
+            format!("{LEAD_WORDS} My reference is {id}.")
+        } else {
+            format!("Do you offer emergency services? My reference is {id}.")
+        };
         let body = visitor.body(&words, &id);
         let begun = Instant::now();
         let answer = loop {
@@ -381,13 +389,22 @@ async fn check(owner: &Member, ledger: &Ledger, last_boot: Instant) {
         }
     }
     // The numbers on the screen are those of the journals, after all that.
-    eventually("the overview equals the recount", ANSWERED_WITHIN, || async {
-        let overview = owner.api.get("/api/analytics/overview?window=24h").await.expect(200);
-        (overview["total_conversations"] == json!(ids.len()) && overview["messages"] == json!(messages)).then_some(())
+    // What one entity tells another arrives, once: every conversation in which a name and number were given is one lead.
+    let leaders: BTreeSet<&str> = acknowledged
+        .values()
+        .filter(|told| told.text.contains(LEAD_WORDS))
+        .map(|told| told.conversation.as_str())
+        .collect();
+    let leads = eventually("every lead", ANSWERED_WITHIN, || async {
+        let leads = owner.api.list("/api/leads").await;
+        let from: BTreeSet<String> = leads.iter().map(|lead| text(lead, "conversation_id")).collect();
+        assert_eq!(from.len(), leads.len(), "a conversation became two leads: {leads:?}");
+        leaders.iter().all(|leader| from.contains(*leader)).then_some(leads.len())
     })
     .await;
+    owner.counted(json!({ "total_conversations": ids.len(), "messages": messages, "leads_captured": leads })).await;
     eprintln!(
-        "{} conversations, {messages} messages, {} acknowledged messages: none lost, none doubled",
+        "{} conversations, {messages} messages, {leads} leads, {} acknowledged messages: none lost, none doubled",
         ids.len(),
         acknowledged.len()
     );

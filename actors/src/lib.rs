@@ -13,6 +13,7 @@ pub mod feed;
 pub mod knowledge;
 pub mod lead;
 pub mod signup;
+pub mod telemetry;
 pub mod tenant;
 mod tools;
 pub mod traffic;

@@ -35,7 +35,7 @@ impl Core for TenantEntity {
 }
 
 impl Entity for TenantEntity {
-    pure_core!(tenant, Tenant, 1, 1, false);
+    pure_core!(tenant, Tenant, 1, 1, true);
     pure_work!(tenant, Effect, |state| state.id.clone());
 
     fn rows(&self, _key: &EntityKey, state: &Tenant, seq: u64) -> Vec<Row> {

@@ -14,7 +14,7 @@ async fn a_crawl_reports_every_page_and_keeps_out_of_what_robots_txt_forbids() {
     let status = place.owner.learned(&place.agent, LEARNED_WITHIN).await;
     let pages = status["pages"].as_array().expect("a list of pages");
     let read: BTreeSet<String> =
-        pages.iter().filter(|page| page["status"] == "completed").map(|page| text(page, "url")).collect();
+        pages.iter().filter(|page| page["status"] == "done").map(|page| text(page, "url")).collect();
     for page in [
         "",
         "services.html",
@@ -59,15 +59,16 @@ async fn questions_are_answered_from_the_right_page_in_json_and_as_a_stream() {
         ("How many working days does a typical bathroom take?", "nine", "services.html"),
         ("Is there a travel fee in Logan county?", "35", "service-area.html"),
     ];
+    let mut missed = Vec::new();
     for (question, fact, page) in cases {
         let answer = place.visitor().say(question).await;
         well_formed(&answer);
-        assert!(text(&answer, "response").contains(fact), "{question}: {answer}");
         let sources = answer["sources"].as_array().expect("sources");
-        assert!(
-            sources.iter().any(|source| text(source, "url").ends_with(page)),
-            "{question} must cite {page}: {answer}"
-        );
+        let right = sources.iter().any(|source| text(source, "url").ends_with(page));
+        if !right || !text(&answer, "response").contains(fact) {
+            missed
+                .push(format!("{question} wants {fact} from {page}: {} {}", answer["confidence"], answer["response"]));
+        }
         for source in sources {
             assert!(
                 !text(source, "title").is_empty()
@@ -79,6 +80,7 @@ async fn questions_are_answered_from_the_right_page_in_json_and_as_a_stream() {
         }
         assert_eq!(answer["status"], "active", "{question}: a price question never escalates over an answer: {answer}");
     }
+    assert!(missed.is_empty(), "{} of {} questions:\n{}", missed.len(), cases.len(), missed.join("\n"));
     let (question, fact, page) = cases[0];
     let visitor = place.visitor();
     let body = visitor.body(question, "m-1");
@@ -144,8 +146,8 @@ async fn an_emergency_escalates_and_alerts_by_mail_and_text_message_once() {
     assert_eq!(escalated[0]["id"], answer["conversation_id"]);
     assert_eq!(place.owner.api.list("/api/conversations?status=resolved").await.len(), 0);
     // Escalated does not mean silent.
-    let more = visitor.say("How long do you guarantee your repairs?").await;
-    assert!(text(&more, "response").contains("two years"), "{more}");
+    let more = visitor.say("What does a sump pump replacement cost?").await;
+    assert!(text(&more, "response").contains("640"), "{more}");
     assert_eq!(more["status"], "escalated");
 }
 
@@ -162,6 +164,38 @@ async fn asking_for_a_person_escalates_and_alerts() {
             .find(|message| message.to_string().contains(&conversation))
     })
     .await;
+}
+
+#[tokio::test]
+async fn every_turn_leaves_a_trace_and_figures_for_operators() {
+    let place = Place::open().await;
+    let mut visitor = place.visitor();
+    let answer = visitor.say("What does a sump pump replacement cost?").await;
+    let shown = place.owner.conversation(visitor.talk()).await;
+    let trace = &shown["trace"][0];
+    for stage in ["queue_ms", "retrieve_ms", "model_first_token_ms", "model_ms", "append_ms"] {
+        assert!(trace["stages"][stage].is_u64(), "no stage `{stage}` in {trace}");
+    }
+    let retrieved = trace["retrieved"].as_array().expect("what was retrieved");
+    let used: Vec<&Value> = retrieved.iter().filter(|chunk| chunk["used"] == true).collect();
+    assert!(used.iter().any(|chunk| chunk["chunk_id"] == answer["sources"][0]["chunk_id"]), "{trace}");
+    assert!(retrieved.iter().all(|chunk| chunk["score"].is_number()), "{trace}");
+    assert!(
+        trace["model"].is_string() && trace["config_version"].is_u64() && trace["index_version"].is_u64(),
+        "{trace}"
+    );
+    assert!(trace["turn"].is_string() && !trace["tokens"].is_null() && !trace["cost"].is_null(), "{trace}");
+
+    let metrics = place.server.ops_api().get("/metrics").await;
+    assert!(metrics.status == 200 && metrics.text.contains("# TYPE"), "{}", metrics.text);
+    assert!(metrics.text.contains("conversation"), "figures by entity kind: {}", metrics.text);
+    assert!(metrics.text.contains("stage=\"retrieve\""), "figures by turn stage: {}", metrics.text);
+    // Nothing of what a visitor wrote is in the log.
+    visitor.say("My name is Zacharias Quux and my number is 217-555-0147").await;
+    let log = place.server.log();
+    for personal in ["Quux", "555-0147", "5550147", "sump pump"] {
+        assert!(!log.contains(personal), "`{personal}` is in the log:\n{log}");
+    }
 }
 
 /// A chat answer with everything the contract names.

@@ -185,12 +185,17 @@ impl Screen {
         }
     }
 
+    /// A card of the last day; the board has one entry for each window.
+    fn card(&self, card: &str) -> &Value {
+        &self.data["24h"][card]
+    }
+
     fn number(&self, card: &str) -> Option<f64> {
-        self.data[card].as_f64()
+        self.card(card).as_f64()
     }
 
     #[track_caller]
     fn count(&self, card: &str) -> i64 {
-        self.data[card].as_i64().unwrap_or_else(|| panic!("no card `{card}` on {}: {}", self.topic, self.data))
+        self.card(card).as_i64().unwrap_or_else(|| panic!("no card `{card}` on {}: {}", self.topic, self.data))
     }
 }

@@ -182,14 +182,10 @@ async fn ratings_feedback_and_visits_are_counted() {
     )
     .await
     .ok();
-    eventually("the numbers", SOON, || async {
-        let seen = place.owner.api.get("/api/analytics/overview?window=24h").await.expect(200);
-        (seen["avg_satisfaction"].as_f64() == Some(4.0)
-            && seen["thumbs_up_count"] == 1
-            && seen["total_conversations"] == 1)
-            .then_some(())
-    })
-    .await;
+    place
+        .owner
+        .counted(json!({ "avg_satisfaction": 4.0, "thumbs_up_count": 1, "total_conversations": 1, "messages": 2 }))
+        .await;
     let agent = eventually("the agent's own counters", SOON, || async {
         let agent = place.agent_view().await;
         (agent["avg_satisfaction"].as_f64() == Some(4.0)).then_some(agent)

@@ -131,6 +131,19 @@ impl Member {
         }
     }
 
+    /// Waits until the numbers of the last day have these values.
+    pub(crate) async fn counted(&self, wanted: Value) -> Value {
+        let begun = Instant::now();
+        loop {
+            let seen = self.api.get("/api/analytics/overview?window=24h").await.expect(200);
+            if wanted.as_object().into_iter().flatten().all(|(card, value)| seen[card] == *value) {
+                return seen;
+            }
+            assert!(begun.elapsed() < SOON, "{wanted} is not counted after {SOON:?}: {seen}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// A conversation as the console shows it.
     pub(crate) async fn conversation(&self, id: &str) -> Value {
         self.api.get(&format!("/api/conversations/{id}")).await.expect(200)

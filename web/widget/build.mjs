@@ -11,7 +11,7 @@ const dist = fileURLToPath(new URL('dist/', import.meta.url));
 
 /** Names of our own objects only; none is a word of the protocol, of the DOM or of what crosses the channel. */
 const OWN_NAMES =
-  /^(lastSeq|began|posted|acked|failed|arrived|toEnd|dots|restart|wake|waiting|restore|settle|refuse|shown|held|thumbs|chunks|forget|look|greet|note|put|drop|taken|leadForm|ratingForm)$/;
+  /^(lastSeq|began|posted|acked|failed|arrived|toEnd|dots|restart|wake|waiting|restore|settle|refuse|shown|held|thumbs|chunks|forget|look|greet|note|put|drop|taken|leadForm|ratingForm|hide|items|state|hello|silence)$/;
 
 /** esbuild resolves and strips types; terser leaves less for gzip than any other minifier tried. */
 async function script(options, ascii) {
@@ -29,7 +29,7 @@ async function script(options, ascii) {
     outputFiles.map(async (file) => {
       const common = { ecma: 2020, module: options.format === 'esm', format: { ascii_only: ascii } };
       const compress = { passes: 3, unsafe_arrows: true, pure_getters: true };
-      const once = await minify(file.text, { ...common, compress, mangle: { properties: { regex: OWN_NAMES } } });
+      const once = await minify(file.text, { ...common, compress, mangle: { properties: { regex: OWN_NAMES, builtins: true } } });
       // A second look at its own output names things more alike, which gzip rewards.
       const twice = await minify(once.code, { ...common, compress: { ...compress, hoist_vars: true } });
       return { path: file.path.slice(1), code: twice.code };

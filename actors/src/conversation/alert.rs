@@ -49,7 +49,7 @@ async fn deliver(tools: &Tools, handle: &EffectHandle, alert: Alert) {
         AlertChannel::Email => "email",
         AlertChannel::Sms => "sms",
     };
-    metrics::counter!("colloquy_alerts_total", "channel" => channel, "outcome" => if outcome.is_ok() { "sent" } else { "failed" }).increment(1);
+    metrics::counter!(crate::telemetry::ALERTS, "channel" => channel, "outcome" => if outcome.is_ok() { "sent" } else { "failed" }).increment(1);
     let result = match outcome {
         Ok(_) => Command::AlertDone { id: alert.id, attempt: alert.attempt },
         Err(error) => Command::AlertFailed {

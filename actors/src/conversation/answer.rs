@@ -1,7 +1,7 @@
 //! Answers one turn: understand, retrieve, let a model or the built-in responder speak, bring the result back as a command.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::agent::config::AgentConfig;
@@ -123,7 +123,10 @@ async fn attempt_turn(
     trace.attempt = attempt;
     trace.confidence = retrieved.confidence;
     trace.retrieved = references(&retrieved, answer.sources.iter().map(|source| source.chunk_id.as_str()));
-    metrics::histogram!("colloquy_turn_seconds", "model" => if tools.model.is_some() { "provider" } else { "built_in" }).record(begun.elapsed());
+    metrics::histogram!(crate::telemetry::TURN_SECONDS, "model" => if tools.model.is_some() { "provider" } else { "built_in" }).record(begun.elapsed());
+    for (stage, took_ms) in [("queue", queue_ms), ("retrieve", retrieve_ms), ("model", said.answer.trace.stages.model_ms)] {
+        metrics::histogram!(crate::telemetry::STAGE_SECONDS, "stage" => stage).record(Duration::from_millis(took_ms));
+    }
     send(handle, Command::Answered(Box::new(said.answer))).await;
     Ok(())
 }
@@ -190,6 +193,11 @@ async fn search(
             for faq in &mut found.faqs {
                 faq.answer = text::fill(&faq.answer, variables);
                 faq.question = text::fill(&faq.question, variables);
+            }
+            // Prepared answers stand among the passages too.
+            for passage in found.passages.iter_mut().filter(|passage| passage.chunk_id.starts_with("faq:")) {
+                passage.text = text::fill(&passage.text, variables);
+                passage.title = text::fill(&passage.title, variables);
             }
             found
         }

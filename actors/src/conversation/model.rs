@@ -91,6 +91,11 @@ fn request(of: &Attempt<'_>, prompt: ModelPrompt, model: String) -> ChatRequest 
 
 fn accepted(of: &Attempt<'_>, answer: ChatAnswer, left_out: Vec<String>) -> Said {
     count(&answer.attempts);
+    for (direction, tokens) in
+        [("input", answer.usage.input_tokens), ("cached", answer.usage.cached_tokens), ("output", answer.usage.output_tokens)]
+    {
+        metrics::counter!(crate::telemetry::MODEL_TOKENS, "direction" => direction).increment(tokens);
+    }
     let given = ModelAnswer {
         text: answer.text,
         tool_calls: answer
@@ -181,8 +186,8 @@ fn failure(kind: ErrorKind) -> ModelFailure {
 fn count(attempts: &[colloquy_models::chat::AttemptTrace]) {
     for attempt in attempts {
         let outcome = attempt.error.map_or("ok", ErrorKind::as_str);
-        metrics::counter!("colloquy_model_calls_total", "outcome" => outcome).increment(1);
-        metrics::histogram!("colloquy_model_call_seconds", "outcome" => outcome)
+        metrics::counter!(crate::telemetry::MODEL_CALLS, "outcome" => outcome).increment(1);
+        metrics::histogram!(crate::telemetry::MODEL_CALL_SECONDS, "outcome" => outcome)
             .record(std::time::Duration::from_millis(attempt.took_ms));
     }
 }

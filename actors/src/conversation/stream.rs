@@ -97,7 +97,9 @@ pub(super) async fn forward(
 
 /// Tells the watchers that the answer in the making will not come.
 pub(super) fn discard(handle: &EffectHandle, message_id: &MessageId, reason: &str) {
-    stream(handle, &Streamed::Discard { message_id: message_id.clone(), reason: reason.to_owned() });
+    let frame = Streamed::Discard { message_id: message_id.clone(), reason: reason.to_owned() };
+    // A cancelled attempt streams no more, but it must still take back what it showed.
+    handle.client().publish(handle.key(), serde_json::to_vec(&frame).unwrap_or_default().into());
 }
 
 /// Tells the watchers that the assistant is at work.

@@ -31,6 +31,8 @@ impl Update {
 
 struct Entry {
     at_ms: i64,
+    /// The entity's sequence number it reflects; 0 where the board computes it itself.
+    seq: u64,
     value: Value,
 }
 
@@ -53,13 +55,15 @@ impl Board {
         self.seq
     }
 
-    /// Puts an entry; with more than `most` the oldest leaves.
-    pub(super) fn put(&mut self, key: String, at_ms: i64, value: Value, most: usize) {
-        if self.entries.get(&key).is_some_and(|entry| entry.value == value) {
+    /// Puts an entry unless a newer one of its entity is there; with more than `most` the oldest leaves.
+    pub(super) fn put(&mut self, key: String, at_ms: i64, seq: u64, value: Value, most: usize) {
+        if let Some(entry) = self.entries.get(&key)
+            && (entry.seq > seq || entry.value == value)
+        {
             return;
         }
         self.changed.insert(key.clone());
-        self.entries.insert(key, Entry { at_ms, value });
+        self.entries.insert(key, Entry { at_ms, seq, value });
         if self.entries.len() > most
             && let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.at_ms).map(|(key, _)| key.clone())
         {
@@ -128,9 +132,9 @@ mod tests {
     #[test]
     fn changes_between_ticks_are_one_delta() {
         let mut board = board();
-        board.put("a".into(), 1, json!(1), 10);
-        board.put("a".into(), 1, json!(2), 10);
-        board.put("b".into(), 2, json!(1), 10);
+        board.put("a".into(), 1, 1, json!(1), 10);
+        board.put("a".into(), 1, 2, json!(2), 10);
+        board.put("b".into(), 2, 1, json!(1), 10);
         let update = board.flush(&Topic::Leads).unwrap();
         assert_eq!((update.seq, update.changes.len()), (101, 2));
         assert_eq!(update.changes[0], json!({ "op": "put", "key": "a", "value": 2 }));
@@ -140,17 +144,25 @@ mod tests {
     #[test]
     fn the_same_value_again_is_no_change() {
         let mut board = board();
-        board.put("a".into(), 1, json!(1), 10);
+        board.put("a".into(), 1, 1, json!(1), 10);
         board.flush(&Topic::Leads);
-        board.put("a".into(), 1, json!(1), 10);
+        board.put("a".into(), 1, 1, json!(1), 10);
         assert!(board.flush(&Topic::Leads).is_none());
+    }
+
+    #[test]
+    fn an_older_row_never_replaces_a_newer_one() {
+        let mut board = board();
+        board.put("a".into(), 1, 5, json!("new"), 10);
+        board.put("a".into(), 1, 4, json!("old"), 10);
+        assert_eq!(board.data(), json!({ "a": "new" }));
     }
 
     #[test]
     fn the_oldest_leaves_a_full_board() {
         let mut board = board();
         for n in 0..4 {
-            board.put(format!("k{n}"), n, json!(n), 3);
+            board.put(format!("k{n}"), n, 1, json!(n), 3);
         }
         assert_eq!(board.data(), json!({ "k1": 1, "k2": 2, "k3": 3 }));
     }
@@ -159,7 +171,7 @@ mod tests {
     fn a_short_break_is_made_up_for_and_a_long_one_is_not() {
         let mut board = board();
         for n in 0..(KEPT as i64 + 10) {
-            board.put("k".into(), 0, json!(n), 3);
+            board.put("k".into(), 0, 0, json!(n), 3);
             board.flush(&Topic::Overview);
         }
         let head = board.seq();

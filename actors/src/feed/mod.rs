@@ -100,6 +100,7 @@ enum Ask {
     Told { rows: Vec<Told> },
     Snapshot { topic: Topic },
     Since { topic: Topic, seq: u64 },
+    Totals,
     Overview { window: Window },
     Daily { from: String, to: String, agent: Option<String> },
 }
@@ -151,6 +152,38 @@ pub async fn snapshot(client: &Client, tenant: &TenantId, topic: &Topic) -> Resu
 /// The deltas after `seq`, if they are still known.
 pub async fn since(client: &Client, tenant: &TenantId, topic: &Topic, seq: u64) -> Result<Option<Vec<Update>>, String> {
     asked(client, tenant, &Ask::Since { topic: topic.clone(), seq }).await
+}
+
+/// An agent's counters since its first day (AGT-15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Conversations.
+    pub conversations: i64,
+    /// Messages of anyone.
+    pub messages: i64,
+    /// Calls.
+    pub calls: i64,
+    /// Mean rating, 1 to 5, two decimals; none without ratings.
+    pub satisfaction: Option<f64>,
+}
+
+impl Totals {
+    fn of(numbers: &Numbers) -> Self {
+        let total = numbers.total();
+        let channels = total.every_channel();
+        let all = &total.all;
+        Self {
+            conversations: channels.conversations,
+            messages: channels.messages,
+            calls: all.calls_answered + all.calls_missed,
+            satisfaction: (all.ratings > 0).then(|| (all.rating_sum as f64 / all.ratings as f64 * 100.0).round() / 100.0),
+        }
+    }
+}
+
+/// The counters of all agents, exact at this moment.
+pub async fn totals(client: &Client, tenant: &TenantId) -> Result<BTreeMap<String, Totals>, String> {
+    asked(client, tenant, &Ask::Totals).await
 }
 
 /// The six cards.
@@ -244,6 +277,7 @@ impl Resident for Feed {
                 encode(&self.shown(&topic))
             }
             Ok(Ask::Since { topic, seq }) => encode(&self.boards.get(&topic).and_then(|board| board.since(seq))),
+            Ok(Ask::Totals) => encode(&self.by_agent.iter().map(|(agent, numbers)| (agent, Totals::of(numbers))).collect::<BTreeMap<_, _>>()),
             Ok(Ask::Overview { window }) => encode(&self.overview(window).await),
             Ok(Ask::Daily { from, to, agent }) => encode(&self.daily(&from, &to, agent.as_deref()).await),
             Err(error) => encode(&json!({ "error": error.to_string() })),
@@ -279,6 +313,16 @@ impl Feed {
         for list in COUNTED {
             self.count(list).await?;
         }
+        self.enter().await?;
+        self.refresh().await;
+        for board in self.boards.values_mut() {
+            board.settle();
+        }
+        Ok(())
+    }
+
+    /// Reads the newest rows of the lists that boards show.
+    async fn enter(&mut self) -> Result<(), String> {
         for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST] {
             let range = Range { limit: ENTRIES_MAX, ..Range::default() };
             let rows = self
@@ -287,12 +331,8 @@ impl Feed {
                 .await
                 .map_err(|error| error.to_string())?;
             for row in rows {
-                self.entry(list, &row.id, row.at_ms, Some(row.body));
+                self.entry(list, &row.id, row.at_ms, row.seq, Some(row.body));
             }
-        }
-        self.refresh().await;
-        for board in self.boards.values_mut() {
-            board.settle();
         }
         Ok(())
     }
@@ -319,11 +359,12 @@ impl Feed {
         }
     }
 
+    /// Makes up for notes that were lost, in numbers and in entries.
     async fn recount(&mut self) -> Result<(), String> {
         for list in COUNTED {
             self.count(list).await?;
         }
-        Ok(())
+        self.enter().await
     }
 
     fn take(&mut self, row: Told) {
@@ -332,7 +373,7 @@ impl Feed {
         {
             self.contribute(&row.list, &row.id, row.seq, given);
         }
-        self.entry(&row.list, &row.id, row.at_ms, row.body);
+        self.entry(&row.list, &row.id, row.at_ms, row.seq, row.body);
     }
 
     /// Counts one entity: a higher number replaces what it gave before, others change nothing.
@@ -352,7 +393,7 @@ impl Feed {
         self.counted.insert(key, Counted { seq, given });
     }
 
-    fn entry(&mut self, list: &str, id: &str, at_ms: i64, body: Option<Value>) {
+    fn entry(&mut self, list: &str, id: &str, at_ms: i64, seq: u64, body: Option<Value>) {
         let topic = match list {
             conversation::LIST => Topic::Conversations,
             lead::LIST => Topic::Leads,
@@ -367,7 +408,7 @@ impl Feed {
         };
         let board = self.board(topic);
         match body {
-            Some(body) => board.put(name, at_ms, body, ENTRIES_MAX),
+            Some(body) => board.put(name, at_ms, seq, body, ENTRIES_MAX),
             None => board.remove(&name),
         }
     }
@@ -384,7 +425,7 @@ impl Feed {
                 let figures = self.overview(window).await;
                 let name = json!(window).as_str().unwrap_or_default().to_owned();
                 let value = json!(figures);
-                self.board(Topic::Overview).put(name, 0, value, ENTRIES_MAX);
+                self.board(Topic::Overview).put(name, 0, 0, value, ENTRIES_MAX);
             }
         }
         for agent in std::mem::take(&mut self.dirty) {
@@ -392,7 +433,7 @@ impl Feed {
                 Some(numbers) => json!(self.figures(numbers, Window::Day).await),
                 None => continue,
             };
-            self.board(Topic::Agent(agent)).put("numbers".to_owned(), 0, value, ENTRIES_MAX);
+            self.board(Topic::Agent(agent)).put("numbers".to_owned(), 0, 0, value, ENTRIES_MAX);
         }
     }
 

@@ -4,7 +4,7 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::knowledge::view::Manifest;
 use colloquy_domain::knowledge::{Command, Index, Reply};
 use colloquy_knowledge::embed::Windows;
-use colloquy_knowledge::index::{AgentIndex, EmbedderInfo, IndexedFaq, Parts, Precision};
+use colloquy_knowledge::index::{AgentIndex, EmbedderInfo, IndexedChunk, IndexedFaq, Parts, Precision};
 use colloquy_knowledge::words::Language;
 
 use super::pages::StoredPage;
@@ -23,9 +23,36 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, version: u64, atte
                     Command::IndexFailed { version, attempt, reason }
                 }
             };
+            let built = matches!(result, Command::IndexBuilt { .. });
             report(handle, result).await;
+            if built {
+                forget_older(handle, version).await;
+            }
         }
         () = handle.cancelled() => {}
+    }
+}
+
+/// Deletes stored indices but this one and the one before, which nodes may still be loading.
+async fn forget_older(handle: &EffectHandle, version: u64) {
+    let blobs = &handle.client().store().blobs;
+    let key = handle.key();
+    let folder = format!("knowledge/{}/{}/index", key.tenant, key.id);
+    let older = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        name.split_once('-').and_then(|(number, _)| number.parse::<u64>().ok()).is_some_and(|number| number + 1 < version)
+    };
+    let paths = match blobs.list(&folder).await {
+        Ok(paths) => paths,
+        Err(error) => {
+            tracing::warn!(agent = %key.id, %error, "old indices could not be listed");
+            return;
+        }
+    };
+    for path in paths.iter().filter(|path| older(path)) {
+        if let Err(error) = blobs.delete(path).await {
+            tracing::warn!(agent = %key.id, %error, "an old index could not be deleted");
+        }
     }
 }
 
@@ -88,12 +115,28 @@ async fn collect(tools: &Tools, handle: &EffectHandle, manifest: &Manifest) -> R
         chunk_vectors.extend(stored.vectors);
     }
     let questions: Vec<String> = manifest.faqs.iter().map(|faq| faq.question.clone()).collect();
+    // Each prepared answer is a chunk too: a question worded too loosely for the FAQ's own threshold still finds it.
+    let prepared: Vec<IndexedChunk> = manifest
+        .faqs
+        .iter()
+        .map(|faq| IndexedChunk {
+            id: format!("faq:{}", faq.id),
+            text: faq.answer.clone(),
+            title: faq.question.clone(),
+            section: faq.category.clone(),
+            source_url: String::new(),
+            language: Language::of_tag(None),
+        })
+        .collect();
     let faq_vectors = match embedder {
         Some(embedder) if !questions.is_empty() => {
+            let texts: Vec<String> = prepared.iter().map(IndexedChunk::searchable).collect();
+            chunk_vectors.extend(embedder.embed(&texts).await.map_err(|error| error.to_string())?.vectors);
             embedder.embed(&questions).await.map_err(|error| error.to_string())?.vectors
         }
         Some(_) | None => Vec::new(),
     };
+    chunks.extend(prepared);
     let faqs = manifest
         .faqs
         .iter()

@@ -142,7 +142,7 @@ impl Library {
         let hits = index::search_with(&own, query, vector.as_deref(), count)
             .map_err(|error| ActorError::Unavailable(error.to_string()))?;
         let took = begun.elapsed();
-        metrics::histogram!("colloquy_search_seconds").record(took);
+        metrics::histogram!(crate::telemetry::SEARCH_SECONDS).record(took);
         Ok(Retrieved {
             passages: hits
                 .chunks
@@ -183,7 +183,7 @@ impl Library {
             Ok(vector) => Some(vector),
             Err(error) => {
                 tracing::warn!(%error, "a question could not be embedded: keywords only");
-                metrics::counter!("colloquy_embed_failures_total").increment(1);
+                metrics::counter!(crate::telemetry::EMBED_FAILURES).increment(1);
                 None
             }
         }
@@ -221,7 +221,7 @@ impl Library {
                 cache.bytes -= gone.bytes;
             }
         }
-        metrics::gauge!("colloquy_index_cache_bytes").set(cache.bytes as f64);
+        metrics::gauge!(crate::telemetry::INDEX_CACHE_BYTES).set(cache.bytes as f64);
     }
 }
 

@@ -43,7 +43,7 @@ impl Core for KnowledgeEntity {
 }
 
 impl Entity for KnowledgeEntity {
-    pure_core!(knowledge, Knowledge, 1, 1, false);
+    pure_core!(knowledge, Knowledge, 1, 1, true);
     pure_work!(knowledge, Effect, |state| state.tenant.clone());
 
     fn outbox(&self, key: &EntityKey, state: &Knowledge, event: &Event, _at: At) -> Vec<Message> {

@@ -36,7 +36,7 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, source: SourceId, 
                 RunOutcome::Partial { .. } => "partial",
                 RunOutcome::Failed { .. } => "failed",
             };
-            metrics::counter!("colloquy_crawls_total", "outcome" => label).increment(1);
+            metrics::counter!(crate::telemetry::CRAWLS, "outcome" => label).increment(1);
             report(handle, Command::RunFinished { source, run, attempt, outcome }).await;
         }
         () = handle.cancelled() => cancel.cancel(),
@@ -254,7 +254,7 @@ async fn store_as(
     let page = StoredPage::make(shown, document, tools.knowledge.embedder.as_deref())
         .await
         .map_err(|error| failed(format!("The text could not be embedded: {error}")))?;
-    metrics::histogram!("colloquy_embed_page_seconds").record(begun.elapsed());
+    metrics::histogram!(crate::telemetry::EMBED_PAGE_SECONDS).record(begun.elapsed());
     let chunks = u32::try_from(page.head.chunks.len()).unwrap_or(u32::MAX);
     handle
         .client()

@@ -114,7 +114,7 @@ impl FromRequestParts<App> for MaybeVisitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Some(token) = authorization(&parts.headers, "Visitor") else { return Ok(Self(None)) };
+        let Some(token) = visitor_token(&parts.headers) else { return Ok(Self(None)) };
         let visitor = app
             .tokens
             .check_visitor(token)
@@ -177,6 +177,11 @@ async fn of_key(app: &AppState, token: &str) -> Result<Console, Problem> {
 /// The bearer token of a request.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     authorization(headers, "Bearer")
+}
+
+/// The visitor token of a request.
+pub fn visitor_token(headers: &HeaderMap) -> Option<&str> {
+    authorization(headers, "Visitor")
 }
 
 /// The value of a cookie.

@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 use crate::app::{App, AppState};
 use crate::auth;
 use crate::problem::Problem;
-use crate::tokens::hash_secret;
 
 /// How long an answer is kept, milliseconds.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -61,24 +60,25 @@ pub async fn idempotent(State(app): State<App>, request: Request, next: Next) ->
         )
         .into_response();
     }
-    match run(&app, &key, request, next).await {
+    let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+    let Some(scope) = scope(&app, &path, &headers).await else { return next.run(request).await };
+    match run(&app, &key, &scope, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn run(app: &AppState, key: &str, request: Request, next: Next) -> Result<Response, Problem> {
+async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let limit = app.settings.upload_bytes_max.max(app.settings.body_bytes_max);
     let body = to_bytes(body, limit)
         .await
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
-    let scope = format!("{}|{}", principal(&parts.headers), parts.uri.path());
     let hash: [u8; 32] = Sha256::digest(&body).into();
     let answers = &app.actors.client.store().answers;
     let unavailable =
         |error: colloquy_actors::cluster::store::StoreError| Problem::unavailable("unavailable", error.to_string(), 2);
-    match answers.begin(&scope, key, hash, app.now_ms()).await.map_err(unavailable)? {
+    match answers.begin(scope, key, hash, app.now_ms()).await.map_err(unavailable)? {
         Begun::First => {}
         Begun::Running => {
             return Err(Problem::conflict(
@@ -100,7 +100,7 @@ async fn run(app: &AppState, key: &str, request: Request, next: Next) -> Result<
     let status = response.status();
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED) {
         // Nothing stands: the same key may try again.
-        answers.abandon(&scope, key).await.map_err(unavailable)?;
+        answers.abandon(scope, key).await.map_err(unavailable)?;
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -110,7 +110,7 @@ async fn run(app: &AppState, key: &str, request: Request, next: Next) -> Result<
     let shown = !(secret && status.is_success()) && bytes.len() <= ANSWER_MAX;
     let kept = Kept { status: status.as_u16(), content_type, body: shown.then(|| STANDARD.encode(&bytes)) };
     let kept = serde_json::to_vec(&kept).unwrap_or_default();
-    answers.finish(&scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await.map_err(unavailable)?;
+    answers.finish(scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await.map_err(unavailable)?;
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
@@ -133,29 +133,17 @@ fn again(kept: &[u8]) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// Who asks, before anything is checked: a hash of the credential, so that keys of two callers never meet.
-fn principal(headers: &HeaderMap) -> String {
-    let credential = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok())
-        .or_else(|| auth::cookie(headers, auth::ACCESS_COOKIE))
-        .unwrap_or_default();
-    hash_secret(&scope_of(credential))
-}
-
-/// An access token changes every quarter of an hour; its session does not. The signature is checked later, by who handles the request: a forged
-/// token is refused there and keeps nothing.
-fn scope_of(credential: &str) -> String {
-    #[derive(Deserialize)]
-    struct Claims {
-        sub: String,
-        org: String,
+/// Whom and what a key is bound to: the checked principal and the path. `None`: no key is kept for this caller, and whoever handles the request
+/// says why (a bad token), or repeats are told apart by other means (a visitor's first message has its `client_message_id`).
+async fn scope(app: &AppState, path: &str, headers: &HeaderMap) -> Option<String> {
+    let token = auth::bearer(headers).or_else(|| auth::cookie(headers, auth::ACCESS_COOKIE));
+    if let Some(token) = token {
+        let console = auth::of_token(app, token).await.ok()?;
+        return Some(format!("{}|{path}", auth::who(&console.by)));
     }
-    let token = credential.strip_prefix("Bearer ").unwrap_or(credential);
-    let claims = token
-        .split('.')
-        .nth(1)
-        .and_then(|body| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).ok())
-        .and_then(|body| serde_json::from_slice::<Claims>(&body).ok());
-    claims.map_or_else(|| credential.to_owned(), |claims| format!("{}|{}", claims.sub, claims.org))
+    if let Some(token) = auth::visitor_token(headers) {
+        let visitor = app.tokens.check_visitor(token)?;
+        return Some(format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.visitor));
+    }
+    (path != "/api/chat").then(|| format!("anybody|{path}"))
 }

@@ -16,6 +16,7 @@ mod passwords;
 pub mod problem;
 pub mod routes;
 pub mod sockets;
+pub mod telemetry;
 mod times;
 pub mod tokens;
 
@@ -106,7 +107,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Err(_) => Problem::unavailable("timeout", "The request took too long.", 2).into_response(),
     };
     let status = response.status().as_u16().to_string();
-    metrics::histogram!("colloquy_http_seconds", "method" => method.to_string(), "path" => path, "status" => status)
+    metrics::histogram!(telemetry::HTTP_SECONDS, "method" => method_label(&method), "path" => path, "status" => status)
         .record(begun.elapsed());
     let mut response = if public { cors(response) } else { response };
     response
@@ -118,6 +119,20 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         .entry(header::REFERRER_POLICY)
         .or_insert(HeaderValue::from_static("strict-origin-when-cross-origin"));
     response
+}
+
+/// A bounded label: a client may invent methods without end.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// Calls that a customer's own front end may make from any origin: they carry no cookies.

@@ -23,7 +23,7 @@ impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             body: Box::new(Body {
-                kind: format!("/docs/errors#{code}"),
+                kind: "/docs#errors".to_owned(),
                 title: status.canonical_reason().unwrap_or("Error").to_owned(),
                 status: status.as_u16(),
                 code: code.to_owned(),
@@ -142,7 +142,11 @@ impl From<ActorError> for Problem {
                 problem.body.retry = Retry::SameKey;
                 problem
             }
-            ActorError::Unavailable(detail) => Self::unavailable("unavailable", detail, 2),
+            ActorError::Unavailable(detail) => {
+                // What exactly is wrong is for the operator's eyes.
+                tracing::warn!(%detail, "a call could not be carried out");
+                Self::unavailable("unavailable", "This cannot be done right now; nothing was changed. Please try again shortly.", 2)
+            }
             ActorError::Failed => {
                 let mut problem = Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,

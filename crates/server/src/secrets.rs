@@ -22,7 +22,18 @@ impl Secrets {
     pub fn load(settings: &Settings) -> io::Result<Self> {
         let dir = &settings.data.dir;
         fs::create_dir_all(dir)?;
-        let (key, _) = set_or_generated(&settings.secrets.key, &dir.join("secret.key"))?;
+        let file = dir.join("secret.key");
+        if settings.secrets.key.is_empty() && !file.exists() && dir.join(colloquy_store::sqlite::FILE_NAME).exists() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!(
+                    "{} is missing beside an existing database: put back the file you backed up, or set `secrets.key`. \
+                     A new key would make every sealed conversation unreadable, so none is made.",
+                    file.display()
+                ),
+            ));
+        }
+        let (key, _) = set_or_generated(&settings.secrets.key, &file)?;
         let (ops_token, ops_token_is_new) = set_or_generated(&settings.ops.token, &dir.join("ops.token"))?;
         let key = from_hex(&key).ok_or_else(|| {
             io::Error::new(

@@ -17,6 +17,7 @@ use colloquy_gateway::tokens::Tokens;
 use colloquy_knowledge::crawl::{CrawlConfig, Crawler, Limits as CrawlLimits};
 use colloquy_knowledge::embed::{Embedder, LocalEmbedder, OpenAiConfig, OpenAiEmbedder};
 use colloquy_models::{ChatModel, ModelConfig, PriceTable};
+use colloquy_store::sqlite::SqliteConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
@@ -26,6 +27,8 @@ use crate::{catalog, telemetry};
 
 /// How long a stop may take: appends in flight, snapshots, goodbyes.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
+/// How often expired answers are swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Where the local weights are by default, below the user's cache folder.
 const WEIGHTS: &str = "colloquy/all-minilm-l6-v2";
 
@@ -42,9 +45,8 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let secrets =
         Secrets::load(&settings).map_err(|error| format!("the secrets in {}: {error}", settings.data.dir.display()))?;
     let dir = settings.data.dir.clone();
-    let store = tokio::task::spawn_blocking(move || {
-        colloquy_store::sqlite::open(&dir, colloquy_store::sqlite::SqliteConfig::default())
-    })
+    let sqlite = SqliteConfig { accept_damaged_log: settings.store.accept_damaged_log, ..SqliteConfig::default() };
+    let store = tokio::task::spawn_blocking(move || colloquy_store::sqlite::open(&dir, sqlite))
     .await
     .map_err(|e| e.to_string())?
     .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
@@ -55,7 +57,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     config.cluster = settings.cluster.name.clone();
     config.shards = settings.cluster.shards;
     config.limits.resident = settings.limits.resident_entities_max;
-    let node = Node::start(config, store, colloquy_actors::registry(&tools)).await.map_err(|e| e.to_string())?;
+    let node = Node::start(config, store, colloquy_actors::registry(&tools)).await.map_err(|error| causes(&error))?;
 
     let public = TcpListener::bind(settings.http.listen)
         .await
@@ -85,6 +87,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let operating =
         tokio::spawn(async move { axum::serve(ops, colloquy_gateway::routes::health::routes(health)).await });
 
+    let sweeping = tokio::spawn(sweep(node.client()));
     greet(&settings, &secrets, &notices);
     let fate = tokio::select! {
         signal = stop_signal() => {
@@ -103,6 +106,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     }
     serving.abort();
     operating.abort();
+    sweeping.abort();
     match fate {
         Fate::Stopped => Ok(()),
         Fate::LeaseLost(reason) => Err(format!("this node lost its lease and stopped: {reason}")),
@@ -293,6 +297,28 @@ fn limits(settings: &Settings) -> Limits {
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
     }
+}
+
+/// Forgets answers to idempotency keys once their day is over.
+async fn sweep(client: colloquy_cluster::Client) {
+    let mut hours = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        hours.tick().await;
+        if let Err(error) = client.store().answers.sweep(client.now_ms()).await {
+            tracing::warn!(%error, "expired answers could not be swept");
+        }
+    }
+}
+
+/// An error with what caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// Says where to go next.

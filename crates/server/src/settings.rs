@@ -85,6 +85,8 @@ pub struct Data {
 pub struct StoreSettings {
     /// Which adapter.
     pub kind: StoreKind,
+    /// Open although the write-ahead log is damaged.
+    pub accept_damaged_log: bool,
 }
 
 /// Which store adapter.

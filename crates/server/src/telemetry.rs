@@ -22,8 +22,11 @@ pub fn logs(settings: &Log) -> Result<(), String> {
 
 /// Starts collecting metrics; the handle renders them for `/metrics`.
 pub fn metrics() -> Result<PrometheusHandle, String> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    colloquy_actors::telemetry::describe();
+    colloquy_gateway::telemetry::describe();
+    Ok(handle)
 }

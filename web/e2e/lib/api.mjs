@@ -28,14 +28,14 @@ export function createApi(url) {
         email: `owner-${randomBytes(6).toString('hex')}@example.com`,
         password: 'correct horse battery staple',
         name: 'Dana Whitfield',
-        organization: { name: 'Northwind Dental', vertical: 'dental', timezone: 'UTC' },
+        organization: { name: 'Northwind Dental', vertical: 'dental_medical', timezone: 'UTC' },
       });
       token = answer.access_token;
       return answer;
     },
     /** A live agent from the vertical's template. */
     createAgent: (fields = {}) =>
-      call('POST', '/api/agents', { vertical: 'dental', name: 'Ada', variables: { business_name: 'Northwind Dental' }, ...fields }),
+      call('POST', '/api/agents', { vertical: 'dental_medical', name: 'Ada', variables: { business_name: 'Northwind Dental' }, ...fields }),
     updateAgent: (id, fields) => call('PATCH', `/api/agents/${id}`, fields),
     /** Adds a text and waits until a search finds it, which is when the new index serves. */
     async teach(agentId, name, content, probe) {
@@ -46,6 +46,7 @@ export function createApi(url) {
     conversation: (id) => call('GET', `/api/conversations/${id}`),
     takeOver: (id) => call('POST', `/api/conversations/${id}/takeover`, {}),
     write: (id, content) => call('POST', `/api/conversations/${id}/messages`, { content }),
+    whisper: (id, content) => call('POST', `/api/conversations/${id}/whisper`, { content }),
     handBack: (id) => call('POST', `/api/conversations/${id}/handback`, {}),
     leads: async (agentId) => (await call('GET', `/api/leads?agent_id=${agentId}`)).items,
   };

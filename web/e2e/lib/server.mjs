@@ -16,7 +16,10 @@ async function freePort() {
   return port;
 }
 
-export async function createColloquy(binary, env = {}) {
+/** The server under test. It fails without a binary: a suite that skips itself proves nothing. */
+export async function createColloquy(env = {}) {
+  const binary = process.env.COLLOQUY_BIN;
+  if (!binary) throw new Error('COLLOQUY_BIN is not set: give the path of a built server, such as COLLOQUY_BIN=../../target/debug/colloquy');
   const data = await mkdtemp(join(tmpdir(), 'colloquy-e2e-'));
   const http = `127.0.0.1:${await freePort()}`;
   const ops = `127.0.0.1:${await freePort()}`;
@@ -34,8 +37,9 @@ export async function createColloquy(binary, env = {}) {
           COLLOQUY_OPS__LISTEN: ops,
           COLLOQUY_DATA__DIR: data,
           COLLOQUY_PUBLIC__URL: url,
-          COLLOQUY_PUBLIC__WIDGET_URL: url,
-          COLLOQUY_PUBLIC__API_URL: url,
+          // Keyword search needs no weights, so the answers are the same on every machine.
+          COLLOQUY_EMBEDDINGS__KIND: 'keyword',
+          COLLOQUY_CRAWL__ALLOW_PRIVATE: 'true',
           ...env,
         },
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -67,9 +71,12 @@ export async function createColloquy(binary, env = {}) {
   return colloquy;
 }
 
-/** A customer's site on an origin of its own, with the given page at `/`. */
-export async function createSite(html) {
-  const server = createServer((_, response) => response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(html));
+/** A customer's site on an origin of its own: one page for every path, or pages by path. */
+export async function createSite(pages, headers = {}) {
+  const server = createServer(({ url }, response) => {
+    const html = typeof pages === 'string' ? pages : pages[url];
+    response.writeHead(html ? 200 : 404, { 'Content-Type': 'text/html; charset=utf-8', ...headers }).end(html);
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {

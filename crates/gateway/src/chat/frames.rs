@@ -60,6 +60,48 @@ pub fn status(state: &State) -> ChatServer {
     ChatServer::Status { status: word(&state.status), assigned_to }
 }
 
+/// The frames of an event that says something; none for other events. `at_ms`: when it was heard, which is when it was journaled but for the
+/// blink of an eye; a client that reads the history later gets the journal's own time.
+pub fn of_event(seq: u64, event: &Event, at_ms: i64) -> Vec<ChatServer> {
+    let created_at = rfc3339(at_ms);
+    match event {
+        Event::Posted { message_id, client_message_id, text, .. } => vec![ChatServer::Message {
+            id: message_id.to_string(),
+            seq,
+            role: word(&MessageRole::User),
+            author: None,
+            content: text.clone(),
+            sources: Vec::new(),
+            client_message_id: client_message_id.clone(),
+            created_at,
+        }],
+        Event::Answered(answer) => {
+            let message = ChatServer::Message {
+                id: answer.message_id.to_string(),
+                seq,
+                role: word(&MessageRole::Assistant),
+                author: None,
+                content: answer.text.clone(),
+                sources: answer.sources.iter().map(source).collect(),
+                client_message_id: None,
+                created_at,
+            };
+            std::iter::once(message).chain(answer.prompt.as_ref().and_then(prompt)).collect()
+        }
+        Event::HumanSaid { message_id, author, text, .. } => vec![ChatServer::Message {
+            id: message_id.to_string(),
+            seq,
+            role: word(&MessageRole::HumanAgent),
+            author: Some(author.name.clone()),
+            content: text.clone(),
+            sources: Vec::new(),
+            client_message_id: None,
+            created_at,
+        }],
+        _ => Vec::new(),
+    }
+}
+
 /// Whether an event changes what [`status`] says.
 pub fn changes_status(event: &Event) -> bool {
     matches!(

@@ -132,6 +132,25 @@ pub fn limit(app: &AppState, address: std::net::IpAddr, agent: &AgentId, visitor
     app.limits.chat_visitor.take((agent.as_str(), visitor_id), now).map_err(Problem::too_many)
 }
 
+/// Refuses messages beyond the plan's month (C2). Installations without limits do not pay for the question.
+pub async fn limit_of_plan(app: &AppState, agent: &Reached) -> Result<()> {
+    let organization = app.actors.organization(&agent.tenant).await?;
+    if organization.facts.limits.monthly_chats.is_none() {
+        return Ok(());
+    }
+    let figures = colloquy_actors::feed::overview(&app.actors.client, &agent.tenant, Default::default())
+        .await
+        .map_err(|error| Problem::unavailable("unavailable", error, 1))?;
+    match figures.chat_messages_remaining {
+        Some(left) if left <= 0 => Err(colloquy_actors::domain::Rejection::LimitReached {
+            limit: "monthly_chats".into(),
+            detail: "This month's chat messages are used up. Please call or write to us instead.".into(),
+        }
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A message on its way in.
 pub struct Incoming {
     /// The conversation; a new one without it.
@@ -203,6 +222,16 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
         terms: guest.agent.now.terms(),
         agent_live: guest.agent.now.live() || guest.agent.tested,
     };
+    if let Err(problem) = limit_of_plan(app, &guest.agent).await {
+        // The repeat of a message that stands still gets its answer.
+        let repeated = match &post.client_message_id {
+            Some(id) => state(app, guest, &conversation).await.is_ok_and(|state| state.seen.contains_key(id)),
+            None => false,
+        };
+        if !repeated {
+            return Err(problem);
+        }
+    }
     let watch = app.actors.client.watch(&key(guest, &conversation));
     match ask::<ConversationEntity>(
         &app.actors.client,

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::agent::{self as actor, AgentEntity};
 use colloquy_actors::core::{ask, ask_after_rows};
+use colloquy_actors::feed;
 use colloquy_actors::domain::agent::{Command, Reply, make, view::AgentView};
 use colloquy_actors::domain::catalog::template::{SampleFaq, Template};
 use colloquy_actors::domain::ids::AgentId;
@@ -61,10 +62,19 @@ fn shown(template: &Template) -> Value {
 #[utoipa::path(get, path = "/api/agents", tag = "agents", responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(query): Query<ListQuery>) -> Result<Json<Value>> {
     let only = only_agent(&console);
-    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, None, None, |row| {
+    let (mut items, next) = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, None, None, |row| {
         only.as_ref().is_none_or(|id| row["id"] == id.as_str())
     })
-    .await
+    .await?;
+    let totals = feed::totals(&app.actors.client, console.tenant()).await.map_err(unavailable)?;
+    for row in &mut items {
+        let counted = row["id"].as_str().and_then(|id| totals.get(id)).copied().unwrap_or_default();
+        row["total_conversations"] = json!(counted.conversations);
+        row["total_messages"] = json!(counted.messages);
+        row["total_calls"] = json!(counted.calls);
+        row["avg_satisfaction"] = json!(counted.satisfaction);
+    }
+    Ok(Json(json!({ "items": items, "next_cursor": next })))
 }
 
 /// Make an agent from a template or trade.
@@ -96,6 +106,11 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
         Some(other) => return Err(Problem::field("status", format!("must be draft or left out, not `{other}`"))),
     };
     let config = make::from_template(template, &overrides)?;
+    let organization = app.actors.organization(console.tenant()).await?;
+    let enabled = &organization.facts.enabled_verticals;
+    if !enabled.is_empty() && !enabled.contains(&config.vertical) {
+        return Err(Problem::field("vertical", "is not enabled for your organization"));
+    }
     let agent = make_agent(&app, &console, config, template.faqs.clone(), draft, limit).await?;
     Ok((StatusCode::CREATED, tagged(&agent)).into_response())
 }
@@ -103,7 +118,14 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
 /// One agent.
 #[utoipa::path(get, path = "/api/agents/{id}", tag = "agents", params(("id" = String, Path)), responses((status = 200, body = Value)))]
 async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Response> {
-    Ok(tagged(&view(ask::<AgentEntity>(&app.actors.client, &console.by, &id, Command::View).await?)?))
+    let mut agent = view(ask::<AgentEntity>(&app.actors.client, &console.by, &id, Command::View).await?)?;
+    let totals = feed::totals(&app.actors.client, console.tenant()).await.map_err(unavailable)?;
+    let counted = totals.get(agent.id.as_str()).copied().unwrap_or_default();
+    agent.total_conversations = counted.conversations;
+    agent.total_messages = counted.messages;
+    agent.total_calls = counted.calls;
+    agent.avg_satisfaction = counted.satisfaction;
+    Ok(tagged(&agent))
 }
 
 /// Change an agent by a JSON merge patch; `If-Match` guards against overwriting.
@@ -216,4 +238,8 @@ fn view(reply: Reply) -> Result<AgentView> {
 
 fn tagged(agent: &AgentView) -> Response {
     etag::tagged(agent, u64::from(agent.config_version))
+}
+
+fn unavailable(error: String) -> Problem {
+    Problem::unavailable("unavailable", error, 1)
 }

@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use memory_serve::{CacheControl, load};
 use serde_json::json;
+use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
 use crate::chat::{self, Reached};
@@ -25,6 +26,7 @@ pub fn routes() -> Router<App> {
         .route("/widget/loader.js", get(loader))
         .route("/widget/{agent}", get(by_agent))
         .route("/demo/{agent}", get(demo))
+        .layer(CompressionLayer::new())
         .nest("/widget/assets", assets)
 }
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
-use colloquy_actors::domain::conversation::{self, Command, Event};
+use colloquy_actors::domain::conversation::{self, Command, Event, Prompt};
 use colloquy_actors::domain::ids::ConversationId;
 use colloquy_actors::domain::vocabulary::MessageRole;
 use colloquy_wire::chat::ChatMetadata;
@@ -367,15 +367,17 @@ impl Session {
             Err(problem) => return self.problem(None, problem).await,
         };
         let missed: Vec<_> = state.messages.iter().filter(|m| m.seq > self.seq && frames::visible(m)).collect();
-        let last = missed.last().map(|m| m.id.clone());
         for message in missed {
-            let frame = frames::message(message, frames::client_id_of(&state, message));
+            self.send(&frames::message(message, frames::client_id_of(&state, message))).await?;
+        }
+        // What the last answer showed is shown again to a client that has not seen it; a form only while it is not filled.
+        let unseen = state.messages.iter().rev().find(|message| frames::visible(message)).filter(|message| message.seq > self.seq);
+        let prompt = unseen.and_then(|message| message.prompt.as_ref());
+        if let Some(frame) = prompt
+            .filter(|prompt| state.lead.is_none() || !matches!(prompt, Prompt::LeadForm { .. }))
+            .and_then(frames::prompt)
+        {
             self.send(&frame).await?;
-            if Some(&message.id) == last.as_ref()
-                && let Some(prompt) = message.prompt.as_ref().and_then(frames::prompt)
-            {
-                self.send(&prompt).await?;
-            }
         }
         self.seq = self.seq.max(state.seq);
         self.send(&frames::status(&state)).await
@@ -389,11 +391,9 @@ impl Session {
         let Ok(event) = serde_json::from_slice::<Event>(bytes) else {
             return self.resume().await; // Of a newer version: the state says what it did.
         };
-        let says = matches!(event, Event::Posted { .. } | Event::Answered(_) | Event::HumanSaid { .. });
         let changes = frames::changes_status(&event);
-        if says {
-            // The message as it stands in the state, so that there is one way a message becomes a frame.
-            return self.resume().await;
+        for frame in frames::of_event(seq, &event, self.app.now_ms()) {
+            self.send(&frame).await?;
         }
         self.seq = seq;
         if changes {

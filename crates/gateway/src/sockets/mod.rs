@@ -68,7 +68,7 @@ impl Sockets {
         }
         *from += 1;
         counts.all += 1;
-        metrics::gauge!("colloquy_sockets").set(f64::from(counts.all));
+        metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
         Ok(Place { sockets: self.clone(), address, visitor: None })
     }
 
@@ -99,7 +99,7 @@ impl Drop for Place {
         if let Some(visitor) = &self.visitor {
             less(&mut counts.visitors, visitor);
         }
-        metrics::gauge!("colloquy_sockets").set(f64::from(counts.all));
+        metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
     }
 }
 

@@ -82,15 +82,27 @@ impl Leases for Sqlite {
     }
 
     async fn beat(&self, id: &str, incarnation: u64) -> Result<u64, StoreError> {
-        let id = id.to_owned();
-        self.write(0, move |db| {
+        let (id, own) = (id.to_owned(), id.to_owned());
+        let renewed = self.write(0, move |db| {
             let mut statement = db.prepare_cached(
                 "UPDATE node SET beat = beat + 1 WHERE id = ?1 AND incarnation = ?2 AND alive = 1 RETURNING beat",
             )?;
             let beat = statement.query_row((&id, incarnation as i64), |row| row.get::<_, i64>(0)).optional()?;
             beat.map(i64::unsigned_abs).ok_or_else(|| refuse_beat(&id, incarnation))
-        })
-        .await
+        });
+        match renewed.await {
+            // No other node can take over what this process holds the folder's lock on, so a full disk ends no lease: reads go on.
+            Err(StoreError::Full(_)) => {
+                self.read(move |db| {
+                    let sql = "SELECT beat FROM node WHERE id = ?1 AND incarnation = ?2 AND alive = 1";
+                    let mut statement = db.prepare_cached(sql)?;
+                    let beat = statement.query_row((&own, incarnation as i64), |row| row.get::<_, i64>(0)).optional()?;
+                    beat.map(i64::unsigned_abs).ok_or_else(|| refuse_beat(&own, incarnation))
+                })
+                .await
+            }
+            renewed => renewed,
+        }
     }
 
     async fn bury(&self, id: &str, incarnation: u64, seen_beat: u64) -> Result<bool, StoreError> {

@@ -141,7 +141,7 @@ async function run(link: Link) {
     // Our own comes back to us.
     typing: ({ role }) => typing(role !== 'user'),
     prompt(frame) {
-      if (frame.kind === 'lead_form') askLead((frame.fields ? frame : frame.form) as LeadForm);
+      if (frame.kind === 'lead_form') askLead(frame as LeadForm);
       else offer(frame.options);
     },
     status({ status: now, assigned_to: name }) {
@@ -150,6 +150,7 @@ async function run(link: Link) {
         if (!person !== !name) say(name ? t.joined : t.back);
         if (status !== now && now === 'resolved' && !closed) sheet.ratingForm(t.send, rated);
       }
+      if (name) store.silence();
       status = now;
       person = name;
     },

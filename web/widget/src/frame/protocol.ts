@@ -45,6 +45,8 @@ export interface Field {
 }
 
 export interface LeadForm {
+  /** Its id. */
+  form: string;
   title?: string;
   fields: Field[];
   /** What is known already. */
@@ -106,8 +108,8 @@ export type ServerFrame = { conversation_id?: string | null } & (
       client_message_id?: string;
     }
   | { type: 'typing'; role?: string }
-  /** A form comes with its parts beside `kind`, or as one object. */
-  | ({ type: 'prompt'; kind: string; form?: string | LeadForm; options?: Option[] } & Partial<LeadForm>)
+  /** Its parts stand beside `kind`. */
+  | ({ type: 'prompt'; kind: string; options?: Option[] } & Partial<LeadForm>)
   | { type: 'status'; status: string; assigned_to?: string | null }
   | { type: 'done'; client_id: string; id?: string }
   | {

@@ -70,7 +70,7 @@ export function createSheet(closed: () => void) {
     /** Shows what the server refused. */
     refuse,
     /** `send` is false when it cannot be sent now. */
-    leadForm({ title, fields, values = {}, notices = [] }: LeadForm, send: (values: Record<string, string>) => boolean) {
+    leadForm({ form: which, title, fields, values = {}, notices = [] }: LeadForm, send: (values: Record<string, string>) => boolean) {
       const parts = fields.flatMap(({ name, label, type, options = [], required }, index) => {
         const id = 'f' + index;
         const common = { id, name, required };
@@ -87,8 +87,9 @@ export function createSheet(closed: () => void) {
           h('small', { className: 'bad', id: id + 'e' }),
         ];
       });
-      show(title || t.details, t.send, [...parts, ...notices.map((notice) => h('small', {}, notice)), h('p', { className: 'bad', role: 'alert' })], () => {
-        const filled: Record<string, string> = {};
+      show(title || t.details, t.send, [...parts, ...notices.map((notice) => h('div', { className: 'foot' }, notice)), h('p', { className: 'bad', role: 'alert' })], () => {
+        // Which form it is decides what is required and who is told.
+        const filled: Record<string, string> = { form: which };
         const errors: FieldError[] = [];
         for (const input of inputs()) {
           const { name, validationMessage: message } = input;

@@ -67,6 +67,12 @@ export function createStore(sink: Sink) {
     sink.drop(item);
   }
 
+  function discard(id: string) {
+    ended.set(id, Math.max(ended.get(id) ?? 0, partials.get(id)?.attempt ?? 0));
+    partials.delete(id);
+    remove(items.find((item) => item.id === id && item.state === 'partial'));
+  }
+
   return {
     get lastSeq() {
       return lastSeq;
@@ -104,10 +110,10 @@ export function createStore(sink: Sink) {
       if (partial.text) place(byServerId(id) ?? { key: id, id, kind: 'bot', text: '', state: 'partial' }, { text: partial.text });
     },
     /** Takes back what was half shown; a higher attempt may still come. */
-    discard(id: string) {
-      ended.set(id, Math.max(ended.get(id) ?? 0, partials.get(id)?.attempt ?? 0));
-      partials.delete(id);
-      remove(items.find((item) => item.id === id && item.state === 'partial'));
+    discard,
+    /** A person has the floor: what was half shown will not be finished. The word to take it back may have been lost. */
+    silence() {
+      for (const item of items) if (item.state === 'partial') discard(item.id!);
     },
     message({ id, seq, role, content: text, author, sources, client_message_id: mine }: ServerFrame & { type: 'message' }) {
       lastSeq = Math.max(lastSeq, seq);

@@ -7,7 +7,7 @@ const ATTACH_MAX = 500;
 const BADGE_MAX = 9;
 
 const STYLES = `*{all:initial}
-button,iframe{position:fixed;bottom:20px;right:20px;background:var(--c);box-shadow:0 0 1px #0f1317,0 8px 32px #0f13174d;transition:.16s}
+button,iframe{position:fixed;bottom:20px;right:20px;background:var(--c);box-shadow:0 0 1px #888,0 8px 32px #0f13174d;transition:.16s}
 button{width:56px;height:56px;border-radius:50%;cursor:pointer}
 button:focus-visible{outline:3px solid var(--c);outline-offset:3px}
 button::before{content:"";display:block;width:28px;height:28px;margin:auto;background:#fff;background:lab(from var(--c) calc((49 - l)*99) 0 0);clip-path:path(evenodd,"M14 3a11 11 0 1 1-6 20l-6 2 2-6A11 11 0 0 1 14 3zM9 11h10v2H9zM9 15h7v2H9z")}

@@ -212,7 +212,7 @@ test('a contact form slides in, checks itself, shows what the server refuses, an
   await sheet.waitFor({ state: 'hidden' });
   await shows(frame, 'Thank you!');
   const leads = peer.received.filter((one) => one.type === 'lead');
-  assert.deepEqual(leads[1].fields, { name: 'Sam Okafor', email: 'sam@example.com', phone: '+49 (30) 1234-567', service: 'Cleaning' });
+  assert.deepEqual(leads[1].fields, { form: 'visit', name: 'Sam Okafor', email: 'sam@example.com', phone: '+49 (30) 1234-567', service: 'Cleaning' });
   assert.notEqual(leads[0].client_id, leads[1].client_id);
 });
 

@@ -117,6 +117,16 @@ test('a half shown answer goes when a person answers instead', () => {
   expect(rows[0]!.author).toBe('Dana');
 });
 
+test('a half shown answer goes when a person takes the floor, with its late tokens, also if nobody took it back', () => {
+  store.token('x', 1, 0, 'I think');
+  store.silence();
+  store.token('x', 1, 1, ' that');
+  expect(texts()).toEqual([]);
+  message(1, 'finished');
+  store.silence();
+  expect(texts()).toEqual(['finished']);
+});
+
 test('the greeting stands first, and once also when the server journaled it', () => {
   message(4, 'later');
   store.greet('Welcome');

@@ -386,8 +386,12 @@ impl Turn<'_> {
         if self.brief.first_answer {
             due.extend(self.notices(NoticeWhen::FirstMessage));
         }
-        let form_begins = self.started || matches!(self.result.plan.prompt, Some(Prompt::LeadForm { .. }));
-        if form_begins {
+        if matches!(self.result.plan.prompt, Some(Prompt::LeadForm { .. })) {
+            // The form shows its notices itself; said too, the visitor would read them twice.
+            for (kind, _) in self.notices(NoticeWhen::Form) {
+                self.result.facts.notices.insert(kind);
+            }
+        } else if self.started {
             due.extend(self.notices(NoticeWhen::Form));
         }
         for (kind, text) in due {
