@@ -45,9 +45,18 @@ async fn nine_of_ten_facts_are_answered_from_the_right_page_and_nothing_off_topi
             subject.package
         );
     }
-    let weights = std::env::var(WEIGHTS).ok().filter(|path| !path.is_empty());
-    let server = Server::start_with(&settings(weights.as_deref())).await;
-    eprintln!("embedder: {}", if weights.is_some() { "local" } else { "none, keyword search only" });
+    let weights = std::env::var(WEIGHTS).unwrap_or_default();
+    assert!(
+        Path::new(&weights).join("model.safetensors").is_file(),
+        "the measure is taken with the local embedder: run `make test`, which fetches its weights and sets {WEIGHTS}"
+    );
+    let server = Server::start_with(&[
+        ("COLLOQUY_EMBEDDINGS__KIND", "local"),
+        (WEIGHTS, &weights),
+        ("COLLOQUY_LIMITS__CHAT_PER_ADDRESS_PER_MINUTE", "100000"),
+        ("COLLOQUY_LIMITS__API_PER_PRINCIPAL_PER_MINUTE", "100000"),
+    ])
+    .await;
     let owner = Member::sign_up(&server, "Documentation").await;
     let off_topic = rows("off_topic", "question");
     let mut failures = Vec::new();
@@ -91,17 +100,6 @@ async fn nine_of_ten_facts_are_answered_from_the_right_page_and_nothing_off_topi
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-fn settings(weights: Option<&str>) -> Vec<(&str, &str)> {
-    let mut settings = vec![
-        ("COLLOQUY_LIMITS__CHAT_PER_ADDRESS_PER_MINUTE", "100000"),
-        ("COLLOQUY_LIMITS__API_PER_PRINCIPAL_PER_MINUTE", "100000"),
-    ];
-    if let Some(path) = weights {
-        settings.extend([("COLLOQUY_EMBEDDINGS__KIND", "local"), (WEIGHTS, path)]);
-    }
-    settings
 }
 
 /// The facts that were not answered, or not from a right page.

@@ -42,6 +42,8 @@ const KEY_BELIEVED_MS: i64 = 60_000;
 
 /// Agents of a tenant that are listed at once: the most a tenant may have.
 const AGENTS_LISTED: usize = 1_000;
+/// How long a lead may take from its conversation to its own entity.
+const LEAD_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a try in a sandbox may take.
 const TRY_OUT_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -228,18 +230,25 @@ impl Actors {
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
-    /// A lead as the contract shows it.
-    pub async fn lead_view(
-        &self,
-        tenant: &TenantId,
-        id: &LeadId,
-    ) -> Result<Option<colloquy_domain::lead::LeadView>, ActorError> {
+    /// A lead as the contract shows it. Its conversation has told it at most a moment ago: it is waited for.
+    pub async fn lead_view(&self, tenant: &TenantId, id: &LeadId) -> Result<colloquy_domain::lead::LeadView, ActorError> {
         let by = Principal::system(tenant.clone());
-        match ask::<lead::LeadEntity>(&self.client, &by, id.as_str(), colloquy_domain::lead::Command::Get).await {
-            Ok(colloquy_domain::lead::Reply::State(state)) => Ok(colloquy_domain::lead::view(&state)),
-            // Its conversation tells it in a moment.
-            Ok(colloquy_domain::lead::Reply::Done) | Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(None),
-            Err(error) => Err(error),
+        let key = EntityKey::new(tenant.as_str(), colloquy_domain::lead::KIND, id.as_str());
+        let mut changes = self.client.watch(&key);
+        let deadline = tokio::time::Instant::now() + LEAD_WITHIN;
+        loop {
+            match ask::<lead::LeadEntity>(&self.client, &by, id.as_str(), colloquy_domain::lead::Command::Get).await {
+                Ok(colloquy_domain::lead::Reply::State(state)) => {
+                    if let Some(view) = colloquy_domain::lead::view(&state) {
+                        return Ok(view);
+                    }
+                }
+                Ok(colloquy_domain::lead::Reply::Done) | Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
+                Err(error) => return Err(error),
+            }
+            if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {
+                return Err(ActorError::Unavailable("the lead is stored with its conversation and not listed yet".into()));
+            }
         }
     }
 

@@ -116,6 +116,12 @@ async fn everything_is_still_there_after_kill_9_and_after_a_drain() {
     eventually("the lead", SOON, || async { (place.owner.api.list("/api/leads").await.len() == 1).then_some(()) })
         .await;
 
+    let messages = place.owner.conversation(visitor.talk()).await["conversation"]["message_count"].clone();
+    place.owner.counted(json!({ "total_conversations": 1, "messages": messages, "leads_captured": 1 })).await;
+    eventually("the agent's own counters", SOON, || async {
+        (place.agent_view().await["total_messages"] == messages).then_some(())
+    })
+    .await;
     let before = everything(&place, &visitor).await;
     assert!(before["leads"].to_string().contains("Ann Lee") && before["faqs"].to_string().contains(&text(&faq, "id")));
     place.server.kill();

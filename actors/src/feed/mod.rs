@@ -93,9 +93,9 @@ pub struct Contribution {
     pub numbers: Numbers,
 }
 
-/// What may be asked of a feed.
+/// What may be asked of a feed. Not tagged inside: numbers have integer keys, which serde's internal tagging cannot read back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 enum Ask {
     Told { rows: Vec<Told> },
     Snapshot { topic: Topic },
@@ -280,7 +280,10 @@ impl Resident for Feed {
             Ok(Ask::Totals) => encode(&self.by_agent.iter().map(|(agent, numbers)| (agent, Totals::of(numbers))).collect::<BTreeMap<_, _>>()),
             Ok(Ask::Overview { window }) => encode(&self.overview(window).await),
             Ok(Ask::Daily { from, to, agent }) => encode(&self.daily(&from, &to, agent.as_deref()).await),
-            Err(error) => encode(&json!({ "error": error.to_string() })),
+            Err(error) => {
+                tracing::error!(tenant = %self.tenant, %error, "a feed could not read a message");
+                encode(&json!({ "error": error.to_string() }))
+            }
         };
         answer.unwrap_or_default()
     }
@@ -471,5 +474,41 @@ impl Feed {
             Some(agent) => self.by_agent.get(agent).unwrap_or(&none),
         };
         numbers::daily(numbers, &zone, from, to, agent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_with_numbers_survive_the_way_to_the_feed() {
+        let mut numbers = Numbers::default();
+        numbers.at(1_000).all.leads = 1;
+        let row = Row {
+            tenant: "t".into(),
+            list: lead::LIST.into(),
+            at_ms: 1_000,
+            id: "l".into(),
+            seq: 3,
+            view_version: 1,
+            body: encode(&json!({ "id": "l" })),
+            numbers: encode(&Contribution { agent: "a".into(), numbers: numbers.clone() }),
+        };
+        let told = tell(&EntityKey::new("t", "lead", "l"), &[row]);
+        assert_eq!(told.len(), 1);
+        match serde_json::from_slice::<Ask>(&told[0].command).unwrap() {
+            Ask::Told { rows } => assert_eq!(rows[0].numbers.as_ref().unwrap().numbers, numbers),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn topics_are_told_by_their_names() {
+        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Agent("x".into())] {
+            assert_eq!(Topic::parse(&topic.name()), Some(topic));
+        }
+        assert_eq!(Topic::parse("agent:"), None);
+        assert_eq!(Topic::parse("everything"), None);
     }
 }

@@ -71,14 +71,31 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if std::str::from_utf8(bytes).is_err() {
         return Err(Problem::bad_request("not_utf8", "The body is not valid UTF-8."));
     }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        problem_of(&path, &error.into_inner())
+    })?;
+    reader.end().map_err(|error| problem_of("", &error))?;
+    Ok(value)
+}
+
+fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
+    match error.classify() {
         serde_json::error::Category::Data => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", error.to_string())
+            let message = error.to_string();
+            // An unknown or missing field is named in the message; a wrong type by where it stands.
+            let named = message.split('`').nth(1).filter(|_| message.starts_with("missing field") || message.starts_with("unknown field"));
+            match (path, named) {
+                ("" | ".", Some(field)) => Problem::field(field, message.clone()),
+                (path, Some(field)) if !path.ends_with(field) => Problem::field(&format!("{path}.{field}"), message.clone()),
+                (path, _) => Problem::field(path, message),
+            }
         }
         serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
             Problem::bad_request("not_json", format!("The body is not valid JSON: {error}"))
         }
-    })
+    }
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {

@@ -366,7 +366,7 @@ impl Settings {
                 .into_iter()
                 .map(|one| {
                     let key = one.path.join(".");
-                    let place = one.metadata.as_ref().map(|m| m.name.to_string()).unwrap_or_default();
+                    let place = one.metadata.as_ref().map(place).unwrap_or_default();
                     format!(
                         "settings: {}{}{}",
                         one.kind,
@@ -463,6 +463,14 @@ impl Settings {
         } else {
             Err(SettingsError(wrong.iter().map(|w| format!("settings: {w}")).collect::<Vec<_>>().join("\n")))
         }
+    }
+}
+
+/// Where a value comes from: the file by name, else the kind of source.
+fn place(metadata: &figment::Metadata) -> String {
+    match &metadata.source {
+        Some(source) => source.to_string(),
+        None => metadata.name.to_string(),
     }
 }
 
