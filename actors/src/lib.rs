@@ -231,7 +231,11 @@ impl Actors {
     }
 
     /// A lead as the contract shows it. Its conversation has told it at most a moment ago: it is waited for.
-    pub async fn lead_view(&self, tenant: &TenantId, id: &LeadId) -> Result<colloquy_domain::lead::LeadView, ActorError> {
+    pub async fn lead_view(
+        &self,
+        tenant: &TenantId,
+        id: &LeadId,
+    ) -> Result<colloquy_domain::lead::LeadView, ActorError> {
         let by = Principal::system(tenant.clone());
         let key = EntityKey::new(tenant.as_str(), colloquy_domain::lead::KIND, id.as_str());
         let mut changes = self.client.watch(&key);
@@ -247,7 +251,9 @@ impl Actors {
                 Err(error) => return Err(error),
             }
             if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {
-                return Err(ActorError::Unavailable("the lead is stored with its conversation and not listed yet".into()));
+                return Err(ActorError::Unavailable(
+                    "the lead is stored with its conversation and not listed yet".into(),
+                ));
             }
         }
     }

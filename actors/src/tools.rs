@@ -53,7 +53,6 @@ pub struct Tools {
 
 impl Tools {
     /// Puts the parts together.
-    #[expect(clippy::too_many_arguments, reason = "one call, in the binary, which names each part")]
     pub fn new(
         catalog: Arc<Catalog>,
         links: Links,

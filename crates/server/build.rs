@@ -11,7 +11,7 @@ fn main() {
     collect(&root, &root, &mut files);
     files.sort();
     let mut code = String::from(
-        "/// Every file of the shipped catalog: its path below `config/catalog`, and its text.\npub const FILES: &[(&str, &str)] = &[\n",
+        "/// Every file of the shipped catalog: its path below `config/catalog`, and its text.\npub(crate) const FILES: &[(&str, &str)] = &[\n",
     );
     for (name, path) in files {
         println!("cargo:rerun-if-changed={path}");

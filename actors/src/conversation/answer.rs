@@ -124,7 +124,9 @@ async fn attempt_turn(
     trace.confidence = retrieved.confidence;
     trace.retrieved = references(&retrieved, answer.sources.iter().map(|source| source.chunk_id.as_str()));
     metrics::histogram!(crate::telemetry::TURN_SECONDS, "model" => if tools.model.is_some() { "provider" } else { "built_in" }).record(begun.elapsed());
-    for (stage, took_ms) in [("queue", queue_ms), ("retrieve", retrieve_ms), ("model", said.answer.trace.stages.model_ms)] {
+    for (stage, took_ms) in
+        [("queue", queue_ms), ("retrieve", retrieve_ms), ("model", said.answer.trace.stages.model_ms)]
+    {
         metrics::histogram!(crate::telemetry::STAGE_SECONDS, "stage" => stage).record(Duration::from_millis(took_ms));
     }
     send(handle, Command::Answered(Box::new(said.answer))).await;
@@ -187,7 +189,10 @@ async fn search(
     variables: &BTreeMap<String, String>,
     question: &str,
 ) -> Retrieved {
-    match tools.knowledge.search(handle.client(), tenant, agent, config.use_platform_knowledge, question, DOCUMENTS).await
+    match tools
+        .knowledge
+        .search(handle.client(), tenant, agent, config.use_platform_knowledge, question, DOCUMENTS)
+        .await
     {
         Ok(mut found) => {
             for faq in &mut found.faqs {

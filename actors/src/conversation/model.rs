@@ -91,9 +91,11 @@ fn request(of: &Attempt<'_>, prompt: ModelPrompt, model: String) -> ChatRequest 
 
 fn accepted(of: &Attempt<'_>, answer: ChatAnswer, left_out: Vec<String>) -> Said {
     count(&answer.attempts);
-    for (direction, tokens) in
-        [("input", answer.usage.input_tokens), ("cached", answer.usage.cached_tokens), ("output", answer.usage.output_tokens)]
-    {
+    for (direction, tokens) in [
+        ("input", answer.usage.input_tokens),
+        ("cached", answer.usage.cached_tokens),
+        ("output", answer.usage.output_tokens),
+    ] {
         metrics::counter!(crate::telemetry::MODEL_TOKENS, "direction" => direction).increment(tokens);
     }
     let given = ModelAnswer {

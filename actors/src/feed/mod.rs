@@ -176,7 +176,8 @@ impl Totals {
             conversations: channels.conversations,
             messages: channels.messages,
             calls: all.calls_answered + all.calls_missed,
-            satisfaction: (all.ratings > 0).then(|| (all.rating_sum as f64 / all.ratings as f64 * 100.0).round() / 100.0),
+            satisfaction: (all.ratings > 0)
+                .then(|| (all.rating_sum as f64 / all.ratings as f64 * 100.0).round() / 100.0),
         }
     }
 }
@@ -277,7 +278,9 @@ impl Resident for Feed {
                 encode(&self.shown(&topic))
             }
             Ok(Ask::Since { topic, seq }) => encode(&self.boards.get(&topic).and_then(|board| board.since(seq))),
-            Ok(Ask::Totals) => encode(&self.by_agent.iter().map(|(agent, numbers)| (agent, Totals::of(numbers))).collect::<BTreeMap<_, _>>()),
+            Ok(Ask::Totals) => encode(
+                &self.by_agent.iter().map(|(agent, numbers)| (agent, Totals::of(numbers))).collect::<BTreeMap<_, _>>(),
+            ),
             Ok(Ask::Overview { window }) => encode(&self.overview(window).await),
             Ok(Ask::Daily { from, to, agent }) => encode(&self.daily(&from, &to, agent.as_deref()).await),
             Err(error) => {

@@ -40,7 +40,9 @@ async fn forget_older(handle: &EffectHandle, version: u64) {
     let folder = format!("knowledge/{}/{}/index", key.tenant, key.id);
     let older = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
-        name.split_once('-').and_then(|(number, _)| number.parse::<u64>().ok()).is_some_and(|number| number + 1 < version)
+        name.split_once('-')
+            .and_then(|(number, _)| number.parse::<u64>().ok())
+            .is_some_and(|number| number + 1 < version)
     };
     let paths = match blobs.list(&folder).await {
         Ok(paths) => paths,

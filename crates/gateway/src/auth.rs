@@ -83,7 +83,7 @@ impl FromRequestParts<App> for Console {
                 console
             }
         };
-        app.limits.api.take(&who(&console.by), app.now_ms()).map_err(Problem::too_many)?;
+        app.limits.api.take(who(&console.by), app.now_ms()).map_err(Problem::too_many)?;
         Ok(console)
     }
 }

@@ -85,10 +85,15 @@ fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
         serde_json::error::Category::Data => {
             let message = error.to_string();
             // An unknown or missing field is named in the message; a wrong type by where it stands.
-            let named = message.split('`').nth(1).filter(|_| message.starts_with("missing field") || message.starts_with("unknown field"));
+            let named = message
+                .split('`')
+                .nth(1)
+                .filter(|_| message.starts_with("missing field") || message.starts_with("unknown field"));
             match (path, named) {
                 ("" | ".", Some(field)) => Problem::field(field, message.clone()),
-                (path, Some(field)) if !path.ends_with(field) => Problem::field(&format!("{path}.{field}"), message.clone()),
+                (path, Some(field)) if !path.ends_with(field) => {
+                    Problem::field(&format!("{path}.{field}"), message.clone())
+                }
                 (path, _) => Problem::field(path, message),
             }
         }

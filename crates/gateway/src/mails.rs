@@ -12,19 +12,19 @@ const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A link to set a new password; `token` goes into it.
-pub fn reset(app: &AppState, to: &str, _name: &str, token: &str) -> Mail {
+pub(crate) fn reset(app: &AppState, to: &str, _name: &str, token: &str) -> Mail {
     let url = format!("{}/reset-password?token={token}", app.settings.public_url);
     templates::password_reset(to, &hash_secret(token), &url, whole(limits::RESET_TTL_MS / MINUTE_MS))
 }
 
 /// A link that signs in; `token` goes into it.
-pub fn magic(app: &AppState, to: &str, _name: &str, token: &str) -> Mail {
+pub(crate) fn magic(app: &AppState, to: &str, _name: &str, token: &str) -> Mail {
     let url = format!("{}/api/auth/magic/{token}", app.settings.public_url);
     templates::magic_link(to, &hash_secret(token), &url, whole(limits::MAGIC_TTL_MS / MINUTE_MS))
 }
 
 /// An invitation to join an organization.
-pub fn invitation(to: &str, organization: &str, inviter: &str, role: &str, link: &str) -> Mail {
+pub(crate) fn invitation(to: &str, organization: &str, inviter: &str, role: &str, link: &str) -> Mail {
     templates::invitation(
         to,
         &hash_secret(link),

@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 512;
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$Y29sbG9xdXktbm9ib2R5$3tSbnRBkEvTQdNsNVxHnVuDxq2oHlJzGAoBGhcCGWQM";
 
 /// Whether a new password will do.
-pub fn acceptable(password: &str) -> Result<(), String> {
+pub(crate) fn acceptable(password: &str) -> Result<(), String> {
     if password.chars().count() < CHARS_MIN {
         return Err(format!("must have at least {CHARS_MIN} characters"));
     }
@@ -29,7 +29,7 @@ pub fn acceptable(password: &str) -> Result<(), String> {
 }
 
 /// Hashes a password (argon2id, 19 MiB, 2 passes: the OWASP minimum).
-pub async fn hash(app: &AppState, password: String) -> Result<String, Problem> {
+pub(crate) async fn hash(app: &AppState, password: String) -> Result<String, Problem> {
     in_turn(app, move || {
         Argon2::default()
             .hash_password(password.as_bytes())
@@ -44,7 +44,7 @@ pub async fn hash(app: &AppState, password: String) -> Result<String, Problem> {
 }
 
 /// Whether a password is the one of `hash`. Without a hash it takes as long and says no.
-pub async fn verify(app: &AppState, password: String, hash: Option<String>) -> Result<bool, Problem> {
+pub(crate) async fn verify(app: &AppState, password: String, hash: Option<String>) -> Result<bool, Problem> {
     if password.len() > BYTES_MAX {
         return Ok(false);
     }

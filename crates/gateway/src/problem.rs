@@ -145,7 +145,11 @@ impl From<ActorError> for Problem {
             ActorError::Unavailable(detail) => {
                 // What exactly is wrong is for the operator's eyes.
                 tracing::warn!(%detail, "a call could not be carried out");
-                Self::unavailable("unavailable", "This cannot be done right now; nothing was changed. Please try again shortly.", 2)
+                Self::unavailable(
+                    "unavailable",
+                    "This cannot be done right now; nothing was changed. Please try again shortly.",
+                    2,
+                )
             }
             ActorError::Failed => {
                 let mut problem = Self::new(

@@ -3,7 +3,7 @@
 use crate::problem::{Problem, Result};
 
 /// Unix milliseconds of a query field: a time with zone, or a day (its beginning in UTC).
-pub fn parse(field: &str, text: Option<&str>) -> Result<Option<i64>> {
+pub(crate) fn parse(field: &str, text: Option<&str>) -> Result<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
     let time = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         text.parse::<jiff::civil::Date>()

@@ -7,7 +7,7 @@ mod shipped {
 }
 
 /// Loads and checks the catalog; every mistake is named with file and line.
-pub fn load() -> Result<Catalog, String> {
+pub(crate) fn load() -> Result<Catalog, String> {
     let files: Vec<CatalogFile> = shipped::FILES.iter().map(|(path, text)| CatalogFile { path, text }).collect();
     Catalog::load(&files).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

@@ -16,7 +16,7 @@ const REQUEST: Duration = Duration::from_secs(60);
 
 /// What `colloquy quickstart` takes.
 #[derive(Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The website to learn
     #[arg(long)]
     url: String,
@@ -41,7 +41,7 @@ pub struct Arguments {
 }
 
 /// Runs it.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(quickstart(arguments))
 }

@@ -8,18 +8,18 @@ use std::path::Path;
 use crate::settings::Settings;
 
 /// The secrets a node runs with.
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// Signs tokens and wraps data keys.
-    pub key: [u8; 32],
+    pub(crate) key: [u8; 32],
     /// The operators' bearer token.
-    pub ops_token: String,
+    pub(crate) ops_token: String,
     /// Whether the operators' token was made just now: then it is printed.
-    pub ops_token_is_new: bool,
+    pub(crate) ops_token_is_new: bool,
 }
 
 impl Secrets {
     /// Takes what the settings say and generates the rest in `data.dir`.
-    pub fn load(settings: &Settings) -> io::Result<Self> {
+    pub(crate) fn load(settings: &Settings) -> io::Result<Self> {
         let dir = &settings.data.dir;
         fs::create_dir_all(dir)?;
         let file = dir.join("secret.key");

@@ -33,7 +33,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 const WEIGHTS: &str = "colloquy/all-minilm-l6-v2";
 
 /// Runs a node until it is told to stop.
-pub fn run(settings: Settings) -> Result<(), String> {
+pub(crate) fn run(settings: Settings) -> Result<(), String> {
     telemetry::logs(&settings.log)?;
     let metrics = telemetry::metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;
@@ -47,9 +47,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let dir = settings.data.dir.clone();
     let sqlite = SqliteConfig { accept_damaged_log: settings.store.accept_damaged_log, ..SqliteConfig::default() };
     let store = tokio::task::spawn_blocking(move || colloquy_store::sqlite::open(&dir, sqlite))
-    .await
-    .map_err(|e| e.to_string())?
-    .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
+        .await
+        .map_err(|e| e.to_string())?
+        .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
 
     let mailbox = Arc::new(Mailbox::new(now));
     let (tools, notices) = tools(&settings, catalog, &mailbox)?;

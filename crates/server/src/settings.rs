@@ -8,7 +8,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 
 /// The defaults, with a comment on every key.
-pub const DEFAULTS: &str = include_str!("../../../config/colloquy.toml");
+pub(crate) const DEFAULTS: &str = include_str!("../../../config/colloquy.toml");
 
 /// The environment variables that are settings start with this.
 const ENV_PREFIX: &str = "COLLOQUY_";
@@ -16,83 +16,83 @@ const ENV_PREFIX: &str = "COLLOQUY_";
 /// Everything an operator may set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The public listener.
-    pub http: Http,
+    pub(crate) http: Http,
     /// The operators' listener.
-    pub ops: Ops,
+    pub(crate) ops: Ops,
     /// Where data lives.
-    pub data: Data,
+    pub(crate) data: Data,
     /// Which store.
-    pub store: StoreSettings,
+    pub(crate) store: StoreSettings,
     /// The installation's secret.
-    pub secrets: Secrets,
+    pub(crate) secrets: Secrets,
     /// This node in its cluster.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     /// Addresses the outside knows.
-    pub public: Public,
+    pub(crate) public: Public,
     /// Language models.
-    pub models: Models,
+    pub(crate) models: Models,
     /// Embedders.
-    pub embeddings: Embeddings,
+    pub(crate) embeddings: Embeddings,
     /// The crawler.
-    pub crawl: Crawl,
+    pub(crate) crawl: Crawl,
     /// Plans.
-    pub plans: Plans,
+    pub(crate) plans: Plans,
     /// Tenants.
-    pub tenancy: Tenancy,
+    pub(crate) tenancy: Tenancy,
     /// Platform administrators.
-    pub platform: Platform,
+    pub(crate) platform: Platform,
     /// Outgoing mail.
-    pub mail: Mail,
+    pub(crate) mail: Mail,
     /// Manual triggers.
-    pub cron: Cron,
+    pub(crate) cron: Cron,
     /// Logs.
-    pub log: Log,
+    pub(crate) log: Log,
     /// Limits.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 /// `[http]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Http {
+pub(crate) struct Http {
     /// Address and port.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 }
 
 /// `[ops]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ops {
+pub(crate) struct Ops {
     /// Address and port.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Bearer token; generated when empty.
-    pub token: String,
+    pub(crate) token: String,
 }
 
 /// `[data]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Data {
+pub(crate) struct Data {
     /// The folder.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// `[store]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoreSettings {
+pub(crate) struct StoreSettings {
     /// Which adapter.
-    pub kind: StoreKind,
+    pub(crate) kind: StoreKind,
     /// Open although the write-ahead log is damaged.
-    pub accept_damaged_log: bool,
+    pub(crate) accept_damaged_log: bool,
 }
 
 /// Which store adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StoreKind {
+pub(crate) enum StoreKind {
     /// One file in `data.dir`.
     Sqlite,
 }
@@ -100,71 +100,71 @@ pub enum StoreKind {
 /// `[secrets]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// 32 bytes as 64 hexadecimal digits; generated when empty.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// `[cluster]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// This node's name.
-    pub node_id: String,
+    pub(crate) node_id: String,
     /// The cluster's name.
-    pub name: String,
+    pub(crate) name: String,
     /// How many shards.
-    pub shards: u32,
+    pub(crate) shards: u32,
 }
 
 /// `[public]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Public {
+pub(crate) struct Public {
     /// Console and links in mails.
-    pub url: String,
+    pub(crate) url: String,
     /// Embed codes; `url` when empty.
-    pub widget_url: String,
+    pub(crate) widget_url: String,
     /// API and callbacks; `url` when empty.
-    pub api_url: String,
+    pub(crate) api_url: String,
 }
 
 /// `[models]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Models {
+pub(crate) struct Models {
     /// Catalog id of the default model.
-    pub default: String,
+    pub(crate) default: String,
     /// Catalog id of the model asked when the first fails; empty for none.
-    pub fallback: String,
+    pub(crate) fallback: String,
     /// The provider.
-    pub openai: OpenAi,
+    pub(crate) openai: OpenAi,
 }
 
 /// `[models.openai]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OpenAi {
+pub(crate) struct OpenAi {
     /// The endpoint up to and including `/v1`.
-    pub base_url: String,
+    pub(crate) base_url: String,
     /// Its key; empty for the built-in responder.
-    pub api_key: String,
+    pub(crate) api_key: String,
 }
 
 /// `[embeddings]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Embeddings {
+pub(crate) struct Embeddings {
     /// Which embedder.
-    pub kind: EmbedderKind,
+    pub(crate) kind: EmbedderKind,
     /// Folder of the local weights; the user's cache folder when empty.
-    pub local_path: String,
+    pub(crate) local_path: String,
 }
 
 /// Which embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EmbedderKind {
+pub(crate) enum EmbedderKind {
     /// The best that is there.
     Auto,
     /// `text-embedding-3-small`.
@@ -178,37 +178,37 @@ pub enum EmbedderKind {
 /// `[crawl]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Crawl {
+pub(crate) struct Crawl {
     /// Whether private addresses may be fetched.
-    pub allow_private: bool,
+    pub(crate) allow_private: bool,
     /// Pages of one source.
-    pub pages_max: u32,
+    pub(crate) pages_max: u32,
     /// Bytes of one page.
-    pub page_bytes_max: usize,
+    pub(crate) page_bytes_max: usize,
     /// Bytes of one crawl.
-    pub total_bytes_max: usize,
+    pub(crate) total_bytes_max: usize,
     /// Links away from the start.
-    pub depth_max: u32,
+    pub(crate) depth_max: u32,
     /// Seconds of one request.
-    pub request_timeout_s: u64,
+    pub(crate) request_timeout_s: u64,
     /// Seconds of one crawl.
-    pub total_timeout_s: u64,
+    pub(crate) total_timeout_s: u64,
     /// Requests at a time.
-    pub concurrency: usize,
+    pub(crate) concurrency: usize,
 }
 
 /// `[plans]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plans {
+pub(crate) struct Plans {
     /// The plan of new organizations.
-    pub default: PlanName,
+    pub(crate) default: PlanName,
 }
 
 /// The plans that exist before billing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PlanName {
+pub(crate) enum PlanName {
     /// No limits.
     Unlimited,
     /// The limits of a trial.
@@ -218,17 +218,17 @@ pub enum PlanName {
 /// `[tenancy]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tenancy {
+pub(crate) struct Tenancy {
     /// One or many.
-    pub mode: TenancyMode,
+    pub(crate) mode: TenancyMode,
     /// The slug of the only one.
-    pub default_slug: String,
+    pub(crate) default_slug: String,
 }
 
 /// One organization or many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum TenancyMode {
+pub(crate) enum TenancyMode {
     /// Sign-up closes with the first.
     SingleTenant,
     /// Anybody may sign up.
@@ -238,27 +238,27 @@ pub enum TenancyMode {
 /// `[platform]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Platform {
+pub(crate) struct Platform {
     /// Addresses of administrators.
-    pub admin_emails: Vec<String>,
+    pub(crate) admin_emails: Vec<String>,
 }
 
 /// `[mail]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mail {
+pub(crate) struct Mail {
     /// Which sender.
-    pub kind: MailKind,
+    pub(crate) kind: MailKind,
     /// From whom.
-    pub from: String,
+    pub(crate) from: String,
     /// The server of `smtp`.
-    pub smtp: Smtp,
+    pub(crate) smtp: Smtp,
 }
 
 /// Which mail sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MailKind {
+pub(crate) enum MailKind {
     /// Kept in memory, for development.
     Mailbox,
     /// A mail server.
@@ -268,23 +268,23 @@ pub enum MailKind {
 /// `[mail.smtp]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Smtp {
+pub(crate) struct Smtp {
     /// Host name.
-    pub host: String,
+    pub(crate) host: String,
     /// Port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// User; none when empty.
-    pub username: String,
+    pub(crate) username: String,
     /// Password.
-    pub password: String,
+    pub(crate) password: String,
     /// How the connection is protected.
-    pub security: SmtpSecurity,
+    pub(crate) security: SmtpSecurity,
 }
 
 /// How a mail connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SmtpSecurity {
+pub(crate) enum SmtpSecurity {
     /// Upgraded after the greeting; required.
     Starttls,
     /// TLS from the first byte.
@@ -296,25 +296,25 @@ pub enum SmtpSecurity {
 /// `[cron]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cron {
+pub(crate) struct Cron {
     /// The shared secret; off when empty.
-    pub secret: String,
+    pub(crate) secret: String,
 }
 
 /// `[log]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
+pub(crate) struct Log {
     /// A `tracing` filter.
-    pub filter: String,
+    pub(crate) filter: String,
     /// Text or JSON lines.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
 }
 
 /// How logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// For programs.
@@ -324,34 +324,33 @@ pub enum LogFormat {
 /// `[limits]`: see the comments in `config/colloquy.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "each key is explained where operators read it: config/colloquy.toml")]
-pub struct Limits {
-    pub chat_per_visitor_per_minute: u32,
-    pub chat_per_address_per_minute: u32,
-    pub login_per_address_per_minute: u32,
-    pub login_per_email_per_minute: u32,
-    pub api_per_principal_per_minute: u32,
-    pub body_bytes_max: usize,
-    pub upload_bytes_max: usize,
-    pub message_chars_max: usize,
-    pub sockets_per_visitor: u32,
-    pub sockets_per_address: u32,
-    pub sockets_max: u32,
-    pub request_timeout_s: u64,
-    pub resident_entities_max: usize,
-    pub index_cache_mb: usize,
-    pub model_calls_max: usize,
-    pub crawls_max: usize,
+pub(crate) struct Limits {
+    pub(crate) chat_per_visitor_per_minute: u32,
+    pub(crate) chat_per_address_per_minute: u32,
+    pub(crate) login_per_address_per_minute: u32,
+    pub(crate) login_per_email_per_minute: u32,
+    pub(crate) api_per_principal_per_minute: u32,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) upload_bytes_max: usize,
+    pub(crate) message_chars_max: usize,
+    pub(crate) sockets_per_visitor: u32,
+    pub(crate) sockets_per_address: u32,
+    pub(crate) sockets_max: u32,
+    pub(crate) request_timeout_s: u64,
+    pub(crate) resident_entities_max: usize,
+    pub(crate) index_cache_mb: usize,
+    pub(crate) model_calls_max: usize,
+    pub(crate) crawls_max: usize,
 }
 
 /// Settings that cannot be used, named one by one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct SettingsError(pub String);
+pub(crate) struct SettingsError(pub String);
 
 impl Settings {
     /// Reads defaults, then `file`, then the environment; checks everything.
-    pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(file) = file {
             if !file.is_file() {
@@ -382,17 +381,17 @@ impl Settings {
     }
 
     /// The address where embed codes point.
-    pub fn widget_url(&self) -> &str {
+    pub(crate) fn widget_url(&self) -> &str {
         first_set(&self.public.widget_url, &self.public.url)
     }
 
     /// The address where API calls go.
-    pub fn api_url(&self) -> &str {
+    pub(crate) fn api_url(&self) -> &str {
         first_set(&self.public.api_url, &self.public.url)
     }
 
     /// The effective settings as TOML, secrets masked.
-    pub fn masked(&self) -> String {
+    pub(crate) fn masked(&self) -> String {
         let mut copy = self.clone();
         for secret in [
             &mut copy.ops.token,

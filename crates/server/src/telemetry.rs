@@ -10,7 +10,7 @@ const SECONDS: [f64; 16] =
     [0.000_02, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// Starts logging as the settings say.
-pub fn logs(settings: &Log) -> Result<(), String> {
+pub(crate) fn logs(settings: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|error| format!("settings: `log.filter`: {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.format {
@@ -21,7 +21,7 @@ pub fn logs(settings: &Log) -> Result<(), String> {
 }
 
 /// Starts collecting metrics; the handle renders them for `/metrics`.
-pub fn metrics() -> Result<PrometheusHandle, String> {
+pub(crate) fn metrics() -> Result<PrometheusHandle, String> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)

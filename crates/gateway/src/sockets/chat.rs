@@ -371,7 +371,12 @@ impl Session {
             self.send(&frames::message(message, frames::client_id_of(&state, message))).await?;
         }
         // What the last answer showed is shown again to a client that has not seen it; a form only while it is not filled.
-        let unseen = state.messages.iter().rev().find(|message| frames::visible(message)).filter(|message| message.seq > self.seq);
+        let unseen = state
+            .messages
+            .iter()
+            .rev()
+            .find(|message| frames::visible(message))
+            .filter(|message| message.seq > self.seq);
         let prompt = unseen.and_then(|message| message.prompt.as_ref());
         if let Some(frame) = prompt
             .filter(|prompt| state.lead.is_none() || !matches!(prompt, Prompt::LeadForm { .. }))

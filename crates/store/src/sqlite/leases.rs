@@ -96,7 +96,8 @@ impl Leases for Sqlite {
                 self.read(move |db| {
                     let sql = "SELECT beat FROM node WHERE id = ?1 AND incarnation = ?2 AND alive = 1";
                     let mut statement = db.prepare_cached(sql)?;
-                    let beat = statement.query_row((&own, incarnation as i64), |row| row.get::<_, i64>(0)).optional()?;
+                    let beat =
+                        statement.query_row((&own, incarnation as i64), |row| row.get::<_, i64>(0)).optional()?;
                     beat.map(i64::unsigned_abs).ok_or_else(|| refuse_beat(&own, incarnation))
                 })
                 .await
