@@ -1,7 +1,7 @@
 //! Proves the rules of the code base that no compiler checks: who may depend on whom, how files begin, what never appears in them, that
-//! `ARCHITECTURE.md` and the folders agree, and that scripts can be run.
+//! `ARCHITECTURE.md` and the folders agree, that generated files are fresh, and that scripts can be run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -37,16 +37,15 @@ const BANNED: [&str; 5] = [
 ];
 /// Folders that tools fill and nobody writes.
 const MADE: [&str; 4] = ["target", "node_modules", "dist", "data"];
+/// Where the TypeScript of the contract is kept.
+const GENERATED: &str = "web/generated";
 /// Read by other scripts, never run.
 const LIBRARY: &str = "lib.sh";
 
 #[test]
 fn dependencies_only_follow_the_arrows() {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
+    let output =
+        cargo().args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).output().expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
     assert!(
@@ -115,6 +114,26 @@ fn folders_are_found_in_trees_and_in_running_text() {
     let text = "```\nactors/      one file per actor\ncluster/     a runtime\n  deploy/    manifests\n```\nSee `crates/domain/` and `docs/adr/0001-x.md`, not https://a.example/b/ or and/or.";
     let named: BTreeSet<String> = ["actors", "cluster", "cluster/deploy", "crates/domain"].map(str::to_owned).into();
     assert_eq!(folders_named(text), named);
+}
+
+#[test]
+fn generated_files_are_what_the_contract_generates() {
+    let fresh = tempfile::tempdir().expect("a temporary folder");
+    let output = cargo()
+        .args(["test", "--quiet", "--locked", "--package", "colloquy-wire", "--lib", "export_bindings"])
+        .env("TS_RS_EXPORT_DIR", fresh.path())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (kept, made) = (texts(&root().join(GENERATED)), texts(fresh.path()));
+    assert!(!made.is_empty(), "the contract generates nothing");
+    let names: BTreeSet<&String> = kept.keys().chain(made.keys()).collect();
+    let stale: Vec<String> = names
+        .into_iter()
+        .filter(|name| kept.get(*name) != made.get(*name))
+        .map(|name| format!("{GENERATED}/{name} is stale: run `cargo test -p colloquy-wire` and commit what it writes"))
+        .collect();
+    nothing_wrong(&stale);
 }
 
 #[test]
@@ -240,6 +259,21 @@ fn files_below(folder: &Path, ending: &str) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+/// The files of a folder by name.
+fn texts(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let named =
+        |path: PathBuf| Some((path.file_name()?.to_string_lossy().into_owned(), fs::read_to_string(path).ok()?));
+    paths.filter_map(named).collect()
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
 }
 
 #[track_caller]

@@ -47,6 +47,8 @@ pub(crate) struct Event {
 impl Api {
     /// A client without credentials.
     pub(crate) fn at(address: SocketAddr) -> Self {
+        // The library is built without a provider of its own, as in the program; a second call finds it set.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())

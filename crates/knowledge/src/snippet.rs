@@ -56,13 +56,27 @@ pub fn snippet(text: &str, query: &str, language: Language, max_chars: usize) ->
 /// The sentences of a Markdown text without their Markdown. Headings, list items and table rows are sentences of their own.
 #[must_use]
 pub fn sentences(markdown: &str) -> Vec<String> {
+    marked_sentences(markdown).into_iter().map(|sentence| sentence.text).collect()
+}
+
+/// A sentence and what it is to those after it.
+pub(crate) struct Marked {
+    pub(crate) text: String,
+    /// Whether it is a heading, or a term in bold on a line of its own, which the text below explains.
+    pub(crate) is_lead: bool,
+}
+
+/// As [`sentences`], with headings and terms told from the rest.
+pub(crate) fn marked_sentences(markdown: &str) -> Vec<Marked> {
     let mut out = Vec::new();
     let mut fenced = false;
     let mut paragraph = String::new();
+    let mut is_lead = false;
     for line in markdown.lines() {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
-            take_sentences(&mut paragraph, &mut out);
+            take_sentences(&mut paragraph, is_lead, &mut out);
+            is_lead = false;
             continue;
         }
         if line.trim_start().starts_with('|') && line.bytes().all(|byte| b"|-: ".contains(&byte)) {
@@ -74,25 +88,32 @@ pub fn sentences(markdown: &str) -> Vec<String> {
         if wrapped {
             paragraph.push(' ');
         } else {
-            take_sentences(&mut paragraph, &mut out);
+            take_sentences(&mut paragraph, is_lead, &mut out);
+            is_lead = !fenced && leads(line.trim());
         }
         paragraph.push_str(&plain);
         if out.len() >= MAX_SENTENCES {
             break;
         }
     }
-    take_sentences(&mut paragraph, &mut out);
+    take_sentences(&mut paragraph, is_lead, &mut out);
     out.truncate(MAX_SENTENCES);
     out
 }
 
+/// Whether a line is a heading or nothing but a term in bold.
+fn leads(line: &str) -> bool {
+    let bold = line.strip_prefix("**").and_then(|line| line.strip_suffix("**"));
+    crate::chunk::heading(line).is_some() || bold.is_some_and(|term| !term.is_empty() && !term.contains("**"))
+}
+
 /// Moves the sentences of a paragraph to `out`.
-fn take_sentences(paragraph: &mut String, out: &mut Vec<String>) {
+fn take_sentences(paragraph: &mut String, is_lead: bool, out: &mut Vec<Marked>) {
     let mut start = 0;
     for end in sentence_ends(paragraph).into_iter().chain([paragraph.len()]) {
         let sentence = paragraph[start..end].trim();
         if sentence.chars().any(char::is_alphanumeric) {
-            out.push(sentence.to_owned());
+            out.push(Marked { text: sentence.to_owned(), is_lead });
         }
         start = end;
     }

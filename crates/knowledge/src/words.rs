@@ -1,5 +1,7 @@
 //! Words of a text as the keyword index sees them: lower case, without stop words, stemmed by language.
 
+use std::sync::LazyLock;
+
 use rust_stemmers::{Algorithm, Stemmer};
 
 /// Longer words are identifiers or noise; they are cut so that the vocabulary stays small.
@@ -136,12 +138,143 @@ impl Analyzer {
     }
 }
 
-/// The query's words, each with its terms in every given language, so that a word is found in pages of any of them. At most
-/// `limit` words that differ in the first language.
-#[must_use]
-pub fn query_in(languages: &[Language], text: &str, limit: usize) -> Vec<Vec<String>> {
+/// Words that may stand in questions about anything: what they say is how something is asked, rather than about what. Sorted.
+const LIGHT_WORDS: &[&str] = &[
+    "able", "actually", "ago", "allow", "allowed", "already", "always", "amount", "another", "ask", "away", "back",
+    "become", "begin", "behave", "best", "better", "big", "biggest", "bring", "brought", "call", "called", "carry",
+    "certain", "change", "choose", "come", "common", "contain", "count", "custom", "differ", "done", "easy", "else",
+    "end", "enough", "ever", "every", "exactly", "exist", "exists", "expect", "explain", "fact", "fast", "faster",
+    "find", "first", "follow", "for", "found", "full", "gave", "general", "get", "gets", "give", "given", "go", "goes",
+    "gone", "good", "got", "great", "handle", "happen", "happens", "hard", "help", "hold", "instead", "invented",
+    "keep", "keeps", "kept", "kind", "know", "known", "large", "larger", "largest", "last", "later", "leave", "left",
+    "let", "like", "listed", "little", "long", "longer", "look", "looked", "looking", "looks", "lot", "made", "main",
+    "make", "makes", "many", "matter", "may", "maybe", "mean", "means", "might", "moment", "much", "must", "name",
+    "need", "needed", "needs", "never", "new", "newest", "next", "normal", "number", "offer", "often", "old", "older",
+    "one", "ones", "onto", "part", "people", "person", "place", "point", "possible", "provide", "purpose", "put",
+    "question", "quick", "quickly", "reach", "really", "remain", "remember", "right", "run", "said", "say", "second",
+    "see", "seem", "select", "selects", "separate", "set", "several", "shall", "short", "show", "similar", "simple",
+    "since", "single", "small", "smaller", "smallest", "soon", "sort", "special", "start", "starts", "stay", "still",
+    "stop", "suggest", "support", "supports", "sure", "take", "taken", "takes", "tell", "tells", "thing", "things",
+    "think", "throw", "time", "times", "together", "took", "tool", "true", "try", "turn", "type", "types", "upper",
+    "use", "used", "useful", "user", "uses", "using", "usual", "usually", "want", "wants", "way", "ways", "well",
+    "whole", "whose", "wish", "within", "without", "wonder", "work", "working", "works", "world", "worth", "would",
+    "wrong", "year", "yes", "yet",
+];
+
+/// The longer ones of them. Sorted.
+const LONG_LIGHT_WORDS: &[&str] = &[
+    "available",
+    "difference",
+    "different",
+    "important",
+    "particular",
+    "recommend",
+    "recommended",
+    "something",
+    "supported",
+    "switching",
+];
+
+/// Words people and pages use for the same thing, one group per line, as they are written.
+const SYNONYMS: &[&[&str]] = &[
+    &["biggest", "largest", "maximum", "max", "most", "highest", "greatest", "limit", "upper"],
+    &["smallest", "minimum", "min", "least", "lowest"],
+    &["newest", "latest", "recent"],
+    &["begin", "start", "first", "beginning"],
+    &["directory", "folder"],
+    &["delete", "remove", "uninstall"],
+    &["wrote", "written", "author", "creator", "created"],
+    &["encrypted", "encryption", "unencrypted", "plaintext"],
+    &["concurrent", "simultaneous"],
+    &["version", "release"],
+    &["saved", "stored", "save", "store"],
+    &["password", "credential", "passwords", "credentials"],
+    &["introduced", "added", "new"],
+    &["fix", "repair"],
+    &["price", "cost", "fee"],
+    &["phone", "telephone"],
+    &["buy", "purchase", "order"],
+    &["hours", "open", "opening"],
+];
+
+/// Whether a word may stand in a question about anything.
+pub(crate) fn is_light(word: &str) -> bool {
+    LIGHT_WORDS.binary_search(&word).is_ok() || LONG_LIGHT_WORDS.binary_search(&word).is_ok()
+}
+
+/// A word of a question.
+pub(crate) struct Asked {
+    /// In lower case.
+    pub(crate) folded: String,
+    /// Its terms, one for each language.
+    pub(crate) terms: Vec<String>,
+    /// Whether it is written as a name is.
+    pub(crate) is_name: bool,
+}
+
+/// The groups of [`SYNONYMS`] as terms.
+static RELATED: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+    let english = Analyzer::new(Language::English);
+    SYNONYMS.iter().map(|group| group.iter().map(|word| english.stemmer.stem(word).into_owned()).collect()).collect()
+});
+
+impl Asked {
+    /// Terms that mean about the same.
+    pub(crate) fn related(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let groups = RELATED.iter().filter(|group| group.iter().any(|term| self.terms.contains(term)));
+        groups.flatten().map(String::as_str).filter(|term| !self.terms.iter().any(|own| own == term))
+    }
+}
+
+/// Words that a writer of English begins with a capital because they are names: not the first of a sentence, not a weekday or
+/// month. A question written in capitals or with a capital for every word says nothing.
+fn names(text: &str) -> Vec<String> {
+    const CALENDAR: [&str; 19] = [
+        "april",
+        "august",
+        "december",
+        "february",
+        "friday",
+        "january",
+        "july",
+        "june",
+        "march",
+        "may",
+        "monday",
+        "november",
+        "october",
+        "saturday",
+        "september",
+        "sunday",
+        "thursday",
+        "tuesday",
+        "wednesday",
+    ];
+    let mut names = Vec::new();
+    let mut plain = 0;
+    let mut begins = true;
+    for token in text.split_whitespace() {
+        for word in token.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().any(char::is_alphabetic)) {
+            let capitals = word.chars().filter(|c| c.is_uppercase()).count();
+            let folded = word.to_lowercase();
+            let calendar = CALENDAR.contains(&folded.trim_end_matches('s'));
+            if capitals > 0 && (!begins || capitals > 1) && word.len() > 1 && !calendar {
+                names.push(folded);
+            } else if capitals == 0 {
+                plain += 1;
+            }
+            begins = false;
+        }
+        begins |= token.ends_with(['.', '!', '?', ':']);
+    }
+    if plain * 2 < names.len() { Vec::new() } else { names }
+}
+
+/// The words of a question, each once; at most `limit`.
+pub(crate) fn asked_words(languages: &[Language], text: &str, limit: usize) -> Vec<Asked> {
+    let names = if languages.first() == Some(&Language::English) { names(text) } else { Vec::new() };
     let analyzers: Vec<Analyzer> = languages.iter().map(|language| Analyzer::new(*language)).collect();
-    let mut words: Vec<Vec<String>> = Vec::new();
+    let mut words: Vec<Asked> = Vec::new();
     for word in raw_words(text) {
         if words.len() >= limit {
             break;
@@ -156,11 +289,18 @@ pub fn query_in(languages: &[Language], text: &str, limit: usize) -> Vec<Vec<Str
                 terms.push(term);
             }
         }
-        if !words.iter().any(|known| known.first() == terms.first()) {
-            words.push(terms);
+        if !words.iter().any(|known| known.terms.first() == terms.first()) {
+            words.push(Asked { is_name: names.contains(&word), folded: word, terms });
         }
     }
     words
+}
+
+/// The query's words, each with its terms in every given language, so that a word is found in pages of any of them. At most
+/// `limit` words that differ in the first language.
+#[must_use]
+pub fn query_in(languages: &[Language], text: &str, limit: usize) -> Vec<Vec<String>> {
+    asked_words(languages, text, limit).into_iter().map(|word| word.terms).collect()
 }
 
 /// Words in lower case. A run of letters and digits is a word; apostrophes inside vanish; letters of scripts written without
@@ -205,11 +345,11 @@ pub(crate) fn is_unspaced(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Analyzer, Language, STOP_WORDS};
+    use super::{Analyzer, LIGHT_WORDS, LONG_LIGHT_WORDS, Language, STOP_WORDS, asked_words, names};
 
     #[test]
     fn stop_words_are_sorted_because_they_are_searched_by_halves() {
-        assert!(STOP_WORDS.is_sorted());
+        assert!(STOP_WORDS.is_sorted() && LIGHT_WORDS.is_sorted() && LONG_LIGHT_WORDS.is_sorted());
     }
 
     #[test]
@@ -228,6 +368,27 @@ mod tests {
             let analyzer = Analyzer::new(Language::of_tag(Some(tag)));
             assert_eq!(analyzer.query(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_told_by_their_capitals() {
+        for (text, expected) in [
+            ("Do you repair boilers by Viessmann?", vec!["viessmann"]),
+            ("Are you open on Sunday in May? Where?", vec![]),
+            ("SQL: does Postgres know WITHOUT ROWID?", vec!["sql", "postgres", "without", "rowid"]),
+            ("What Are Your Hours", vec![]),
+            ("I think so", vec![]),
+        ] {
+            let expected: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+            assert_eq!(names(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn synonyms_are_related_by_their_stems() {
+        let words = asked_words(&[Language::English], "biggest folders", 9);
+        assert!(words[0].related().any(|term| term == "largest") && !words[0].related().any(|term| term == "biggest"));
+        assert_eq!(words[1].related().collect::<Vec<_>>(), ["directori"]);
     }
 
     #[test]

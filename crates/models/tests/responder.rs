@@ -220,6 +220,24 @@ fn a_sentence_with_a_pronoun_brings_the_sentence_it_points_to() {
 }
 
 #[test]
+fn what_a_question_names_counts_and_conditions_it_sets_choose_the_sentence() {
+    let page = "**--max-clients=<n>**\n\nMaximum number of concurrent clients, defaults to 32.\n\n**--max-disks=<n>**\n\nMaximum number of disks, \
+        defaults to 8.\n\nThe label is printed on paper. If the label is omitted, paper is blank. Engines run in two ways.\n\nOnly one engine \
+        can print at a time. Version 3.24.0 of the engine prints.";
+    let other = "The disk pool is large. Several default settings exist for a pool with 100 clients on it.";
+    let cases = [
+        ("How many clients can be connected by default?", "Maximum number of concurrent clients, defaults to 32."),
+        ("If I leave out the label, is paper blank?", "If the label is omitted, paper is blank."),
+        ("How many engines can print?", "Only one engine can print at a time."),
+    ];
+    for (question, expected) in cases {
+        let passages = vec![passage("p", "Printing", "Options", page), passage("q", "Pools", "", other)];
+        let answer = Responder::default().answer(question, &retrieved(passages, "p", 0.75)).expect("an answer");
+        assert!(answer.text.contains(expected), "{question}: {}", answer.text);
+    }
+}
+
+#[test]
 fn a_list_is_told_as_a_list() {
     let answer = Responder::default()
         .answer("What services do you offer?", &retrieved(plumber(), "services", 0.75))

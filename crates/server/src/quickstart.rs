@@ -54,6 +54,8 @@ struct Api {
 
 async fn quickstart(arguments: &Arguments) -> Result<(), String> {
     let host = host_of(&arguments.url)?;
+    // The one provider of cryptography of this program; a second call finds it set.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(REQUEST).build().map_err(|e| e.to_string())?;
     let mut api = Api { client, server: arguments.server.trim_end_matches('/').to_owned(), token: None };
     let name = arguments.name.clone().unwrap_or_else(|| name_from(&host));

@@ -14,6 +14,7 @@ use colloquy_actors::domain::agent;
 use colloquy_actors::domain::ids::{AgentId, FaqId, SourceId};
 use colloquy_actors::domain::knowledge::{Blob, Command, NewSource, Reply};
 use colloquy_actors::domain::principal::{Actor, Principal, Role};
+use colloquy_actors::domain::text::fill;
 use colloquy_actors::domain::vocabulary::SourceType;
 use colloquy_actors::knowledge::{KnowledgeEntity, PLATFORM};
 use colloquy_wire::knowledge as wire;
@@ -250,7 +251,16 @@ async fn search(
         return Err(Problem::field("limit", format!("must be 1 to {SEARCH_MAX}")));
     }
     let library = &app.actors.tools.knowledge;
-    let found = library.search(&app.actors.client, console.tenant(), &agent, false, &body.query, limit).await?;
+    let mut found = library.search(&app.actors.client, console.tenant(), &agent, false, &body.query, limit).await?;
+    let variables = app.actors.tools.agent(&app.actors.client, console.tenant(), &agent).await?.variables;
+    for passage in &mut found.passages {
+        passage.text = fill(&passage.text, &variables);
+        passage.title = fill(&passage.title, &variables);
+    }
+    for faq in &mut found.faqs {
+        faq.question = fill(&faq.question, &variables);
+        faq.answer = fill(&faq.answer, &variables);
+    }
     let items: Vec<Value> = found
         .passages
         .iter()

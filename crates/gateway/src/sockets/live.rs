@@ -15,7 +15,7 @@ use colloquy_actors::domain::conversation::{self, Command, Reply, view};
 use colloquy_actors::feed::{self, Topic, Update};
 use colloquy_wire::live::{Change, LiveClient, LiveServer};
 use futures::StreamExt as _;
-use futures::stream::SelectAll;
+use futures::stream::{AbortHandle, SelectAll, abortable};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa_axum::router::OpenApiRouter;
@@ -96,6 +96,20 @@ struct Gone;
 /// One watched conversation's news.
 type Heard = std::pin::Pin<Box<dyn futures::Stream<Item = (String, Watch)> + Send>>;
 
+/// A followed conversation.
+struct Talk {
+    /// The number last sent.
+    seq: u64,
+    /// Ends the watch when it is followed no more.
+    watch: AbortHandle,
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
 struct Session {
     app: App,
     socket: WebSocket,
@@ -105,7 +119,7 @@ struct Session {
     /// Followed boards and the number last sent.
     boards: HashMap<String, (Topic, u64)>,
     /// Followed conversations and the number last sent.
-    talks: HashMap<String, u64>,
+    talks: HashMap<String, Talk>,
     feed: Option<WatchStream>,
     heard: SelectAll<Heard>,
 }
@@ -301,22 +315,24 @@ impl Session {
 
     async fn follow_talk(&mut self, console: &Console, id: String) -> Result<(), Gone> {
         let key = EntityKey::new(console.tenant().as_str(), conversation::KIND, id.as_str());
-        let watch = self.app.actors.client.watch(&key);
-        if self.talk_snapshot(console, &id).await? {
+        // Watched before it is read, so that nothing in between is missed; a second subscription replaces the first.
+        let (watch, handle) = abortable(self.app.actors.client.watch(&key));
+        if let Some(seq) = self.talk_snapshot(console, &id).await? {
             let name = id.clone();
             self.heard.push(Box::pin(watch.map(move |watch| (name.clone(), watch))));
+            self.talks.insert(id, Talk { seq, watch: handle });
         }
         Ok(())
     }
 
-    async fn talk_snapshot(&mut self, console: &Console, id: &str) -> Result<bool, Gone> {
+    async fn talk_snapshot(&mut self, console: &Console, id: &str) -> Result<Option<u64>, Gone> {
         let topic = format!("conversation:{id}");
         let state = match ask::<ConversationEntity>(&self.app.actors.client, &console.by, id, Command::Get).await {
             Ok(Reply::State(state)) => state,
-            Ok(_) => return self.error(&topic, "not_found").await.map(|()| false),
+            Ok(_) => return self.error(&topic, "not_found").await.map(|()| None),
             Err(error) => {
                 let problem = Problem::from(error);
-                return self.error(&topic, &problem.body.code.clone()).await.map(|()| false);
+                return self.error(&topic, &problem.body.code.clone()).await.map(|()| None);
             }
         };
         let mut data = serde_json::Map::new();
@@ -324,15 +340,14 @@ impl Session {
         for message in &state.messages {
             data.insert(format!("message/{}", message.id), json!(view::message(message)));
         }
-        self.talks.insert(id.to_owned(), state.seq);
         self.send(&LiveServer::Snapshot { topic, seq: state.seq, data: Value::Object(data), sources: None }).await?;
-        Ok(true)
+        Ok(Some(state.seq))
     }
 
     /// News of a followed conversation. The numbers of this topic are the socket's own: they begin at the snapshot's and rise by one.
     async fn talk(&mut self, id: &str, watch: Watch) -> Result<(), Gone> {
         let Some(console) = self.console.clone() else { return Ok(()) };
-        let Some(seq) = self.talks.get(id).copied() else { return Ok(()) };
+        let Some(seq) = self.talks.get(id).map(|talk| talk.seq) else { return Ok(()) };
         let changes =
             match watch {
                 Watch::Event { .. } | Watch::Lagged => {
@@ -359,7 +374,9 @@ impl Session {
                     Err(_) => return Ok(()),
                 },
             };
-        self.talks.insert(id.to_owned(), seq + 1);
+        if let Some(talk) = self.talks.get_mut(id) {
+            talk.seq = seq + 1;
+        }
         self.send(&LiveServer::Delta { topic: format!("conversation:{id}"), seq: seq + 1, changes }).await
     }
 

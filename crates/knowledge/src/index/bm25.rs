@@ -128,6 +128,16 @@ impl Bm25 {
         scored
     }
 
+    /// A number of its own for each stemmed term that stands here.
+    pub(super) fn number(&self, term: &str) -> Option<u32> {
+        self.terms.get(term).map(|(start, _)| *start)
+    }
+
+    /// The languages a query is read in.
+    pub(super) fn languages(&self) -> &[Language] {
+        &self.languages
+    }
+
     /// How rare a stemmed term is here.
     pub(super) fn rarity(&self, term: &str) -> f32 {
         idf(self.documents, self.of(term).len())

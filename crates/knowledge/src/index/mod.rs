@@ -2,13 +2,16 @@
 
 mod bm25;
 mod file;
+mod question;
 mod search;
+mod sentences;
 mod vectors;
 
 use serde::{Deserialize, Serialize};
 
 use self::bm25::Bm25;
 pub use self::search::{DOCUMENTS, FAQS, FaqHit, Hit, Hits, search_with};
+use self::sentences::Sentences;
 use self::vectors::Vectors;
 pub use self::vectors::{Precision, SCAN_LIMIT};
 use crate::chunk::searchable;
@@ -91,6 +94,7 @@ pub struct AgentIndex {
     embedder: Option<EmbedderInfo>,
     chunks: Vec<IndexedChunk>,
     words: Bm25,
+    sentences: Sentences,
     vectors: Option<Vectors>,
     faqs: Vec<IndexedFaq>,
     faq_words: Bm25,
@@ -172,6 +176,7 @@ impl AgentIndex {
             + self.chunks.iter().map(chunk_text).sum::<usize>()
             + self.faqs.iter().map(faq_text).sum::<usize>()
             + self.words.bytes_used()
+            + self.sentences.bytes_used()
             + self.faq_words.bytes_used()
             + vectors(&self.vectors)
             + vectors(&self.faq_vectors)
@@ -183,6 +188,20 @@ impl AgentIndex {
     /// [`Error::Dimension`] and [`Error::NotFinite`] for a vector that does not fit.
     pub fn search(&self, query: &str, query_vector: Option<&[f32]>, count: usize) -> Result<Hits<'_>> {
         search_with(&[self], query, query_vector, count)
+    }
+
+    /// How well each word of a question stands in a chunk's title and headings.
+    fn around(&self, chunk: &IndexedChunk, question: &question::Question) -> Vec<f32> {
+        let mut found = vec![0.0_f32; question.words()];
+        let analyzer = crate::words::Analyzer::new(chunk.language);
+        for text in [&chunk.title, &chunk.section] {
+            analyzer.terms(text, |term| {
+                for (word, likeness) in self.words.number(term).into_iter().flat_map(|term| question.matching(term)) {
+                    found[word] = found[word].max(likeness);
+                }
+            });
+        }
+        found
     }
 
     fn calibration(&self) -> Calibration {
@@ -200,6 +219,7 @@ impl AgentIndex {
         let texts: Vec<(String, Language)> = chunks.iter().map(|chunk| (chunk.searchable(), chunk.language)).collect();
         let words = Bm25::build(texts.iter().map(|(text, language)| (text.as_str(), *language)));
         let faq_words = Bm25::build(faqs.iter().map(|faq| (faq.question.as_str(), faq.language)));
-        AgentIndex { version, embedder, chunks, words, vectors, faqs, faq_words, faq_vectors }
+        let sentences = Sentences::build(&chunks, &words);
+        AgentIndex { version, embedder, chunks, words, sentences, vectors, faqs, faq_words, faq_vectors }
     }
 }

@@ -1,10 +1,11 @@
 //! Asks one index or several: keywords and meaning together, FAQs by their own threshold, and how sure the result is.
 
 use super::bm25::Scored;
+use super::question::Question;
+use super::sentences::Evidence;
 use super::{AgentIndex, IndexedChunk, IndexedFaq};
 use crate::Result;
 use crate::embed::Calibration;
-use crate::snippet::best_sentences;
 use crate::words::query_in;
 
 /// Chunks given to an answer unless the caller wants another number (requirement KB-9).
@@ -14,9 +15,14 @@ pub const FAQS: usize = 3;
 
 /// Chunks that are looked at by each way of finding before the two are merged.
 const CANDIDATES: usize = 40;
+/// The same for words, which are cheap to look at again: common words bring many chunks as near as the right one.
+const KEYWORD_CANDIDATES: usize = 120;
 /// The share of keywords in the merged score. Half and half found the right paragraph of 1,216 most often (83 % first,
 /// 96.5 % in five), better than either alone and than merging by rank.
 const KEYWORD_SHARE: f32 = 0.5;
+/// The share of the second look: how much of the question one sentence of the chunk answers. By words alone the responder answers 25
+/// and 23 of 30 facts about Git and SQLite without it, 27 and 27 at 0.3, 27 and 28 here, 26 and 26 at 0.7.
+const SENTENCE_SHARE: f32 = 0.5;
 /// A chunk below its embedder's cosine threshold still counts when it holds this share of the question's words.
 const COVERAGE_FLOOR: f32 = 0.3;
 /// Without vectors an FAQ matches when question and query share this much of their words, both ways.
@@ -37,6 +43,7 @@ pub struct Hit<'a> {
     pub bm25: f32,
     /// The share of the query's words, by rarity, that the chunk holds.
     pub coverage: f32,
+    evidence: Evidence,
 }
 
 /// An FAQ that asks the same as a query.
@@ -98,7 +105,7 @@ pub fn search_with<'a>(
     if let (false, Some(error)) = (accepted, refused) {
         return Err(error);
     }
-    merge(&mut chunks, calibration);
+    merge(&mut chunks, indices, calibration);
     let semantic = chunks.iter().any(|hit| hit.cosine.is_some());
     let calibration = if semantic { calibration } else { Calibration::KEYWORD };
     chunks.truncate(count);
@@ -107,14 +114,14 @@ pub fn search_with<'a>(
     });
     faqs.truncate(FAQS);
     let asked = faqs.first().map_or(0.0, |faq| faq.score);
-    let confidence = confidence(&chunks, indices, query, calibration).max(asked).clamp(0.0, 1.0);
+    let confidence = confidence(&chunks, calibration).max(asked).clamp(0.0, 1.0);
     Ok(Hits { chunks, faqs, confidence })
 }
 
 /// The chunks of one index worth comparing, not scored yet.
 fn candidates<'a>(index: &'a AgentIndex, number: usize, query: &str, vector: Option<&[f32]>) -> Result<Vec<Hit<'a>>> {
     let words = index.words.search(query);
-    let mut chosen = best_documents(&words, CANDIDATES);
+    let mut chosen = best_documents(&words, KEYWORD_CANDIDATES);
     let mut cosines: Vec<(usize, f32)> = Vec::new();
     if let (Some(vectors), Some(vector)) = (&index.vectors, vector) {
         for near in vectors.search(vector, CANDIDATES)? {
@@ -128,6 +135,7 @@ fn candidates<'a>(index: &'a AgentIndex, number: usize, query: &str, vector: Opt
         Some((_, cosine)) => Some(*cosine),
         None => index.vectors.as_ref().and_then(|vectors| vectors.cosine(document, vector?)),
     };
+    let question = Question::new(&index.words, query);
     let hit = |document: usize| {
         let chunk = index.chunks.get(document)?;
         let bm25 = words.scores.get(document).copied().unwrap_or(0.0);
@@ -138,6 +146,7 @@ fn candidates<'a>(index: &'a AgentIndex, number: usize, query: &str, vector: Opt
             cosine: cosine_of(document),
             bm25,
             coverage: words.coverage(document),
+            evidence: index.sentences.evidence(document, &index.around(chunk, &question), &question),
         })
     };
     Ok(chosen.into_iter().filter_map(hit).collect())
@@ -156,47 +165,54 @@ fn best_documents(words: &Scored, count: usize) -> Vec<usize> {
 }
 
 /// Scores, filters and sorts the candidates of all indices together.
-fn merge(hits: &mut Vec<Hit<'_>>, calibration: Calibration) {
+fn merge(hits: &mut Vec<Hit<'_>>, indices: &[&AgentIndex], calibration: Calibration) {
     let most = |value: &dyn Fn(&Hit<'_>) -> f32| hits.iter().map(value).fold(0.0_f32, f32::max);
     let (best_bm25, best_cosine) = (most(&|hit| hit.bm25), most(&|hit| hit.cosine.unwrap_or(0.0)));
+    let best_rank = most(&|hit| hit.evidence.rank);
     let part = |value: f32, best: f32| {
         if best > 0.0 { value.max(0.0) / best } else { 0.0 }
     };
     for hit in hits.iter_mut() {
         let words = part(hit.bm25, best_bm25);
-        hit.score = match hit.cosine {
+        let found = match hit.cosine {
             Some(cosine) => KEYWORD_SHARE * words + (1.0 - KEYWORD_SHARE) * part(cosine, best_cosine),
             None => words,
         };
+        hit.score = (1.0 - SENTENCE_SHARE) * found + SENTENCE_SHARE * part(hit.evidence.rank, best_rank);
     }
     hits.retain(|hit| {
-        hit.coverage >= COVERAGE_FLOOR || hit.cosine.is_some_and(|cosine| cosine >= calibration.document_cosine)
+        hit.coverage >= COVERAGE_FLOOR
+            || hit.evidence.chunk >= COVERAGE_FLOOR
+            || hit.cosine.is_some_and(|cosine| cosine >= calibration.document_cosine)
     });
     hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)).then(a.chunk.id.cmp(&b.chunk.id)));
+    // Pages that repeat each other's statements would take each other's places.
+    let mut kept: Vec<Hit<'_>> = Vec::new();
+    for hit in hits.iter() {
+        let repeats = |known: &Hit<'_>| {
+            known.index == hit.index
+                && indices
+                    .get(hit.index)
+                    .is_some_and(|index| index.sentences.says_the_same(&known.evidence, &hit.evidence))
+        };
+        if !kept.iter().any(repeats) {
+            kept.push(*hit);
+        }
+    }
+    *hits = kept;
 }
 
 /// A logistic model of two numbers: the best cosine and the best coverage among the hits that an answer would use.
-fn confidence(hits: &[Hit<'_>], indices: &[&AgentIndex], query: &str, calibration: Calibration) -> f32 {
+fn confidence(hits: &[Hit<'_>], calibration: Calibration) -> f32 {
     let used = &hits[..hits.len().min(DOCUMENTS)];
     if used.is_empty() {
         return 0.0;
     }
     let best = |value: &dyn Fn(&Hit<'_>) -> f32| used.iter().map(value).fold(0.0_f32, f32::max);
     let cosine = best(&|hit| hit.cosine.unwrap_or(0.0));
-    let coverage = if calibration.cosine_weight > 0.0 {
-        best(&|hit| hit.coverage)
-    } else {
-        best(&|hit| (hit.coverage + sentence_coverage(hit, indices, query)) / 2.0)
-    };
+    let coverage = best(&|hit| (hit.evidence.chunk + hit.evidence.sentence) / 2.0);
     let evidence = calibration.bias + calibration.cosine_weight * cosine + calibration.coverage_weight * coverage;
     1.0 / (1.0 + (-evidence).exp())
-}
-
-/// The share of the query's words that stand together in one sentence of a chunk.
-fn sentence_coverage(hit: &Hit<'_>, indices: &[&AgentIndex], query: &str) -> f32 {
-    let rarity = |term: &str| indices.get(hit.index).map_or(1.0, |index| index.words.rarity(term));
-    let sentences = best_sentences(&hit.chunk.text, query, hit.chunk.language, 1, rarity);
-    sentences.first().map_or(0.0, |sentence| sentence.score)
 }
 
 fn matching_faqs<'a>(
@@ -312,14 +328,20 @@ mod tests {
     }
 
     #[test]
-    fn meaning_and_words_are_merged_half_and_half() {
+    fn meaning_and_words_are_merged_half_and_half_and_half_of_all_is_the_best_sentence() {
         let index =
             semantic(&[("near", "apple", [1.0, 0.0]), ("word", "pear", [0.6, 0.8]), ("far", "plum", [0.0, 1.0])], &[]);
         let hits = index.search("pear", Some(&[1.0, 0.0]), 5).expect("search");
         let scores: Vec<(&str, f32)> = hits.chunks.iter().map(|hit| (hit.chunk.id.as_str(), hit.score)).collect();
         assert_eq!(scores[0].0, "word");
-        assert!((scores[0].1 - 0.8).abs() < 1e-5, "half of 1 plus half of 0.6: {scores:?}");
-        assert!((scores[1].1 - 0.5).abs() < 1e-5, "half of 0 plus half of 1: {scores:?}");
+        assert!(
+            (scores[0].1 - 0.9).abs() < 1e-5,
+            "half of 1 plus half of 0.6 is 0.8, and its sentence is the best: {scores:?}"
+        );
+        assert!(
+            (scores[1].1 - 0.25).abs() < 1e-5,
+            "half of 0 plus half of 1 is 0.5, and no sentence holds the word: {scores:?}"
+        );
         assert_eq!(scores.len(), 2, "orthogonal and without the word is no hit");
     }
 

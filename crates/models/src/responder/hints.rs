@@ -1,6 +1,6 @@
 //! What sort of answer a question wants, and whether a sentence looks like one.
 
-use super::words::Word;
+use super::words::{Word, is_stop_word};
 
 /// The sort of answer a question wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,40 @@ const WEEKDAYS_AND_MONTHS: &[&str] = &[
 const TIME_UNITS: &[&str] = &[
     "second", "seconds", "minute", "minutes", "hour", "hours", "day", "days", "week", "weeks", "month", "months",
     "year", "years",
+];
+/// Units of how long a thing is rather than how long it lasts.
+const LENGTH_UNITS: &[&str] = &[
+    "character",
+    "characters",
+    "letter",
+    "letters",
+    "byte",
+    "bytes",
+    "digit",
+    "digits",
+    "word",
+    "words",
+    "line",
+    "lines",
+    "page",
+    "pages",
+    "inch",
+    "inches",
+    "foot",
+    "feet",
+    "yard",
+    "yards",
+    "mile",
+    "miles",
+    "meter",
+    "meters",
+    "metre",
+    "metres",
+    "cm",
+    "mm",
+    "km",
+    "m",
+    "ft",
 ];
 const NUMBER_WORDS: &[&str] = &[
     "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "fifteen", "twenty",
@@ -126,8 +160,14 @@ pub(super) fn wanted(words: &[Word]) -> Wanted {
     let pair = |a: &str, b: &str| folded.windows(2).any(|pair| pair == [a, b]);
     let stem = |stems: &[&str]| words.iter().any(|word| stems.contains(&word.stem.as_str()));
     let uncountable = ["time", "notice", "space", "water", "experience", "memory", "data", "storage", "disk", "ram"];
+    // "How much faster" asks for a factor, not for money.
+    let how_much_more = folded.windows(3).any(|three| {
+        three[..2] == ["how", "much"]
+            && (matches!(three[2], "more" | "less") || three[2].len() > 4 && three[2].ends_with("er"))
+    });
     let how_much_of = folded.windows(3).any(|three| three[..2] == ["how", "much"] && uncountable.contains(&three[2]));
-    if !how_much_of && (pair("how", "much") || stem(&["price", "cost", "fee", "tariff", "expens", "cheap"]))
+    if !how_much_of
+        && (!how_much_more && pair("how", "much") || stem(&["price", "cost", "fee", "tariff", "expens", "cheap"]))
         || (stem(&["charg"]) && has("you") && !stem(&["batteri"]))
         || has("rates")
         || pair("hourly", "rate")
@@ -136,6 +176,7 @@ pub(super) fn wanted(words: &[Word]) -> Wanted {
     }
     if pair("how", "many")
         || how_much_of
+        || how_much_more
         || pair("how", "big")
         || pair("how", "large")
         || pair("how", "far")
@@ -179,7 +220,37 @@ pub(super) fn wanted(words: &[Word]) -> Wanted {
     {
         return Wanted::Time;
     }
-    Wanted::Statement
+    if names_measure(&folded) { Wanted::Number } else { Wanted::Statement }
+}
+
+/// Whether what is asked for is a number by its name: "what is the maximum size", "which port".
+fn names_measure(words: &[&str]) -> bool {
+    const MEASURES: &[&str] = &[
+        "size",
+        "limit",
+        "number",
+        "port",
+        "percentage",
+        "length",
+        "maximum",
+        "minimum",
+        "capacity",
+        "width",
+        "height",
+        "weight",
+    ];
+    let begin = words.iter().position(|word| matches!(*word, "what" | "which"));
+    begin.is_some_and(|begin| words[begin + 1..].iter().take(4).any(|word| MEASURES.contains(word)))
+}
+
+/// Whether a sentence says what to do.
+pub(super) fn instructs(words: &[Word]) -> bool {
+    const ORDERS: &[&str] =
+        &["call", "choose", "click", "enter", "open", "press", "run", "select", "type", "use", "using", "visit"];
+    words.iter().any(|word| ORDERS.contains(&word.folded.as_str()))
+        || words.windows(2).any(|pair| {
+            pair[0].folded == "you" && matches!(pair[1].folded.as_str(), "can" | "must" | "should" | "need")
+        })
 }
 
 /// Whether a word of a price question only says that it is one.
@@ -206,7 +277,9 @@ pub(super) fn is_sort_word(word: &Word, wanted: Wanted) -> bool {
 }
 
 /// How much a sentence looks like an answer of this sort: 0 not at all, 1 surely.
-pub(super) fn fit(sentence: &str, words: &[Word], wanted: Wanted) -> f64 {
+///
+/// `counted` is the stem of what is counted where the question is "how many …".
+pub(super) fn fit(sentence: &str, words: &[Word], wanted: Wanted, counted: Option<&str>) -> f64 {
     let any = |list: &[&str]| words.iter().any(|word| list.contains(&word.folded.as_str()));
     let (sure, maybe) = match wanted {
         Wanted::Price => (has_money(sentence, words), false),
@@ -222,8 +295,21 @@ pub(super) fn fit(sentence: &str, words: &[Word], wanted: Wanted) -> f64 {
         }
         Wanted::Person => (has_full_name(sentence), any(PERSON_WORDS)),
         Wanted::Number => {
-            let number = |word: &Word| is_number(&word.folded);
-            (words.iter().any(|word| number(word) && !is_year(&word.folded)), words.iter().any(number))
+            let places = amounts(sentence);
+            let beside = counted.is_none_or(|counted| {
+                let things: Vec<usize> = (0..words.len()).filter(|at| words[*at].stem == counted).collect();
+                let number = |at: usize| is_number(&words[at].folded) && !is_year(&words[at].folded);
+                things.iter().any(|thing| (thing.saturating_sub(NEAR)..(thing + NEAR + 1).min(words.len())).any(number))
+            });
+            // Right before the thing that is counted, "one" is a number too.
+            let one = words.windows(2).any(|pair| {
+                matches!(pair[0].folded.as_str(), "one" | "single")
+                    && counted.is_some_and(|counted| pair[1].stem == counted)
+            });
+            (
+                places && beside || one,
+                places || words.iter().any(|word| is_number(&word.folded) && is_year(&word.folded)),
+            )
         }
         Wanted::Contact => {
             (sentence.contains('@') || sentence.chars().filter(char::is_ascii_digit).count() >= 7, false)
@@ -304,9 +390,30 @@ fn has_span(words: &[Word]) -> bool {
     let counts = |word: &Word| {
         is_number(&word.folded) || matches!(word.folded.as_str(), "one" | "an" | "a" | "half" | "several" | "few")
     };
-    let unit = |word: Option<&Word>| word.is_some_and(|word| TIME_UNITS.contains(&word.folded.as_str()));
+    let unit = |word: Option<&Word>| {
+        word.is_some_and(|word| {
+            TIME_UNITS.contains(&word.folded.as_str()) || LENGTH_UNITS.contains(&word.folded.as_str())
+        })
+    };
     words.iter().enumerate().any(|(index, word)| {
         counts(word) && (unit(words.get(index + 1)) || (is_number(&word.folded) && unit(words.get(index + 2))))
+    })
+}
+
+/// Words between a number and what it counts, at most.
+const NEAR: usize = 4;
+
+/// Whether a text names a number that is an amount: no year, no date, no version such as 3.24.0.
+fn amounts(sentence: &str) -> bool {
+    sentence.split_whitespace().any(|token| {
+        let token = token.trim_matches(|c: char| !c.is_alphanumeric());
+        let folded = token.to_lowercase();
+        let digits = token.chars().filter(char::is_ascii_digit).count();
+        let dated = token.matches('.').count() > 1
+            || (digits >= 6 && token.contains('-') && !token.contains(char::is_alphabetic));
+        NUMBER_WORDS.contains(&folded.as_str())
+            || (token.starts_with(|c: char| c.is_ascii_digit()) && !dated && !is_year(token))
+            || folded.split('-').next().is_some_and(|first| NUMBER_WORDS.contains(&first))
     })
 }
 
@@ -344,9 +451,11 @@ fn has_name_after(sentence: &str, prepositions: &[&str]) -> bool {
 fn has_full_name(sentence: &str) -> bool {
     let capital = |word: &&str| word.starts_with(char::is_uppercase) && word.chars().skip(1).any(char::is_lowercase);
     let words: Vec<&str> = sentence.split_whitespace().collect();
-    words
-        .windows(2)
-        .any(|pair| pair.iter().all(|word| capital(&word.trim_matches(['“', '"', '('])) && !word.is_empty()))
+    // "In Lemon" is no name, though both begin with a capital.
+    let ordinary = |word: &str| is_stop_word(&word.to_lowercase());
+    words.windows(2).any(|pair| {
+        !ordinary(pair[0]) && pair.iter().all(|word| capital(&word.trim_matches(['“', '"', '('])) && !word.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -370,6 +479,8 @@ mod tests {
             ("What are your hours?", Wanted::Time),
             ("Are you open on Sundays?", Wanted::Time),
             ("Do you repair boilers?", Wanted::Statement),
+            ("How much faster is the new one?", Wanted::Number),
+            ("What is the maximum size of a parcel?", Wanted::Number),
         ];
         for (question, expected) in cases {
             assert_eq!(wanted(&Words::new().all(question)), expected, "{question}");
@@ -407,13 +518,18 @@ mod tests {
             ("Delivery takes 3 to 5 business days.", Wanted::Duration, 1.0),
             ("A visit takes one hour.", Wanted::Duration, 1.0),
             ("We deliver everywhere.", Wanted::Duration, 0.0),
+            ("Keep it below 50 characters.", Wanted::Duration, 1.0),
+            ("We have 40 vans.", Wanted::Number, 1.0),
+            ("A pair of two-wheeled vans.", Wanted::Number, 1.0),
+            ("Since version 3.24.0 of 2018-06-04.", Wanted::Number, 0.5),
             ("Find us at 12 Main Street.", Wanted::Place, 1.0),
             ("We love Austin.", Wanted::Place, 0.0),
             ("The firm was begun by Maria Lopez.", Wanted::Person, 1.0),
+            ("In Austin we love pipes.", Wanted::Person, 0.0),
             ("Write to hello@ace.example.", Wanted::Contact, 1.0),
         ];
         for (sentence, wanted, expected) in cases {
-            let fit = fit(sentence, &Words::new().all(sentence), wanted);
+            let fit = fit(sentence, &Words::new().all(sentence), wanted, None);
             assert!((fit - expected).abs() < 1e-9, "{sentence}: {fit}");
         }
     }

@@ -165,7 +165,8 @@ impl Responder {
             }
             let mut group = with_context(question, candidates, index);
             if index == best {
-                group.extend(neighbour_that_fits(question, candidates, best));
+                let beside = neighbour_that_fits(question, candidates, best);
+                group.extend(beside.into_iter().flat_map(|beside| with_context(question, candidates, beside)));
             }
             let added: usize = group
                 .iter()

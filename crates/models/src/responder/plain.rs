@@ -6,6 +6,16 @@ const PARTS_MAX: usize = 120;
 const MENU_WORDS_MAX: usize = 8;
 /// A line this short without a full stop and without a number is a crumb of the page, not a statement.
 const CRUMB_WORDS_MAX: usize = 3;
+/// A line in bold with more words than this is a statement, not a term that the text below explains.
+const TERM_WORDS_MAX: usize = 8;
+/// A question in bold, as lists of questions and answers have them, may be longer.
+const ASKED_WORDS_MAX: usize = 20;
+/// A list item longer than this is running text with a number before it.
+const ITEM_CHARS_MAX: usize = 240;
+/// Preformatted text with fewer words is code or a picture, whatever they look like.
+const PROSE_WORDS_MIN: usize = 6;
+/// The part of preformatted words that must be plain words for it to be prose.
+const PROSE_PART: f64 = 0.6;
 /// Words before a full stop that do not end a sentence.
 const ABBREVIATIONS: &[&str] = &[
     "a.m", "approx", "apt", "ave", "bldg", "blvd", "ca", "co", "corp", "dept", "dr", "e.g", "est", "etc", "ext", "fig",
@@ -44,6 +54,8 @@ pub(super) fn parts(markdown: &str) -> Vec<Part> {
         let next = lines.peek().map(|next| next.trim());
         reader.line(line, next.unwrap_or_default());
     }
+    reader.end_fenced();
+    reader.end_table();
     reader.end_paragraph();
     reader.parts.truncate(PARTS_MAX);
     reader.parts
@@ -92,20 +104,73 @@ struct Reader {
     /// The list item that is being read.
     item: Option<String>,
     heading: String,
+    /// The terms in bold that the text being read explains, as a dictionary does.
+    term: String,
     header: Vec<String>,
+    /// Whether no row has followed the table's first line yet.
+    header_alone: bool,
     block: usize,
     fence: Option<&'static str>,
+    /// A paragraph of preformatted text.
+    fenced: Vec<String>,
     last_was_item: bool,
+    /// How many parts stood before the last term.
+    term_at: usize,
 }
 
 impl Reader {
+    /// Begins a definition. The terms above one explanation count together.
+    fn begin_term(&mut self, term: &str) {
+        self.end_item();
+        if self.explained() {
+            self.term.clear();
+        }
+        self.term.push_str(&strip_inline(term));
+        self.term.push(' ');
+        self.term_at = self.parts.len();
+    }
+
+    /// Whether something has been said since the last term.
+    fn explained(&self) -> bool {
+        self.parts.len() > self.term_at
+    }
+
+    /// Preformatted text is said only where it is prose: a sentence that its author aligned by hand.
+    fn end_fenced(&mut self) {
+        let lines = std::mem::take(&mut self.fenced);
+        if is_prose(&lines) {
+            let text = lines.join(" ").replace(['*', '`', '_', '[', '<'], " ");
+            self.paragraph.push_str(&text);
+            self.end_paragraph();
+        }
+    }
+
+    /// A table of one line is a note in a box: its text is running text.
+    fn end_table(&mut self) {
+        if std::mem::take(&mut self.header_alone)
+            && let [_, note] = self.header.as_slice()
+        {
+            self.paragraph = note.clone();
+            self.end_paragraph();
+        }
+    }
+
     fn line(&mut self, line: &str, next: &str) {
-        let trimmed = line.trim();
+        let trimmed = line.trim_start_matches(['>', ' ', '\t']).trim_end();
         if let Some(fence) = self.fence {
-            if trimmed.starts_with(fence) {
+            let ends = trimmed.starts_with(fence);
+            if ends || trimmed.is_empty() {
+                self.end_fenced();
+            } else {
+                self.fenced.push(trimmed.to_owned());
+            }
+            if ends {
                 self.fence = None;
             }
             return;
+        }
+        if !trimmed.starts_with('|') {
+            self.end_table();
         }
         if let Some(fence) = ["```", "~~~"].into_iter().find(|fence| trimmed.starts_with(fence)) {
             self.end_paragraph();
@@ -122,6 +187,10 @@ impl Reader {
         if (1..=6).contains(&hashes) && trimmed[hashes..].starts_with([' ', '\t']) {
             self.end_paragraph();
             self.heading = strip_inline(trimmed[hashes..].trim().trim_end_matches('#'));
+            self.term.clear();
+        } else if let Some(term) = term(trimmed).filter(|_| self.paragraph.is_empty() && next.is_empty()) {
+            // "-v" and "--version" stand on lines of their own above one explanation.
+            self.begin_term(term);
         } else if self.paragraph.is_empty()
             && self.item.is_none()
             && !trimmed.starts_with('|')
@@ -134,6 +203,11 @@ impl Reader {
             self.end_paragraph();
         } else if trimmed.starts_with('|') && trimmed.len() > 1 {
             self.table_row(trimmed, next);
+        } else if let Some(term) =
+            list_item(trimmed).and_then(term).filter(|_| !next.is_empty() && list_item(next).is_none())
+        {
+            self.end_paragraph();
+            self.begin_term(term);
         } else if let Some(item) = list_item(trimmed) {
             if !self.last_was_item {
                 self.end_paragraph();
@@ -164,8 +238,10 @@ impl Reader {
         }
         if is_rule(next) {
             self.header = cells;
+            self.header_alone = true;
             return;
         }
+        self.header_alone = false;
         let filled: Vec<(usize, &String)> = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).collect();
         let text = match filled.as_slice() {
             [] | [_] => return,
@@ -196,6 +272,12 @@ impl Reader {
         if item.is_empty() || (only_link && words <= MENU_WORDS_MAX) {
             return;
         }
+        if item.chars().count() > ITEM_CHARS_MAX {
+            for sentence in sentences(&item) {
+                self.push(Kind::Sentence, sentence.to_owned());
+            }
+            return;
+        }
         self.push(Kind::Item, item);
     }
 
@@ -224,9 +306,38 @@ impl Reader {
 
     fn push(&mut self, kind: Kind, text: String) {
         if text.chars().any(char::is_alphanumeric) {
-            self.parts.push(Part { kind, text, block: self.block, heading: self.heading.clone() });
+            let heading = format!("{} {}", self.heading, self.term).trim().to_owned();
+            self.parts.push(Part { kind, text, block: self.block, heading });
         }
     }
+}
+
+/// A line that is nothing but a few words in bold: the term of a definition.
+fn term(line: &str) -> Option<&str> {
+    let term = line.strip_prefix("**")?.strip_suffix("**")?;
+    let words_max = if term.ends_with('?') { ASKED_WORDS_MAX } else { TERM_WORDS_MAX };
+    let is_term = !term.contains("**") && term.split_whitespace().count() <= words_max && !term.ends_with(['.', '!']);
+    is_term.then_some(term)
+}
+
+fn is_capitalised(word: &str) -> bool {
+    word.starts_with(char::is_uppercase) && word.chars().skip(1).all(|c| c.is_lowercase() || c == ',')
+}
+
+/// Whether preformatted lines are sentences rather than code, output or a drawing.
+fn is_prose(lines: &[String]) -> bool {
+    let words: Vec<&str> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
+    let plain = |word: &&&str| {
+        let word = word.trim_matches(|c: char| matches!(c, ',' | '.' | ';' | ':' | '(' | ')' | '"' | '\'' | '!' | '?'));
+        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '\'' | '’'))
+    };
+    let code = |line: &String| line.ends_with([';', '{', '}', '\\', ',']) && lines.len() == 1 || line.contains("://");
+    words.len() >= PROSE_WORDS_MIN
+        && (is_capitalised(words[0])
+            || lines.first().is_some_and(|line| line.ends_with(':'))
+            || lines.last().is_some_and(|line| line.ends_with('.')))
+        && !lines.iter().any(code)
+        && words.iter().filter(plain).count() as f64 >= PROSE_PART * words.len() as f64
 }
 
 fn list_item(line: &str) -> Option<&str> {
@@ -432,6 +543,32 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(sentences(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn definitions_notes_and_aligned_prose_are_read() {
+        let page = "# Options\n\n**-t**\n\n**--timeout=<n>**\n\nSeconds to wait.\n\n**Is there a default?**\n\nIt is 30 seconds.\n\n\
+            | Note | Passwords are kept as they are. Be careful. |\n| --- | --- |\n\n1. **Number of columns**\n  At most 2000 of them.\n\n\
+            ```\n4-byte version:\n    We write version 2 only.\n```\n\n```\nrun --all x.y | sort -n;\n```\n\n\
+            > ```\n> SELECT a FROM b WHERE c;\n> ```\n";
+        let read: Vec<(String, String)> = parts(page).into_iter().map(|part| (part.heading, part.text)).collect();
+        let expected = [
+            ("Options -t --timeout=", "Seconds to wait."),
+            ("Options Is there a default?", "It is 30 seconds."),
+            ("Options Is there a default?", "Passwords are kept as they are."),
+            ("Options Is there a default?", "Be careful."),
+            ("Options Number of columns", "At most 2000 of them."),
+            ("Options Number of columns", "4-byte version: We write version 2 only."),
+        ];
+        assert_eq!(read, expected.map(|(heading, text)| (heading.to_owned(), text.to_owned())));
+    }
+
+    #[test]
+    fn a_long_item_is_told_sentence_by_sentence() {
+        let item = format!("- {}The last one.", "This sentence is one of many that explain an item. ".repeat(6));
+        let parts = parts(&item);
+        assert_eq!(parts.len(), 7);
+        assert!(parts.iter().all(|part| part.kind == Kind::Sentence && part.block == parts[0].block));
     }
 
     #[test]
