@@ -277,11 +277,13 @@ impl Session {
                     seq: standing.posted.seq,
                     conversation_id: standing.conversation.to_string(),
                 };
-                if self.conversation.is_none() {
+                let opened = self.conversation.is_none();
+                if opened {
                     self.conversation = Some(standing.conversation);
                     self.watch = Some(standing.watch);
                 }
-                self.send(&ack).await
+                self.send(&ack).await?;
+                if opened { self.tell_status().await } else { Ok(()) }
             }
             Err(problem) => self.problem(Some(client_message_id), problem).await,
         }
@@ -402,14 +404,19 @@ impl Session {
         }
         self.seq = seq;
         if changes {
-            let (Some(guest), Some(conversation)) = (self.guest.clone(), self.conversation.clone()) else {
-                return Ok(());
-            };
-            if let Ok(state) = chat::state(&self.app, &guest, &conversation).await {
-                self.send(&frames::status(&state)).await?;
-            }
+            self.tell_status().await?;
         }
         Ok(())
+    }
+
+    /// How things stand: clients tell by the next one what happened.
+    async fn tell_status(&mut self) -> Result<(), End> {
+        let (Some(guest), Some(conversation)) = (self.guest.clone(), self.conversation.clone()) else { return Ok(()) };
+        match chat::state(&self.app, &guest, &conversation).await {
+            Ok(state) => self.send(&frames::status(&state)).await,
+            // The next event says so again.
+            Err(_) => Ok(()),
+        }
     }
 
     async fn problem(&mut self, client_id: Option<String>, problem: Problem) -> Result<(), End> {
