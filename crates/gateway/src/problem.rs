@@ -142,6 +142,15 @@ impl From<ActorError> for Problem {
                 problem.body.retry = Retry::SameKey;
                 problem
             }
+            // The runtime's word for it; a caller should know that trying again at once is in vain.
+            ActorError::Unavailable(detail) if detail == "storage full" => {
+                tracing::error!("the disk is full: commands that would write are refused");
+                Self::unavailable(
+                    "storage_full",
+                    "The server's storage is full: nothing was stored. Reading works; try again once there is space.",
+                    30,
+                )
+            }
             ActorError::Unavailable(detail) => {
                 // What exactly is wrong is for the operator's eyes.
                 tracing::warn!(%detail, "a call could not be carried out");
@@ -179,5 +188,19 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_a_name_and_other_failures_keep_their_details_inside() {
+        let full = Problem::from(ActorError::Unavailable("storage full".into()));
+        assert_eq!((full.body.status, full.body.code.as_str(), full.retry_after_s), (503, "storage_full", Some(30)));
+        let inner = Problem::from(ActorError::Unavailable("corrupt data in data key of platform/account/1".into()));
+        assert_eq!(inner.body.code, "unavailable");
+        assert!(!inner.body.detail.contains("account"), "{}", inner.body.detail);
     }
 }
