@@ -1,6 +1,6 @@
 //! The HTTP and WebSocket front: authenticates, routes to the owning actor, speaks problem+json.
 //!
-//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`idempotency`]; then [`routes`], one file per resource,
+//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`]; then [`routes`], one file per resource,
 //! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
 
 pub mod app;
@@ -10,6 +10,7 @@ pub mod chat;
 pub mod etag;
 pub mod idempotency;
 pub mod limits;
+mod linger;
 pub mod listing;
 mod mails;
 mod passwords;
@@ -23,6 +24,7 @@ pub mod tokens;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -85,7 +87,12 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok())
         .and_then(|v| v.parse::<usize>().ok());
+    // Who asks before sending has sent nothing yet that would have to be read.
+    let sends_at_once = !request.headers().contains_key(header::EXPECT);
     if !multipart && length.is_some_and(|length| length > app.settings.body_bytes_max) {
+        if sends_at_once {
+            linger::drain(request.into_body()).await;
+        }
         return Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
@@ -94,10 +101,12 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         .into_response();
     }
     let (parts, body) = request.into_parts();
+    let unread = linger::Unread::default();
+    let body = unread.lend(body);
     let body = if multipart {
-        body
+        Body::new(body)
     } else {
-        axum::body::Body::new(http_body_util::Limited::new(body, app.settings.body_bytes_max))
+        Body::new(http_body_util::Limited::new(body, app.settings.body_bytes_max))
     };
     let request = Request::from_parts(parts, body);
     // Longer than the answer to a chat message may take, so that its own error comes first.
@@ -106,6 +115,9 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Ok(response) => response,
         Err(_) => Problem::unavailable("timeout", "The request took too long.", 2).into_response(),
     };
+    if sends_at_once && response.status().as_u16() >= 400 {
+        unread.drain().await;
+    }
     let status = response.status().as_u16().to_string();
     metrics::histogram!(telemetry::HTTP_SECONDS, "method" => method_label(&method), "path" => path, "status" => status)
         .record(begun.elapsed());
