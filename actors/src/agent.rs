@@ -11,6 +11,7 @@ use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::agent::config::{AgentConfig, BusinessHours};
 use colloquy_domain::agent::{self, Agent, Event, Reply, Tell};
 use colloquy_domain::conversation::Terms;
+use colloquy_domain::conversation::confidential::Confidential;
 use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::vocabulary::AgentStatus;
 use colloquy_domain::{Principal, Rejection, knowledge, tenant};
@@ -98,6 +99,7 @@ pub(crate) struct AgentFacts {
 #[derive(Clone)]
 struct Rendered {
     config: Arc<AgentConfig>,
+    confidential: Arc<Confidential>,
     variables: Arc<BTreeMap<String, String>>,
 }
 
@@ -106,6 +108,8 @@ struct Rendered {
 pub struct AgentNow {
     /// Its configuration, variables filled in.
     pub config: Arc<AgentConfig>,
+    /// What of it must not be quoted.
+    pub confidential: Arc<Confidential>,
     /// What fills variables, also those of prepared answers.
     pub variables: Arc<BTreeMap<String, String>>,
     /// The configuration's number.
@@ -163,13 +167,15 @@ impl Tools {
             .await?;
         let organization = self.tenant_copy(client, tenant).await?;
         let org = &organization.facts;
-        let Rendered { config, variables } = {
+        let Rendered { config, confidential, variables } = {
             let mut rendered = facts.rendered.lock().unwrap_or_else(PoisonError::into_inner);
             match &*rendered {
                 Some((version, now)) if *version == org.version => now.clone(),
                 Some(_) | None => {
+                    let config = agent::make::rendered(&facts.config, org);
                     let now = Rendered {
-                        config: Arc::new(agent::make::rendered(&facts.config, org)),
+                        confidential: Arc::new(Confidential::of(&config)),
+                        config: Arc::new(config),
                         variables: Arc::new(agent::make::variables(&facts.config, org)),
                     };
                     *rendered = Some((org.version, now.clone()));
@@ -179,6 +185,7 @@ impl Tools {
         };
         Ok(AgentNow {
             config,
+            confidential,
             variables,
             config_version: facts.config_version,
             status: facts.status,

@@ -1,10 +1,12 @@
 //! Answers one turn: understand, retrieve, let a model or the built-in responder speak, bring the result back as a command.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::agent::config::AgentConfig;
+use colloquy_domain::conversation::confidential::Confidential;
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
 use colloquy_domain::conversation::{Answer, Command, KnowledgeAnswer, Reply, Retrieved, RetrievedRef, Stages, Trace};
 use colloquy_domain::ids::{AgentId, MessageId, TenantId, TurnId};
@@ -66,12 +68,13 @@ async fn attempt_turn(
     let queue_ms = millis(begun);
     let tenant = TenantId::from(&*handle.key().tenant);
     let agent = tools.agent(handle.client(), &tenant, &brief.agent_id).await.map_err(|error| error.to_string())?;
-    let config = match &brief.config_override {
-        Some(config) => std::sync::Arc::new((**config).clone()),
-        None => agent.config.clone(),
+    let (config, confidential) = match &brief.config_override {
+        Some(config) => (Arc::new((**config).clone()), Arc::new(Confidential::of(config))),
+        None => (agent.config.clone(), agent.confidential.clone()),
     };
     let setting = Setting {
         config: &config,
+        confidential: &confidential,
         scoring: &tools.catalog.scoring,
         hours: &agent.hours,
         timezone: &agent.timezone,
@@ -177,7 +180,7 @@ async fn show(of: &Attempt<'_>, text: &str) {
         let _ = pieces.send(Piece { attempt: 0, text: piece.to_owned() });
     }
     drop(pieces);
-    stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_| true).await;
+    stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_, _| true).await;
 }
 
 async fn search(

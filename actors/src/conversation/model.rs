@@ -39,8 +39,9 @@ pub(super) async fn answer(of: &Attempt<'_>, model: &dyn ChatModel) -> Said {
         drop(pieces);
         outcome
     };
-    let showing = stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |text| {
-        let fine = guard::may_show(&of.setting, of.brief, of.retrieved, text);
+    let mut eye = guard::Eye::on(&of.setting, of.brief, of.retrieved);
+    let showing = stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |attempt, text| {
+        let fine = eye.may_show(attempt, text);
         if !fine {
             leaked.store(true, Ordering::Relaxed);
         }

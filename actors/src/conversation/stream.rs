@@ -51,13 +51,13 @@ pub(super) struct Piece {
     pub(super) text: String,
 }
 
-/// Sends pieces on, coalesced, until the sender is dropped. `may_show` sees all text so far and may end the showing for good.
+/// Sends pieces on, coalesced, until the sender is dropped. `may_show` sees all text of one of the model's attempts so far and may end the showing for good.
 pub(super) async fn forward(
     handle: &EffectHandle,
     message_id: &MessageId,
     turn_attempt: u32,
     mut pieces: mpsc::UnboundedReceiver<Piece>,
-    may_show: impl Fn(&str) -> bool,
+    mut may_show: impl FnMut(u32, &str) -> bool,
 ) {
     let mut model_attempt = 0;
     let mut index = 0;
@@ -71,7 +71,7 @@ pub(super) async fn forward(
                 piece = pieces.recv() => piece,
                 () = sleep_until(at) => {
                     flush_at = None;
-                    if !may_show(&whole) {
+                    if !may_show(model_attempt, &whole) {
                         return;
                     }
                     send(handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
@@ -90,7 +90,7 @@ pub(super) async fn forward(
         waiting.push_str(&piece.text);
         flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
     }
-    if !waiting.is_empty() && may_show(&whole) {
+    if !waiting.is_empty() && may_show(model_attempt, &whole) {
         send(handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
     }
 }

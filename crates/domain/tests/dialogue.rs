@@ -437,6 +437,7 @@ fn quick_messages_are_answered_together_and_an_understood_emergency_is_not_forgo
     let (config, catalog, hours) = (talk.config.clone(), talk.catalog.clone(), talk.hours.clone());
     let setting = colloquy_domain::conversation::dialogue::Setting {
         config: &config,
+        confidential: &colloquy_domain::conversation::confidential::Confidential::of(&config),
         scoring: &catalog.scoring,
         hours: &hours,
         timezone: support::ZONE,

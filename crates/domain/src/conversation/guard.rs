@@ -1,11 +1,12 @@
 //! What a model may not do: reveal its orders, name prices nobody published, call tools that the visitor's own words do not support.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    confidential::Confidential,
     dialogue::{self, Brief, Escalation, Facts, Prompt, Setting, Understanding},
     retrieved::{Retrieved, SOURCES_MAX, SourceRef},
 };
@@ -14,10 +15,6 @@ use crate::{
     vocabulary::{EscalationAction, MessageRole, Urgency},
 };
 
-/// A run of this many words of the system prompt in an answer is a quotation, not chance.
-const ORDERS_RUN_WORDS: usize = 10;
-/// The same for a whisper, which is shorter.
-const WHISPER_RUN_WORDS: usize = 6;
 /// Distinct longer words an answer and a passage share before the passage counts as its source.
 const SHARED_WORDS_MIN: usize = 3;
 /// The shortest word that says something about where an answer is from.
@@ -81,7 +78,7 @@ pub fn accept_model_answer(
     let mut accepted = Accepted::default();
     let fallback = dialogue::fallback_line(setting);
     let mut words = answer.text.trim().to_owned();
-    if reveals(setting, brief, retrieved, &words) {
+    if !Eye::on(setting, brief, retrieved).may_show(0, &words) {
         accepted.problems.push("the answer quoted private instructions and was replaced".to_owned());
         words.clear();
     }
@@ -107,55 +104,50 @@ pub fn accept_model_answer(
     accepted
 }
 
-/// Whether a text in the making may be shown to the visitor already: it quotes neither orders nor whispers so far.
-pub fn may_show(setting: &Setting<'_>, brief: &Brief, retrieved: &Retrieved, text: &str) -> bool {
-    !reveals(setting, brief, retrieved, text)
+/// Looks at an answer in the making before each piece of it is shown.
+#[derive(Debug)]
+pub struct Eye<'a> {
+    setting: &'a Setting<'a>,
+    brief: &'a Brief,
+    retrieved: &'a Retrieved,
+    whispered: Confidential,
+    /// What visitors may be told, joined; made when something is quoted for the first time, which is rare.
+    public: Option<String>,
+    /// Where the words that may still become part of a quotation begin, in bytes.
+    from: usize,
+    /// Of which of the model's attempts: another one begins anew.
+    attempt: u32,
 }
 
-/// Whether an answer contains a long run of words of the orders or whispers that is nowhere in what may be said.
-fn reveals(setting: &Setting<'_>, brief: &Brief, retrieved: &Retrieved, answer: &str) -> bool {
-    let config = setting.config;
-    let public = joined(&public_texts(setting, brief, retrieved));
-    let orders = without_quotations(&text::fill(&config.system_prompt, &config.variables));
-    let guarded = std::iter::once((orders.as_str(), ORDERS_RUN_WORDS))
-        .chain(config.guardrails.iter().map(|rule| (rule.as_str(), ORDERS_RUN_WORDS)))
-        .chain(brief.whispers.iter().map(|whisper| (whisper.as_str(), WHISPER_RUN_WORDS)));
-    let said = runs_of(answer);
-    guarded.into_iter().any(|(text, run)| {
-        let secret: Vec<String> = Words::of(text).all().iter().map(|word| word.text.clone()).collect();
-        let run = run.min(secret.len()).max(4);
-        let said: BTreeSet<String> = said.windows(run).map(|window| window.join(" ")).collect();
-        secret
-            .windows(run)
-            .map(|window| window.join(" "))
-            .any(|window| said.contains(&window) && !public.contains(&window))
-    })
-}
-
-fn runs_of(text: &str) -> Vec<String> {
-    Words::of(text).all().iter().map(|word| word.text.clone()).collect()
-}
-
-/// The orders without what they quote: a quotation is meant to be said.
-fn without_quotations(text: &str) -> String {
-    let mut kept = String::new();
-    let mut inside = false;
-    for c in text.chars() {
-        match c {
-            '"' | '“' | '”' => {
-                inside = !inside;
-                kept.push_str(" \u{2014} ");
-            }
-            // A quotation never spans lines; an odd quotation mark must not hide the rest of the orders.
-            '\n' => {
-                inside = false;
-                kept.push(c);
-            }
-            _ if inside => {}
-            _ => kept.push(c),
-        }
+impl<'a> Eye<'a> {
+    /// For one answer.
+    pub fn on(setting: &'a Setting<'a>, brief: &'a Brief, retrieved: &'a Retrieved) -> Self {
+        let whispered = Confidential::whispered(&brief.whispers);
+        Self { setting, brief, retrieved, whispered, public: None, from: 0, attempt: 0 }
     }
-    kept
+
+    /// Whether all of `text` may be shown: it contains no long run of words of the orders or whispers that is nowhere in what
+    /// may be said. Within one of the model's attempts `text` is what was seen before with more at its end.
+    pub fn may_show(&mut self, attempt: u32, text: &str) -> bool {
+        if attempt != self.attempt {
+            (self.attempt, self.from) = (attempt, 0);
+        }
+        let Some(rest) = text.get(self.from..) else { return false };
+        let said = Words::of(rest);
+        for quoted in self.setting.confidential.quoted_by(said.all()).chain(self.whispered.quoted_by(said.all())) {
+            let public =
+                self.public.get_or_insert_with(|| joined(&public_texts(self.setting, self.brief, self.retrieved)));
+            if !public.contains(&quoted) {
+                return false;
+            }
+        }
+        // The last word may still grow, and a quotation may have begun with the words before it.
+        let kept = self.setting.confidential.longest_run().max(self.whispered.longest_run());
+        if let Some(word) = said.len().checked_sub(kept + 1).and_then(|at| said.all().get(at)) {
+            self.from += word.at.start;
+        }
+        true
+    }
 }
 
 /// Everything that visitors may be told.
@@ -240,16 +232,20 @@ fn without_invented_prices(
 
 /// The passages and prepared answers that an answer shares telling words with.
 fn sources(retrieved: &Retrieved, answer: &str) -> Vec<SourceRef> {
-    let telling = |text: &str| -> BTreeSet<String> {
-        Words::of(text)
-            .all()
-            .iter()
-            .filter(|word| word.text.chars().count() >= TELLING_WORD_CHARS_MIN)
-            .map(|word| word.text.clone())
-            .collect()
+    let answer = Words::of(answer);
+    let said: HashSet<&str> = answer
+        .all()
+        .iter()
+        .map(|word| word.text.as_str())
+        .filter(|word| word.chars().count() >= TELLING_WORD_CHARS_MIN)
+        .collect();
+    let shares = |text: &str| {
+        let words = Words::of(text);
+        let mut shared = HashSet::new();
+        words.all().iter().any(|word| {
+            said.contains(word.text.as_str()) && shared.insert(word.text.as_str()) && shared.len() >= SHARED_WORDS_MIN
+        })
     };
-    let said = telling(answer);
-    let shares = |text: &str| telling(text).intersection(&said).count() >= SHARED_WORDS_MIN;
     let faqs = retrieved.faqs.iter().filter(|faq| shares(&faq.answer)).map(super::retrieved::FaqHit::source);
     let passages =
         retrieved.passages.iter().filter(|passage| shares(&passage.text)).map(super::retrieved::Passage::source);

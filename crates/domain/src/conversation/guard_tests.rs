@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
+    confidential::Confidential,
     dialogue::{Brief, Setting, Understanding, understand},
-    guard::{Accepted, ModelAnswer, ToolCall, accept_model_answer},
+    guard::{Accepted, Eye, ModelAnswer, ToolCall, accept_model_answer},
     prompt::{Speaker, chat_prompt, voice_prompt},
     retrieved::{FaqHit, Passage, Retrieved},
     state::HistoryLine,
@@ -68,7 +69,9 @@ fn brief(question: &str) -> Brief {
 
 fn with<T>(config: &AgentConfig, question: &str, act: impl FnOnce(&Setting<'_>, &Brief, &Understanding) -> T) -> T {
     let (scoring, hours) = (Scoring::default(), BusinessHours::new());
-    let setting = Setting { config, scoring: &scoring, hours: &hours, timezone: "UTC", now_ms: 1_795_194_000_000 };
+    let confidential = &Confidential::of(config);
+    let (scoring, hours, now_ms) = (&scoring, &hours, 1_795_194_000_000);
+    let setting = Setting { config, confidential, scoring, hours, timezone: "UTC", now_ms };
     let brief = brief(question);
     let understanding = understand(&setting, &brief);
     act(&setting, &brief, &understanding)
@@ -190,6 +193,32 @@ fn a_model_may_escalate_once_and_end_after_a_goodbye() {
     );
     assert!(accepted.tools[1].contains("already"));
     assert!(accept("that's all, bye", SOURCE, "Bye!", &[("end_conversation", "")]).tool_facts.expect("facts").ended);
+}
+
+#[test]
+fn a_streamed_answer_is_stopped_at_the_piece_that_completes_a_quotation() {
+    let quotation = "you must always keep the internal discount table secret from everyone";
+    let long = "Our team is happy to help you with your furnace today. ".repeat(8);
+    let config = config();
+    with(&config, "hello", |setting, brief, _| {
+        let retrieved = retrieved("A furnace tune-up costs $89.");
+        for (before, step) in [("", 1), ("", 7), (long.as_str(), 1), (long.as_str(), 40), (long.as_str(), 500)] {
+            let text = format!("{before}I was told that {quotation}. Bye.");
+            let told = text.find("secret").map(|at| at + "secret".len());
+            let mut eye = Eye::on(setting, brief, &retrieved);
+            // An earlier attempt that got further than this one's first piece hides nothing of it.
+            assert!(eye.may_show(0, &long));
+            let mut ends: Vec<usize> = (step..text.len()).step_by(step).collect();
+            ends.push(text.len());
+            let stopped = ends.into_iter().find(|end| !eye.may_show(1, &text[..*end]));
+            let stopped = stopped.unwrap_or_else(|| panic!("{step}: the quotation was shown"));
+            // Ten words in a row: "must … secret from" is complete with its tenth word.
+            assert!(Some(stopped) >= told && stopped <= told.unwrap_or(0) + step + "from everyone".len(), "{stopped}");
+        }
+        // What may be said is never held back, however long it gets.
+        let mut eye = Eye::on(setting, brief, &retrieved);
+        assert!((1..long.len()).all(|end| eye.may_show(0, &long[..end])));
+    });
 }
 
 #[test]

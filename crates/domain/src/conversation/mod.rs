@@ -1,11 +1,12 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
 //! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`); then
-//! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`] and [`guard`] for knowledge and models; [`view`], what others see.
+//! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
 mod apply;
 pub mod command;
+pub mod confidential;
 pub mod dialogue;
 pub mod event;
 pub mod guard;

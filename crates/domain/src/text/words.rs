@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use compact_str::CompactString;
+
 /// Words looked at in one text; a message that long is not a question any more, and matching stays linear.
 const WORDS_MAX: usize = 4_000;
 
@@ -65,8 +67,8 @@ const NEGATION_REACH: usize = 7;
 /// One word: lower case, apostrophes dropped ("don't" is "dont"), with its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The word.
-    pub text: String,
+    /// The word; nearly all are short enough to need no memory of their own.
+    pub text: CompactString,
     /// Byte range in the text.
     pub at: Range<usize>,
     /// Which clause it is in; punctuation and "but" begin a new one.
@@ -89,8 +91,12 @@ impl Words {
         while let Some((at, c)) = chars.next() {
             let next = chars.peek().map(|(_, next)| *next);
             if c.is_alphanumeric() {
-                let word = current.get_or_insert_with(|| Word { text: String::new(), at: at..at, clause });
-                word.text.extend(c.to_lowercase());
+                let word = current.get_or_insert_with(|| Word { text: CompactString::default(), at: at..at, clause });
+                if c.is_ascii() {
+                    word.text.push(c.to_ascii_lowercase());
+                } else {
+                    word.text.extend(c.to_lowercase());
+                }
                 word.at.end = at + c.len_utf8();
             } else if matches!(c, '\'' | '’' | '‘' | 'ʼ')
                 && current.is_some()

@@ -15,6 +15,7 @@ use colloquy_domain::{
     conversation::{
         self, Command, Effect, Event, Reply, State,
         command::{Answer, Post, Posted},
+        confidential::Confidential,
         dialogue::{self, Setting},
         retrieved::{KnowledgeAnswer, SourceRef},
         state::{Message, Terms, Visitor},
@@ -159,8 +160,14 @@ impl Talk {
             panic!("a brief")
         };
         let (config, catalog, hours) = (self.config.clone(), self.catalog.clone(), self.hours.clone());
-        let setting =
-            Setting { config: &config, scoring: &catalog.scoring, hours: &hours, timezone: ZONE, now_ms: self.now_ms };
+        let setting = Setting {
+            config: &config,
+            confidential: &Confidential::of(&config),
+            scoring: &catalog.scoring,
+            hours: &hours,
+            timezone: ZONE,
+            now_ms: self.now_ms,
+        };
         let understanding = dialogue::understand(&setting, &brief);
         assert_eq!(understanding, dialogue::understand(&setting, &brief), "understanding is deterministic");
         let ahead = understanding.facts.must_not_wait();

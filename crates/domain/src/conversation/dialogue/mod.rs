@@ -33,6 +33,7 @@ pub use mood::{Mood, names_tools_or_overrides};
 pub use understand::understand;
 pub use when::{When, find_when};
 
+use super::confidential::Confidential;
 use super::state::{Contact, HistoryLine, Visitor};
 use crate::{
     agent::config::{AgentConfig, BusinessHours},
@@ -50,6 +51,8 @@ use crate::{
 pub struct Setting<'a> {
     /// The agent's configuration with its variables filled in (`agent::make::rendered`).
     pub config: &'a AgentConfig,
+    /// What of it must not be quoted.
+    pub confidential: &'a Confidential,
     /// How leads are scored.
     pub scoring: &'a Scoring,
     /// When the business is open; empty: nothing known, counts as open.
