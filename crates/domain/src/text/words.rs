@@ -1,5 +1,6 @@
 //! Words of a text with their places, and phrases found on word boundaries with simple inflection and negation.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use compact_str::CompactString;
@@ -86,39 +87,34 @@ impl Words {
     pub fn of(text: &str) -> Self {
         let mut words: Vec<Word> = Vec::new();
         let mut clause = 0;
-        let mut current: Option<Word> = None;
+        let mut current: Option<Range<usize>> = None;
         let mut chars = text.char_indices().peekable();
         while let Some((at, c)) = chars.next() {
-            let next = chars.peek().map(|(_, next)| *next);
             if c.is_alphanumeric() {
-                let word = current.get_or_insert_with(|| Word { text: CompactString::default(), at: at..at, clause });
-                if c.is_ascii() {
-                    word.text.push(c.to_ascii_lowercase());
-                } else {
-                    word.text.extend(c.to_lowercase());
-                }
-                word.at.end = at + c.len_utf8();
-            } else if matches!(c, '\'' | '’' | '‘' | 'ʼ')
-                && current.is_some()
-                && next.is_some_and(char::is_alphanumeric)
-            {
-                // Inside a word: left out, so that "don't", "don’t" and "dont" are one word.
-            } else {
-                finish(&mut current, &mut words, &mut clause);
-                let ends_clause = match c {
-                    ',' | ';' | '!' | '?' | '\n' | '—' => !next.is_some_and(|next| next.is_ascii_digit()),
-                    '.' | ':' => next.is_none_or(char::is_whitespace),
-                    _ => false,
-                };
-                if ends_clause {
-                    clause += 1;
-                }
+                current.get_or_insert(at..at).end = at + c.len_utf8();
+                continue;
+            }
+            if c == ' ' && current.is_none() {
+                continue;
+            }
+            let next = chars.peek().map(|(_, next)| *next);
+            if is_apostrophe(c) && current.is_some() && next.is_some_and(char::is_alphanumeric) {
+                continue;
+            }
+            finish(text, &mut current, &mut words, &mut clause);
+            let ends_clause = match c {
+                ',' | ';' | '!' | '?' | '\n' | '—' => !next.is_some_and(|next| next.is_ascii_digit()),
+                '.' | ':' => next.is_none_or(char::is_whitespace),
+                _ => false,
+            };
+            if ends_clause {
+                clause += 1;
             }
             if words.len() >= WORDS_MAX {
                 break;
             }
         }
-        finish(&mut current, &mut words, &mut clause);
+        finish(text, &mut current, &mut words, &mut clause);
         Self { words }
     }
 
@@ -215,15 +211,57 @@ impl Words {
 
     fn find_words<'p, I: Iterator<Item = &'p str>>(&self, wanted: impl Fn() -> I, from: usize) -> Option<Range<usize>> {
         let length = wanted().count();
-        if length == 0 {
-            return None;
-        }
+        let first = wanted().next()?;
         (from..=self.words.len().checked_sub(length)?).map(|at| at..at + length).find(|place| {
             let own = &self.words[place.clone()];
-            own.iter().zip(wanted()).enumerate().all(|(n, (own, wanted))| {
-                if n + 1 == length { inflects(&own.text, wanted) } else { own.text == wanted }
-            }) && own.iter().all(|word| word.clause == own[0].clause)
+            // Nearly every place is none, and its first word says so.
+            (length == 1 || own[0].text == first) && stands(own, wanted())
         })
+    }
+}
+
+/// Whether `own`, as many words as are wanted, are the wanted ones: all in one clause, the last one perhaps inflected.
+fn stands<'p>(own: &[Word], wanted: impl Iterator<Item = &'p str>) -> bool {
+    own.iter().zip(wanted).enumerate().all(|(n, (word, wanted))| {
+        if n + 1 == own.len() { inflects(&word.text, wanted) } else { word.text == wanted }
+    }) && own.iter().all(|word| word.clause == own[0].clause)
+}
+
+/// Phrases that are looked for together in long texts: one look-up a word instead of one search a phrase.
+#[derive(Debug)]
+pub struct Phrases {
+    by_first_word: HashMap<CompactString, Vec<Vec<CompactString>>>,
+    /// They may be inflected, so they cannot be looked up.
+    single_words: Vec<&'static str>,
+}
+
+impl Phrases {
+    /// Of phrases in lower case.
+    pub fn of(phrases: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut all = Self { by_first_word: HashMap::new(), single_words: Vec::new() };
+        for phrase in phrases {
+            let words: Vec<CompactString> = Words::of(phrase).words.into_iter().map(|word| word.text).collect();
+            match words.as_slice() {
+                [] => {}
+                [_] => all.single_words.push(phrase),
+                [first, ..] => all.by_first_word.entry(first.clone()).or_default().push(words),
+            }
+        }
+        all
+    }
+
+    /// Whether a text contains any of them, as [`Words::find`] would find it.
+    pub fn any_in(&self, words: &Words) -> bool {
+        words.words.iter().enumerate().any(|(at, word)| {
+            self.by_first_word.get(&word.text).is_some_and(|phrases| {
+                phrases.iter().any(|phrase| {
+                    words
+                        .words
+                        .get(at..at + phrase.len())
+                        .is_some_and(|own| stands(own, phrase.iter().map(CompactString::as_str)))
+                })
+            })
+        }) || self.single_words.iter().any(|word| words.find(word).is_some())
     }
 }
 
@@ -241,14 +279,25 @@ fn inflects(word: &str, stem: &str) -> bool {
     }
 }
 
-fn finish(current: &mut Option<Word>, words: &mut Vec<Word>, clause: &mut usize) {
-    if let Some(mut word) = current.take() {
-        if matches!(word.text.as_str(), "but" | "however" | "although") {
-            *clause += 1;
-            word.clause = *clause;
-        }
-        words.push(word);
+fn is_apostrophe(c: char) -> bool {
+    matches!(c, '\'' | '’' | '‘' | 'ʼ')
+}
+
+/// A word is complete. Apostrophes inside are left out, so that "don't", "don’t" and "dont" are one word.
+fn finish(text: &str, current: &mut Option<Range<usize>>, words: &mut Vec<Word>, clause: &mut usize) {
+    let Some(at) = current.take() else { return };
+    let written = text.get(at.clone()).unwrap_or_default();
+    let text = if written.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let mut word = CompactString::new(written);
+        word.make_ascii_lowercase();
+        word
+    } else {
+        written.chars().filter(|c| !is_apostrophe(*c)).flat_map(char::to_lowercase).collect()
+    };
+    if matches!(text.as_str(), "but" | "however" | "although") {
+        *clause += 1;
     }
+    words.push(Word { text, at, clause: *clause });
 }
 
 #[cfg(test)]
@@ -302,6 +351,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn phrases_looked_up_together_are_found_as_each_alone(
+            text in "(ignore|ignoring|your|all|previous|jailbreaks?|but|rule|rules|the|[,. ]){0,12}( (ignore|your|all|previous|jailbreaking|rules)){0,6}"
+        ) {
+            let phrases = ["ignore all previous", "ignore your", "your rule", "jailbreak", "ignore previous"];
+            let words = Words::of(&text);
+            let alone = phrases.iter().any(|phrase| words.find(phrase).is_some());
+            prop_assert_eq!(Phrases::of(phrases).any_in(&words), alone);
+        }
+
         #[test]
         fn any_text_is_split_and_every_place_is_a_valid_slice(text in "\\PC{0,200}") {
             let words = Words::of(&text);

@@ -1,12 +1,14 @@
 //! What a message sounds like: a question, consent, a wish for a person, frustration, small talk, an attempt to give the agent orders.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::phrases::{
     BYES, CANCELS, CONFIRMS, DENIES, DISTRESSED, FORMS, FRUSTRATED, GREETINGS, HUMAN_NOUNS, HUMAN_VERBS,
     INFORMATIONAL_STARTS, INJECTION, PLAIN_HUMAN, PRICE, QUESTION_STARTS, SKIPS, THANKS, TOOL_NAMES, WANT_VERBS,
 };
-use crate::text::Words;
+use crate::text::{Phrases, Words};
 
 /// The longest message that is only consent or refusal; longer ones say something of their own.
 const SHORT_WORDS_MAX: usize = 7;
@@ -85,20 +87,20 @@ impl Mood {
     }
 }
 
+/// What overrides orders also in a page, where "your rules" may be about anything.
+static OVERRIDES: LazyLock<Phrases> = LazyLock::new(|| {
+    Phrases::of(INJECTION.iter().copied().filter(|phrase| {
+        !matches!(*phrase, "your rules" | "your guidelines" | "your instructions" | "you are now" | "new instructions")
+    }))
+});
+
 /// Whether a text names the agent's tools or tries to override its orders: such a page is not shown to a model.
 pub fn names_tools_or_overrides(text: &str) -> bool {
-    let words = Words::of(text);
-    let lower = text.to_lowercase();
-    TOOL_NAMES.iter().any(|name| lower.contains(name))
-        || INJECTION
-            .iter()
-            .filter(|phrase| {
-                !matches!(
-                    **phrase,
-                    "your rules" | "your guidelines" | "your instructions" | "you are now" | "new instructions"
-                )
-            })
-            .any(|phrase| words.find(phrase).is_some())
+    // Every tool's name has an underscore, and hardly any page does.
+    (text.contains('_') && {
+        let lower = text.to_lowercase();
+        TOOL_NAMES.iter().any(|name| lower.contains(name))
+    }) || OVERRIDES.any_in(&Words::of(text))
 }
 
 fn begins(words: &Words, starts: &[&str]) -> bool {
