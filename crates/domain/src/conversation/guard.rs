@@ -239,13 +239,7 @@ fn sources(retrieved: &Retrieved, answer: &str) -> Vec<SourceRef> {
         .map(|word| word.text.as_str())
         .filter(|word| word.chars().count() >= TELLING_WORD_CHARS_MIN)
         .collect();
-    let shares = |text: &str| {
-        let words = Words::of(text);
-        let mut shared = HashSet::new();
-        words.all().iter().any(|word| {
-            said.contains(word.text.as_str()) && shared.insert(word.text.as_str()) && shared.len() >= SHARED_WORDS_MIN
-        })
-    };
+    let shares = |text: &str| Words::shares(text, &said, SHARED_WORDS_MIN);
     let faqs = retrieved.faqs.iter().filter(|faq| shares(&faq.answer)).map(super::retrieved::FaqHit::source);
     let passages =
         retrieved.passages.iter().filter(|passage| shares(&passage.text)).map(super::retrieved::Passage::source);

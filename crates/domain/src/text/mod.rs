@@ -8,6 +8,7 @@ mod words;
 pub use contact::{Found, PhoneProblem, emails, phones, pretty_phone, valid_email, valid_phone};
 pub use fill::{fields_in, fill, fill_fields, variables_in};
 pub use money::{Amount, amounts};
+pub(crate) use words::is_apostrophe;
 pub use words::{Phrases, Word, Words};
 
 /// Cuts a text at a character boundary so that it has at most `max_chars` characters, with an ellipsis when something was cut.

@@ -1,12 +1,15 @@
 //! Words of a text with their places, and phrases found on word boundaries with simple inflection and negation.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use compact_str::CompactString;
 
 /// Words looked at in one text; a message that long is not a question any more, and matching stays linear.
 const WORDS_MAX: usize = 4_000;
+
+/// How much of a text is read at a time where the first part usually says enough.
+const PART_CHARS: usize = 240;
 
 /// The shortest last word of a phrase that may be inflected: "flood" finds "flooding", "no" does not find "nos".
 const INFLECTED_MIN_CHARS: usize = 4;
@@ -118,6 +121,29 @@ impl Words {
         Self { words }
     }
 
+    /// Whether `text` has at least `least` different words that are among `known`; reads no further than it must.
+    pub(crate) fn shares(text: &str, known: &HashSet<&str>, least: usize) -> bool {
+        let mut shared: Vec<&str> = Vec::with_capacity(least);
+        let mut from = 0;
+        // A part at a time, cut where no word can be: most texts that share words do so early.
+        while from < text.len() && shared.len() < least {
+            let end = text[from..]
+                .char_indices()
+                .skip(PART_CHARS)
+                .find(|(_, c)| *c == ' ')
+                .map_or(text.len(), |(at, _)| from + at);
+            for word in &Self::of(&text[from..end]).words {
+                if let Some(known) = known.get(word.text.as_str())
+                    && !shared.contains(known)
+                {
+                    shared.push(known);
+                }
+            }
+            from = end.max(from + 1);
+        }
+        shared.len() >= least
+    }
+
     /// All words in order.
     pub fn all(&self) -> &[Word] {
         &self.words
@@ -222,9 +248,11 @@ impl Words {
 
 /// Whether `own`, as many words as are wanted, are the wanted ones: all in one clause, the last one perhaps inflected.
 fn stands<'p>(own: &[Word], wanted: impl Iterator<Item = &'p str>) -> bool {
-    own.iter().zip(wanted).enumerate().all(|(n, (word, wanted))| {
-        if n + 1 == own.len() { inflects(&word.text, wanted) } else { word.text == wanted }
-    }) && own.iter().all(|word| word.clause == own[0].clause)
+    own.iter()
+        .zip(wanted)
+        .enumerate()
+        .all(|(n, (word, wanted))| if n + 1 == own.len() { inflects(&word.text, wanted) } else { word.text == wanted })
+        && own.iter().all(|word| word.clause == own[0].clause)
 }
 
 /// Phrases that are looked for together in long texts: one look-up a word instead of one search a phrase.
@@ -279,7 +307,8 @@ fn inflects(word: &str, stem: &str) -> bool {
     }
 }
 
-fn is_apostrophe(c: char) -> bool {
+/// A mark that is no end of a word when letters follow.
+pub(crate) fn is_apostrophe(c: char) -> bool {
     matches!(c, '\'' | '’' | '‘' | 'ʼ')
 }
 
@@ -348,6 +377,17 @@ mod tests {
         let place = words.find("fire").unwrap();
         let clause: Vec<_> = words.clause_of(place.start).iter().map(|word| word.text.as_str()).collect();
         assert_eq!(clause, ["but", "there", "is", "no", "fire"]);
+    }
+
+    #[test]
+    fn shared_words_are_counted_once_and_over_all_parts() {
+        let known: HashSet<&str> = ["furnace", "tune", "hour"].into();
+        let far = format!("Furnace, furnace! {} TUNE-up {} an hour", "word ".repeat(100), "é ".repeat(300));
+        for (text, least, shares) in
+            [("", 0, true), (far.as_str(), 3, true), (far.as_str(), 4, false), ("tune tune tune", 2, false)]
+        {
+            assert_eq!(Words::shares(text, &known, least), shares, "{least}");
+        }
     }
 
     proptest! {
