@@ -29,7 +29,7 @@ pub struct Ask {
     pub deadline_ms: u64,
     /// Answer only after the list rows that follow are written.
     pub after_rows: bool,
-    /// W3C trace context.
+    /// W3C trace context; the current task's unless set.
     pub trace: Option<String>,
 }
 
@@ -151,7 +151,7 @@ impl Client {
             correlation: 0,
             idempotency_key: ask.idempotency_key,
             deadline_ms: self.node.now_ms().saturating_add(wait_ms),
-            trace: ask.trace,
+            trace: ask.trace.or_else(|| crate::trace::current().map(|trace| trace.traceparent().to_owned())),
             source,
             after_rows: ask.after_rows,
             bytes: command,

@@ -3,7 +3,7 @@
 //! Two layers: [`core`] holds synchronous machines without IO (`on(now, Input, &mut Vec<Output>)`), [`host`] drives them with
 //! ractor and tokio. Business code implements [`entity::Entity`] and talks through [`client::Client`].
 //!
-//! Reading order: [`entity`], [`frame`], [`client`], [`effect`]; then [`core`], [`record`], [`seal`]; then [`host`].
+//! Reading order: [`entity`], [`frame`], [`client`], [`effect`], [`trace`]; then [`core`], [`record`], [`seal`]; then [`host`].
 
 pub mod client;
 pub mod clock;
@@ -16,6 +16,7 @@ pub mod host;
 pub mod record;
 pub mod seal;
 pub mod telemetry;
+pub mod trace;
 
 pub use client::{Ask, Client};
 pub use colloquy_store as store;

@@ -14,6 +14,12 @@ pub const ACTIVATIONS: &str = "colloquy_activations_total";
 pub const RESIDENT: &str = "colloquy_resident_entities";
 /// Commands admitted and not yet answered on this node.
 pub const QUEUED: &str = "colloquy_queued_commands";
+/// Commands taken by shard.
+pub const SHARD_COMMANDS: &str = "colloquy_shard_commands_total";
+/// Commands admitted and not yet answered by shard.
+pub const SHARD_QUEUED: &str = "colloquy_shard_queued_commands";
+/// Entities in memory by shard.
+pub const SHARD_RESIDENT: &str = "colloquy_shard_resident_entities";
 /// Answers by kind and outcome.
 pub const ANSWERS: &str = "colloquy_answers_total";
 /// Effects whose tasks run on this node.
@@ -47,6 +53,9 @@ pub fn describe() {
     describe_counter!(ACTIVATIONS, "Entity states loaded into memory, by kind");
     describe_gauge!(RESIDENT, "Entities in memory, by kind");
     describe_gauge!(QUEUED, "Commands admitted and not yet answered");
+    describe_counter!(SHARD_COMMANDS, "Commands taken, by shard");
+    describe_gauge!(SHARD_QUEUED, "Commands admitted and not yet answered, by shard");
+    describe_gauge!(SHARD_RESIDENT, "Entities in memory, by shard");
     describe_counter!(ANSWERS, "Answers to commands, by entity kind and outcome");
     describe_gauge!(EFFECTS, "Effect tasks running");
     describe_histogram!(EFFECT_SECONDS, Unit::Seconds, "How long an effect's task ran, by entity kind and outcome");

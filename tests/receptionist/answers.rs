@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::support::client::Answer;
 use crate::support::eventually;
 use crate::support::people::{LEARNED_WITHIN, SOON, mailbox, number, text};
 use crate::{ALERT_PHONE, Place};
@@ -190,6 +191,21 @@ async fn every_turn_leaves_a_trace_and_figures_for_operators() {
     assert!(metrics.status == 200 && metrics.text.contains("# TYPE"), "{}", metrics.text);
     assert!(metrics.text.contains("conversation"), "figures by entity kind: {}", metrics.text);
     assert!(metrics.text.contains("stage=\"retrieve\""), "figures by turn stage: {}", metrics.text);
+    let per_shard = |name: &str| -> Vec<f64> {
+        let lines = metrics.text.lines().filter(|line| line.starts_with(name) && line.contains("shard=\""));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+    };
+    let (commands, queued) = (per_shard("colloquy_shard_commands_total"), per_shard("colloquy_shard_queued_commands"));
+    assert!(commands.len() > 1 && commands.iter().sum::<f64>() >= 10.0, "commands by shard: {commands:?}");
+    assert!(queued.len() == commands.len() && queued.iter().all(|n| *n == 0.0), "nothing is queued: {queued:?}");
+    assert!(per_shard("colloquy_shard_resident_entities").iter().sum::<f64>() >= 1.0, "{}", metrics.text);
+    // Every answer names its trace; a caller's own trace goes on.
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let caller = place.server.api().header("traceparent", &format!("00-{id}-00f067aa0ba902b7-01"));
+    let own = |answer: &Answer| answer.headers["x-trace-id"].to_str().expect("text").to_owned();
+    assert_eq!(own(&caller.get("/api/templates").await), id);
+    let fresh = own(&place.server.api().header("traceparent", "00-nonsense").get("/api/templates").await);
+    assert!(fresh.len() == 32 && fresh != id, "{fresh}");
     // Nothing of what a visitor wrote is in the log.
     visitor.say("My name is Zacharias Quux and my number is 217-555-0147").await;
     let log = place.server.log();

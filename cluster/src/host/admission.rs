@@ -1,22 +1,52 @@
 //! Permits: taken before a message is sent, because ractor's mailboxes are unbounded; given back with the answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use metrics::{Counter, Gauge};
 
 use super::config::Limits;
+use crate::telemetry;
 
 /// What is queued on a node.
 pub(super) struct Admission {
     commands: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
-    shards: Vec<Arc<AtomicUsize>>,
+    shards: Vec<Shard>,
     limits: Limits,
 }
 
+/// What is counted of a shard.
+#[derive(Default)]
+struct Shard {
+    queued: Arc<AtomicUsize>,
+    /// Made at its first command, so that `/metrics` names the shards in use only.
+    metrics: OnceLock<ShardMetrics>,
+}
+
+struct ShardMetrics {
+    commands: Counter,
+    queued: Gauge,
+    resident: Gauge,
+}
+
+impl Shard {
+    fn metrics(&self, shard: u32) -> &ShardMetrics {
+        self.metrics.get_or_init(|| {
+            let shard = shard.to_string();
+            ShardMetrics {
+                commands: metrics::counter!(telemetry::SHARD_COMMANDS, "shard" => shard.clone()),
+                queued: metrics::gauge!(telemetry::SHARD_QUEUED, "shard" => shard.clone()),
+                resident: metrics::gauge!(telemetry::SHARD_RESIDENT, "shard" => shard),
+            }
+        })
+    }
+}
+
 /// The right to be queued; dropped with the answer.
-#[derive(Debug)]
 pub(crate) struct Permit {
     held: [(Arc<AtomicUsize>, usize); 4],
+    queued: Gauge,
 }
 
 impl Admission {
@@ -24,7 +54,7 @@ impl Admission {
         Self {
             commands: Arc::default(),
             bytes: Arc::default(),
-            shards: (0..shards).map(|_| Arc::default()).collect(),
+            shards: (0..shards).map(|_| Shard::default()).collect(),
             limits,
         }
     }
@@ -36,10 +66,11 @@ impl Admission {
 
     /// A permit for a command of `bytes` to an entity whose queue is counted by `entity`; `None` when something is full.
     pub(super) fn admit(&self, shard: u32, entity: &Arc<AtomicUsize>, bytes: usize) -> Option<Permit> {
+        let number = shard;
         let shard = self.shards.get(shard as usize)?;
         let wanted = [
             (entity, 1, self.limits.queued_per_entity),
-            (shard, 1, self.limits.queued_per_shard),
+            (&shard.queued, 1, self.limits.queued_per_shard),
             (&self.commands, 1, self.limits.queued_per_node),
             (&self.bytes, bytes, self.limits.queued_bytes),
         ];
@@ -51,7 +82,18 @@ impl Admission {
                 return None;
             }
         }
-        Some(Permit { held: wanted.map(|(counter, amount, _)| (counter.clone(), amount)) })
+        let metrics = shard.metrics(number);
+        metrics.commands.increment(1);
+        metrics.queued.increment(1);
+        Some(Permit {
+            held: wanted.map(|(counter, amount, _)| (counter.clone(), amount)),
+            queued: metrics.queued.clone(),
+        })
+    }
+
+    /// How many entities of a shard are in memory.
+    pub(super) fn resident(&self, shard: u32) -> Gauge {
+        self.shards.get(shard as usize).map_or_else(Gauge::noop, |own| own.metrics(shard).resident.clone())
     }
 }
 
@@ -60,6 +102,7 @@ impl Drop for Permit {
         for (counter, amount) in &self.held {
             counter.fetch_sub(*amount, Ordering::AcqRel);
         }
+        self.queued.decrement(1);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::client::{Ask, Client};
 use crate::core::activation::{Command, Delivery, Gone, Input, Note, Output, Start, Ticket};
 use crate::frame::{Answer, Frame, Source};
 use crate::telemetry;
+use crate::trace::Trace;
 
 /// How long one delivery of an outbox message may take, milliseconds; then it is tried again.
 const DELIVERY_MS: u64 = 10_000;
@@ -61,6 +62,7 @@ impl Actor for EntityActor {
         let (key, shard, epoch) = (start.key.clone(), start.shard, start.epoch);
         let machine = kind.activation(start);
         metrics::gauge!(telemetry::RESIDENT, "kind" => kind.name()).increment(1);
+        node.admission().resident(shard).increment(1);
         Ok(EntityState { node, kind, key, shard, epoch, machine, waiting: Vec::new(), next_ticket: 0 })
     }
 
@@ -70,10 +72,16 @@ impl Actor for EntityActor {
         message: EntityMsg,
         state: &mut EntityState,
     ) -> Result<(), ActorProcessingErr> {
-        let input = match message {
-            EntityMsg::Input(input) => input,
-            EntityMsg::Command { frame, reply, permit } => state.admit(*frame, reply, permit),
+        let (input, span) = match message {
+            EntityMsg::Input(input) => (input, tracing::Span::none()),
+            EntityMsg::Command { frame, reply, permit } => {
+                let trace = frame.trace.as_deref().and_then(Trace::parse);
+                let trace = trace.as_ref().map(Trace::id);
+                let span = tracing::debug_span!("command", kind = state.kind.name(), id = %state.key.id, trace);
+                (state.admit(*frame, reply, permit), span)
+            }
         };
+        let _entered = span.enter();
         let outputs = state.machine.on(state.node.now_ms(), input);
         for output in outputs {
             state.carry_out(&myself, output);
@@ -85,6 +93,7 @@ impl Actor for EntityActor {
 impl Drop for EntityState {
     fn drop(&mut self) {
         metrics::gauge!(telemetry::RESIDENT, "kind" => self.kind.name()).decrement(1);
+        self.node.admission().resident(self.shard).decrement(1);
     }
 }
 

@@ -180,6 +180,10 @@ impl NodeInner {
         &self.timers
     }
 
+    pub(super) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     pub(super) fn effects(&self) -> &Effects {
         &self.effects
     }

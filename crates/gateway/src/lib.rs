@@ -29,11 +29,16 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use colloquy_actors::cluster::trace::{self, Trace};
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::problem::Problem;
+
+/// Names the trace of an answer, so that somebody who reports a problem can be found in the log.
+const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// All of the public listener.
 pub fn router(app: App) -> Router {
@@ -111,7 +116,11 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     let request = Request::from_parts(parts, body);
     // Longer than the answer to a chat message may take, so that its own error comes first.
     let limit = Duration::from_secs(app.settings.request_timeout_s + 5);
-    let response = match tokio::time::timeout(limit, next.run(request)).await {
+    let trace = request.headers().get("traceparent").and_then(|header| header.to_str().ok()).and_then(Trace::parse);
+    let trace = trace.unwrap_or_else(|| Trace::fresh(rand::random()));
+    let span = tracing::info_span!("request", method = method_label(&method), path, trace = trace.id());
+    let run = trace::within(trace.clone(), next.run(request).instrument(span));
+    let response = match tokio::time::timeout(limit, run).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("timeout", "The request took too long.", 2).into_response(),
     };
@@ -122,6 +131,9 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     metrics::histogram!(telemetry::HTTP_SECONDS, "method" => method_label(&method), "path" => path, "status" => status)
         .record(begun.elapsed());
     let mut response = if public { cors(response) } else { response };
+    if let Ok(id) = HeaderValue::from_str(trace.id()) {
+        response.headers_mut().insert(TRACE_HEADER, id);
+    }
     response
         .headers_mut()
         .entry(HeaderName::from_static("x-content-type-options"))

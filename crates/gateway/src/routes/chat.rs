@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use colloquy_actors::cluster::trace;
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::dialogue::{self, Brief};
@@ -88,7 +89,7 @@ async fn whole(app: &AppState, guest: &Guest, mut standing: Standing) -> Result<
 
 fn stream(app: App, guest: Guest, mut standing: Standing) -> Response {
     let (events, queue) = mpsc::channel(EVENTS_WAITING);
-    tokio::spawn(async move {
+    let telling = async move {
         let send = |name: &str, data: Value| {
             // A reader who is this far behind gets the whole message at the end instead.
             let _ = events.try_send(axum::response::sse::Event::default().event(name).data(data.to_string()));
@@ -110,7 +111,12 @@ fn stream(app: App, guest: Guest, mut standing: Standing) -> Response {
             Err(problem) => axum::response::sse::Event::default().event("error").data(json!(problem.body).to_string()),
         };
         let _ = events.send(last).await;
-    });
+    };
+    // The stream outlives the request, and belongs to its trace all the same.
+    match trace::current() {
+        Some(trace) => tokio::spawn(trace::within(trace, telling)),
+        None => tokio::spawn(telling),
+    };
     let events = futures::stream::unfold(queue, |mut queue| async move {
         queue.recv().await.map(|event| (Ok::<_, Infallible>(event), queue))
     });
