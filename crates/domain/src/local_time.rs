@@ -26,6 +26,13 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     if name.is_empty() || name.len() > ZONE_NAME_MAX { None } else { ZONES.get(name).ok() }
 }
 
+/// The names of all zones, in the order of the alphabet.
+pub fn zone_names() -> Vec<String> {
+    let mut names: Vec<String> = ZONES.available().map(|name| name.to_string()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// The rules of a zone, or UTC if the name is unknown.
 pub fn zone_or_utc(name: &str) -> TimeZone {
     zone(name).unwrap_or(TimeZone::UTC)
@@ -166,6 +173,8 @@ mod tests {
     fn zones_come_from_the_bundled_table() {
         assert!(zone("America/New_York").is_some());
         assert!(zone("Asia/Kathmandu").is_some());
+        let names = zone_names();
+        assert!(names.len() > 300 && names.iter().all(|name| zone(name).is_some()), "{} zones", names.len());
         for name in ["", "Mars/Olympus", "../../etc/passwd", "x".repeat(65).as_str()] {
             assert!(zone(name).is_none(), "{name}");
         }

@@ -10,12 +10,14 @@ use colloquy_actors::domain::{Actor, Principal, Role};
 
 use crate::app::{App, AppState};
 use crate::problem::Problem;
-use crate::tokens::{self, Visitor};
+use crate::tokens::{self, Access, Visitor};
 
 /// The cookie with the access token.
 pub const ACCESS_COOKIE: &str = "colloquy_access";
 /// The cookie with the refresh token.
 pub const REFRESH_COOKIE: &str = "colloquy_refresh";
+/// The cookie that says there is a session to renew, on paths that the refresh token is not sent to. It proves nothing.
+pub const SESSION_COOKIE: &str = "colloquy_session";
 /// How secret API keys begin.
 pub const SECRET_KEY_PREFIX: &str = "cq_sk_";
 /// How publishable API keys begin.
@@ -147,6 +149,11 @@ pub async fn of_token(app: &AppState, token: &str) -> Result<Console, Problem> {
     let access = app.tokens.check_access(token, app.now_ms() / 1000).ok_or_else(|| {
         Problem::unauthorized("The access token has ended or is not valid: refresh it or sign in again.")
     })?;
+    of_access(app, access).await
+}
+
+/// The principal behind an access token that is good, as long as they are a member.
+pub async fn of_access(app: &AppState, access: Access) -> Result<Console, Problem> {
     let member = app
         .actors
         .member(&access.org, &access.sub)
@@ -154,6 +161,11 @@ pub async fn of_token(app: &AppState, token: &str) -> Result<Console, Problem> {
         .ok_or_else(|| Problem::unauthorized("You are no longer a member of this organization: sign in again."))?;
     let actor = Actor::User { id: access.sub, role: member.role, name: member.name };
     Ok(Console { by: Principal { tenant: access.org, actor }, session: Some(access.sid) })
+}
+
+/// What the access token of the cookie says, while it is good. The person may have left the organization since.
+pub fn access_of_cookie(app: &AppState, headers: &HeaderMap) -> Option<Access> {
+    app.tokens.check_access(cookie(headers, ACCESS_COOKIE)?, app.now_ms() / 1000)
 }
 
 /// A key reads `cq_sk_<tenant>_<key id>_<secret>`.

@@ -1,8 +1,9 @@
 //! The HTTP and WebSocket front: authenticates, routes to the owning actor, speaks problem+json.
 //!
-//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`]; then [`routes`], one file per resource,
+//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`], `accounts`; then [`routes`], one file per resource,
 //! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
 
+mod accounts;
 pub mod app;
 pub mod auth;
 pub mod body;

@@ -58,6 +58,7 @@ pub struct Tokens {
     visitor: [u8; 32],
     ids: [u8; 32],
     csrf: [u8; 32],
+    forms: [u8; 32],
 }
 
 impl Tokens {
@@ -68,6 +69,7 @@ impl Tokens {
             visitor: blake3::derive_key("colloquy visitor tokens v1", secret),
             ids: blake3::derive_key("colloquy derived ids v1", secret),
             csrf: blake3::derive_key("colloquy csrf tokens v1", secret),
+            forms: blake3::derive_key("colloquy form tokens v1", secret),
         }
     }
 
@@ -145,6 +147,11 @@ impl Tokens {
     /// The CSRF token of a session: the console sends it back in `X-CSRF-Token`.
     pub fn csrf(&self, session: &str) -> String {
         hex(&mac(&self.csrf, &[session.as_bytes()])[..16])
+    }
+
+    /// What a page's form carries beside the cookie `browser`: only a page of ours can know it.
+    pub fn form(&self, browser: &str) -> String {
+        hex(&mac(&self.forms, &[browser.as_bytes()])[..16])
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::fresh_id;
+use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::{Console, PUBLISHABLE_KEY_PREFIX};
 use crate::body::{Json, Query};
@@ -80,8 +80,14 @@ async fn list(State(app): State<App>, console: Console, Query(query): Query<List
 /// Make an agent from a template or trade.
 #[utoipa::path(post, path = "/api/agents", tag = "agents", request_body = wire::NewAgent, responses((status = 201, body = Value)))]
 async fn create(State(app): State<App>, console: Console, Json(body): Json<wire::NewAgent>) -> Result<Response> {
+    let agent = make(&app, &console, body).await?;
+    Ok((StatusCode::CREATED, tagged(&agent)).into_response())
+}
+
+/// Makes an agent from a template or trade.
+pub(crate) async fn make(app: &AppState, console: &Console, body: wire::NewAgent) -> Result<AgentView> {
     console.need(Role::Manager, "make agents")?;
-    let template = wanted_template(&app, &body)?;
+    let template = wanted_template(app, &body)?;
     let mut overrides = Value::Object(body.fields);
     let map = overrides.as_object_mut().ok_or_else(|| Problem::bad_request("not_an_object", "Send a JSON object."))?;
     let limit = match map.remove("crawl_limit") {
@@ -111,8 +117,7 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     if !enabled.is_empty() && !enabled.contains(&config.vertical) {
         return Err(Problem::field("vertical", "is not enabled for your organization"));
     }
-    let agent = make_agent(&app, &console, config, template.faqs.clone(), draft, limit).await?;
-    Ok((StatusCode::CREATED, tagged(&agent)).into_response())
+    make_agent(app, console, config, template.faqs.clone(), draft, limit).await
 }
 
 /// One agent.

@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agents::only_agent;
-use super::auth::fresh_id;
+use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
@@ -94,13 +94,10 @@ async fn show(
     Query(before): Query<Before>,
 ) -> Result<Response> {
     let state = whole(&app, &console, &id).await?;
-    let before = before.messages_cursor.unwrap_or(u64::MAX);
-    let shown: Vec<&conversation::Message> = state.messages.iter().filter(|message| message.seq < before).collect();
-    let from = shown.len().saturating_sub(MESSAGES);
-    let cursor = if from == 0 { None } else { shown.get(from).map(|message| message.seq) };
+    let (shown, cursor) = newest(&state, before.messages_cursor);
     let body = json!({
         "conversation": with_hash(&state),
-        "messages": shown[from..].iter().map(|message| view::message(message)).collect::<Vec<_>>(),
+        "messages": shown.iter().map(|message| view::message(message)).collect::<Vec<_>>(),
         "messages_cursor": cursor,
         "trace": traces(&state),
     });
@@ -252,8 +249,17 @@ async fn fork(
         .into_response())
 }
 
+/// The newest messages of a page before a sequence number, and the cursor for older ones.
+pub(crate) fn newest(state: &Talk, before: Option<u64>) -> (Vec<&conversation::Message>, Option<u64>) {
+    let before = before.unwrap_or(u64::MAX);
+    let mut shown: Vec<&conversation::Message> = state.messages.iter().filter(|message| message.seq < before).collect();
+    let from = shown.len().saturating_sub(MESSAGES);
+    let cursor = if from == 0 { None } else { shown.get(from).map(|message| message.seq) };
+    (shown.split_off(from), cursor)
+}
+
 /// The whole state, for this principal.
-async fn whole(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
+pub(crate) async fn whole(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
     match ask::<ConversationEntity>(&app.actors.client, &console.by, id, Command::Get).await? {
         Reply::State(state) => {
             if only_agent(console).is_some_and(|only| only != state.agent_id) {
@@ -265,7 +271,8 @@ async fn whole(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
     }
 }
 
-async fn steer(app: &AppState, console: &Console, id: &str, command: Command) -> Result<Reply> {
+/// Does something in a conversation, as a person.
+pub(crate) async fn steer(app: &AppState, console: &Console, id: &str, command: Command) -> Result<Reply> {
     console.need(Role::Rep, "work on conversations")?;
     whole(app, console, id).await?;
     Ok(ask_after_rows::<ConversationEntity>(&app.actors.client, &console.by, id, command).await?)

@@ -113,8 +113,7 @@ fn rendered(calls: &Value, page: &OnceLock<String>) -> Response {
         .collect();
         Docs { groups, frames }.render().unwrap_or_default()
     });
-    let policy = (header::CONTENT_SECURITY_POLICY, pages::POLICY);
-    ([policy], axum::response::Html(text.clone())).into_response()
+    pages::served(text.clone())
 }
 
 fn json(value: &Value) -> Response {

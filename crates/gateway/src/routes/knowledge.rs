@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::fresh_id;
+use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::{Console, PlatformAdmin};
 use crate::body::{Json, OptionalJson, Query, parse};

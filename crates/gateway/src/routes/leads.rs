@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::ids::UserId;
-use colloquy_actors::domain::lead::{self, Command, Reply, Update};
+use colloquy_actors::domain::lead::{self, Command, LeadView, Reply, Update};
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::lead::{self as actor, LeadEntity};
 use colloquy_wire::common::ListQuery;
@@ -90,7 +90,7 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
 #[utoipa::path(get, path = "/api/leads/{id}", tag = "leads", params(("id" = String, Path)), responses((status = 200, body = Value)))]
 async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Response> {
     let lead = of(&app, &console, &id).await?;
-    Ok(etag::tagged(&lead, lead["seq"].as_u64().unwrap_or_default()))
+    Ok(etag::tagged(&lead, lead.seq))
 }
 
 /// Change a lead.
@@ -105,9 +105,9 @@ async fn update(
     console.need(Role::Rep, "work on leads")?;
     let before = of(&app, &console, &id).await?;
     if let Some(version) = etag::if_match(&headers)?
-        && before["seq"].as_u64() != Some(version)
+        && before.seq != version
     {
-        return Err(colloquy_actors::domain::Rejection::Stale { current: before }.into());
+        return Err(colloquy_actors::domain::Rejection::Stale { current: json!(before) }.into());
     }
     let mut fields = std::collections::BTreeMap::new();
     for (name, value) in body.fields.unwrap_or_default() {
@@ -124,7 +124,7 @@ async fn update(
     };
     ask_after_rows::<LeadEntity>(&app.actors.client, &console.by, &id, Command::Update(Box::new(update))).await?;
     let lead = of(&app, &console, &id).await?;
-    Ok(etag::tagged(&lead, lead["seq"].as_u64().unwrap_or_default()))
+    Ok(etag::tagged(&lead, lead.seq))
 }
 
 /// Leads as CSV, newest first, filtered as the list.
@@ -160,7 +160,8 @@ async fn export(State(app): State<App>, console: Console, Query(filter): Query<F
     Ok((headers, bytes).into_response())
 }
 
-async fn of(app: &AppState, console: &Console, id: &str) -> Result<Value> {
+/// One lead, for this principal.
+pub(crate) async fn of(app: &AppState, console: &Console, id: &str) -> Result<LeadView> {
     let view = match ask::<LeadEntity>(&app.actors.client, &console.by, id, Command::Get).await? {
         Reply::State(state) => lead::view(&state),
         Reply::Done => None,
@@ -169,7 +170,7 @@ async fn of(app: &AppState, console: &Console, id: &str) -> Result<Value> {
     if only_agent(console).is_some_and(|only| lead.agent_id != Some(only)) {
         return Err(Problem::not_found("lead"));
     }
-    Ok(json!(lead))
+    Ok(lead)
 }
 
 /// A value as a cell. A text that a spreadsheet would take for a formula gets an apostrophe in front.

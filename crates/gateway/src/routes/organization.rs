@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::{fresh_id, profile_of, show_invitation};
+use crate::accounts::{self, account_of, fresh_id, profile_of};
 use crate::app::{App, AppState};
 use crate::auth::{Console, PUBLISHABLE_KEY_PREFIX, PlatformAdmin, SECRET_KEY_PREFIX};
 use crate::body::{Json, Query};
@@ -48,7 +48,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Who is signed in, in which organization.
 #[utoipa::path(get, path = "/api/me", tag = "accounts", responses((status = 200, body = Value)))]
 async fn me(State(app): State<App>, console: Console) -> Result<Json<Value>> {
-    let account = own(&app, console.user()?).await?;
+    let account = account_of(&app, console.user()?).await?;
     let organization = organization_of(&app, &console.by).await?;
     Ok(Json(json!({
         "user": account.user,
@@ -81,7 +81,7 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     if body.name.trim().is_empty() {
         return Err(Problem::field("name", "must not be empty"));
     }
-    let account = own(&app, console.user()?).await?;
+    let account = account_of(&app, console.user()?).await?;
     let owner = Person { user: account.user.id, name: account.user.name, email: account.user.email };
     let organization = signup::found(
         &app.actors.client,
@@ -217,18 +217,14 @@ async fn accept(
     console: Console,
     Json(body): Json<wire::InvitationCode>,
 ) -> Result<Json<Value>> {
-    let account = own(&app, console.user()?).await?;
-    let (tenant, code_hash, _) = show_invitation(&app, &body.code).await?;
-    let person = Person { user: account.user.id, name: account.user.name, email: account.user.email };
-    let role = app.actors.join(&tenant, code_hash, person).await?;
+    let (tenant, role) = accounts::accept(&app, console.user()?, &body.code).await?;
     Ok(Json(json!({ "organization_id": tenant, "role": role })))
 }
 
 /// Decline an invitation.
 #[utoipa::path(post, path = "/api/team/invitations/decline", tag = "team", request_body = wire::InvitationCode, responses((status = 204)))]
 async fn decline(State(app): State<App>, Json(body): Json<wire::InvitationCode>) -> Result<StatusCode> {
-    let (tenant, code_hash, _) = show_invitation(&app, &body.code).await?;
-    app.actors.tenant(&Principal::system(tenant), Command::DeclineInvitation { code_hash }).await?;
+    accounts::decline(&app, &body.code).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -303,7 +299,7 @@ async fn create_tenant(State(app): State<App>, _admin: PlatformAdmin, Json(mut b
     let user = signup::user_of(&app.actors.client, &email)
         .await?
         .ok_or_else(|| Problem::field("owner_email", "has no account: let them sign up first"))?;
-    let account = own(&app, &user).await?;
+    let account = account_of(&app, &user).await?;
     let owner = Person { user, name: account.user.name, email };
     let slug = body["slug"].as_str().map(str::to_owned);
     let organization = signup::found(
@@ -394,13 +390,6 @@ async fn organization_of(app: &AppState, by: &Principal) -> Result<Value> {
     match app.actors.tenant(by, Command::View).await? {
         Reply::Organization(view) => Ok(json!(view)),
         _ => Err(Problem::not_found("organization")),
-    }
-}
-
-async fn own(app: &AppState, user: &UserId) -> Result<account::view::AccountView> {
-    match app.actors.account(user, account::Command::View).await? {
-        account::Reply::Account(account) => Ok(*account),
-        _ => Err(Problem::not_found("account")),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::fresh_id;
+use crate::accounts::fresh_id;
 use crate::app::App;
 use crate::auth::Console;
 use crate::body::Json;

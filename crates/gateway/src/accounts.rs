@@ -1,0 +1,467 @@
+//! Signing up, in and out, once for `/api/auth/*` and for the pages: the same limits, the same time for every refusal, the same sessions and cookies.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use colloquy_actors::connectors::Mail;
+use colloquy_actors::domain::account::{self, NewSession};
+use colloquy_actors::domain::check;
+use colloquy_actors::domain::ids::{TenantId, UserId};
+use colloquy_actors::domain::principal::Role;
+use colloquy_actors::domain::tenant::profile::Profile;
+use colloquy_actors::domain::tenant::view::InvitationView;
+use colloquy_actors::domain::tenant::{self, Person};
+use colloquy_actors::domain::{Principal, Rejection};
+use colloquy_actors::signup::{self, NewPerson};
+use colloquy_wire::accounts as wire;
+use serde_json::{Value, json};
+
+use crate::app::{App, AppState};
+use crate::auth::{ACCESS_COOKIE, REFRESH_COOKIE, SESSION_COOKIE, cookie};
+use crate::mails;
+use crate::passwords;
+use crate::problem::{Problem, Result};
+use crate::tokens::{ACCESS_TTL_S, Access, REFRESH_TTL_MS, fresh_secret, hash_secret};
+
+/// Where the refresh token is sent back to, and nowhere else.
+const REFRESH_PATH: &str = "/api/auth";
+
+/// An open invitation and the hash that accepts it.
+pub(crate) struct Invited {
+    /// What it says.
+    pub(crate) view: InvitationView,
+    /// The hash of its code.
+    pub(crate) code_hash: String,
+}
+
+/// Makes an account with a new organization, or into one by invitation, and begins a session.
+pub(crate) async fn sign_up(
+    app: &App,
+    from: IpAddr,
+    headers: &HeaderMap,
+    body: wire::Signup,
+) -> Result<wire::Session> {
+    app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
+    let mut wrong = Vec::new();
+    if !check::is_email(&check::normal_email(&body.email)) {
+        wrong.push(field("email", "must be an e-mail address"));
+    }
+    if let Err(message) = passwords::acceptable(&body.password) {
+        wrong.push(field("password", message));
+    }
+    match (&body.organization, &body.invitation_code) {
+        (Some(organization), None) => wrong.extend(wrong_in(organization)),
+        (None, Some(_)) => {}
+        (Some(_), Some(_)) | (None, None) => {
+            wrong.push(field("organization", "give either an organization or an invitation_code"))
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::fields(wrong));
+    }
+    if app.settings.single_tenant && body.organization.is_some() && app.actors.has_tenants().await? {
+        return Err(Problem::conflict(
+            "signup_closed",
+            "This installation serves one organization: ask one of its admins for an invitation.",
+        ));
+    }
+    let email = check::normal_email(&body.email);
+    let invitation = match &body.invitation_code {
+        None => None,
+        Some(code) => Some(show_invitation(app, code).await?),
+    };
+    let invited = invitation.as_ref().and_then(|invitation| invitation.view.email.as_deref());
+    if invited.is_some_and(|invited| invited != email) {
+        // Said before there is an account that could not join.
+        return Err(Problem::forbidden("This invitation was sent to another e-mail address."));
+    }
+    let id = UserId(fresh_id());
+    let name = if body.name.trim().is_empty() {
+        email.split('@').next().unwrap_or_default().to_owned()
+    } else {
+        body.name.trim().to_owned()
+    };
+    let person = NewPerson {
+        email: email.clone(),
+        name: name.clone(),
+        password_hash: Some(passwords::hash(app, body.password).await?),
+        platform_admin: app.settings.admin_emails.iter().any(|admin| check::normal_email(admin) == email),
+        // Whoever holds a code that was mailed to this address has shown that the address is theirs.
+        verified: invited.is_some(),
+    };
+    let client = &app.actors.client;
+    signup::register(client, id.clone(), person).await?;
+    let person = Person { user: id.clone(), name, email };
+    let tenant = match (body.organization, invitation) {
+        (Some(organization), _) => {
+            let tenant = TenantId(fresh_id());
+            let profile = profile_of(&organization);
+            let (mode, slug) = if app.settings.single_tenant {
+                (tenant::DeploymentMode::SingleTenant, Some(app.settings.default_slug.as_str()))
+            } else {
+                (tenant::DeploymentMode::MultiTenant, None)
+            };
+            signup::found(client, tenant.clone(), person, profile, app.settings.plan.clone(), mode, slug).await?;
+            tenant
+        }
+        (None, Some(Invited { view, code_hash })) => {
+            app.actors.join(&view.organization_id, code_hash, person).await?;
+            view.organization_id
+        }
+        (None, None) => {
+            return Err(Problem::field("organization", "give either an organization or an invitation_code"));
+        }
+    };
+    let (session, secret) = new_session(Some(tenant), headers);
+    let reply = signup::start_session(client, &id, session).await?;
+    signed_in(app, reply, &secret).await
+}
+
+/// Begins a session with a password.
+pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: wire::Login) -> Result<wire::Session> {
+    let now = app.now_ms();
+    let email = check::normal_email(&body.email);
+    app.limits.login_address.take(from, now).map_err(Problem::too_many)?;
+    app.limits.login_email.take(&email, now).map_err(Problem::too_many)?;
+    let client = &app.actors.client;
+    let wrong =
+        || Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "E-mail address or password is wrong.");
+    let user = signup::user_of(client, &email).await?;
+    let credentials = match &user {
+        None => None,
+        Some(user) => match app.actors.account(user, account::Command::Credentials).await {
+            Ok(account::Reply::Credentials { password_hash, wait_ms }) => {
+                if let Some(wait) = wait_ms {
+                    // The lock is the address's own; told to whoever tries, known or not, by the limit above.
+                    return Err(Problem::too_many(u64::try_from(wait).unwrap_or(1).div_ceil(1000).max(1)));
+                }
+                password_hash
+            }
+            Ok(_) => None,
+            Err(colloquy_actors::ActorError::Rejected(Rejection::NotFound { .. })) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    // An unknown address costs the same hash as a known one.
+    let good = passwords::verify(app, body.password, credentials.clone()).await?;
+    let (Some(user), Some(verified_hash)) = (user, credentials) else { return Err(wrong()) };
+    if !good {
+        app.actors.account(&user, account::Command::LoginFailed).await?;
+        return Err(wrong());
+    }
+    let (session, secret) = new_session(None, headers);
+    let reply = app.actors.account(&user, account::Command::LogIn { verified_hash, session }).await?;
+    signed_in(app, reply, &secret).await
+}
+
+/// Exchanges a refresh token, given or of the cookie, for a new pair.
+pub(crate) async fn refresh(
+    app: &App,
+    from: IpAddr,
+    headers: &HeaderMap,
+    given: Option<&str>,
+) -> Result<wire::Session> {
+    app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
+    let token = refresh_token(headers, given)?;
+    let next = fresh_secret();
+    let command = account::Command::Refresh {
+        family: token.family,
+        token_hash: hash_secret(&token.secret),
+        next_hash: hash_secret(&next),
+    };
+    match app.actors.account(&token.user, command).await {
+        Ok(reply @ account::Reply::Session { .. }) => signed_in(app, reply, &next).await,
+        Ok(_) | Err(colloquy_actors::ActorError::Rejected(_)) => {
+            Err(Problem::unauthorized("The session has ended: sign in again."))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the session of a refresh token, given or of the cookie; without one there is nothing to end.
+pub(crate) async fn log_out(app: &App, headers: &HeaderMap, given: Option<&str>) -> Result<()> {
+    let Ok(token) = refresh_token(headers, given) else { return Ok(()) };
+    // Only who holds the token may end its session: a refresh proves it, and the new token is thrown away with the session.
+    let proof = account::Command::Refresh {
+        family: token.family.clone(),
+        token_hash: hash_secret(&token.secret),
+        next_hash: hash_secret(&fresh_secret()),
+    };
+    if matches!(app.actors.account(&token.user, proof).await, Ok(account::Reply::Session { .. })) {
+        end(app, &token.user, token.family).await?;
+    }
+    Ok(())
+}
+
+/// Ends a session that the caller has shown to be theirs.
+pub(crate) async fn end(app: &App, user: &UserId, family: String) -> Result<()> {
+    app.actors.account(user, account::Command::Logout { family }).await?;
+    Ok(())
+}
+
+/// Mails a link to set a new password, if the address is known; it takes as long if it is not.
+pub(crate) fn mail_reset(app: &App, from: IpAddr, email: &str) -> Result<()> {
+    mail_link(app, from, email, |token_hash| account::Command::RequestReset { token_hash }, mails::reset)
+}
+
+/// Mails a link that signs in, if the address is known; it takes as long if it is not.
+pub(crate) fn mail_magic(app: &App, from: IpAddr, email: &str) -> Result<()> {
+    mail_link(app, from, email, |token_hash| account::Command::RequestMagic { token_hash }, mails::magic)
+}
+
+/// Sets a new password with the token of a mail; all sessions end.
+pub(crate) async fn reset_password(app: &App, from: IpAddr, body: wire::ResetPassword) -> Result<()> {
+    app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
+    passwords::acceptable(&body.password).map_err(|message| Problem::field("password", message))?;
+    let void = || Problem::field("token", "the link is void: ask for a new one");
+    let (user, secret) = body.token.split_once('.').ok_or_else(void)?;
+    let password_hash = passwords::hash(app, body.password.clone()).await?;
+    let command = account::Command::UseReset { token_hash: hash_secret(secret), password_hash };
+    match app.actors.account(&user.into(), command).await {
+        Ok(_) => Ok(()),
+        Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Begins a session with the token of a mail. It works once.
+pub(crate) async fn follow_magic(app: &App, from: IpAddr, headers: &HeaderMap, token: &str) -> Result<wire::Session> {
+    app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
+    let void = || Problem::unauthorized("The link is void: ask for a new one.");
+    let (user, secret) = token.split_once('.').ok_or_else(void)?;
+    let (session, refresh) = new_session(None, headers);
+    let command = account::Command::UseMagic { token_hash: hash_secret(secret), session };
+    match app.actors.account(&user.into(), command).await {
+        Ok(reply) => signed_in(app, reply, &refresh).await,
+        Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Moves a session to another of the person's organizations: a new access token, no new refresh token.
+pub(crate) async fn switch(app: &App, user: &UserId, family: String, tenant: TenantId) -> Result<wire::Session> {
+    if app.actors.member(&tenant, user).await?.is_none() {
+        return Err(Problem::not_found("organization"));
+    }
+    let command = account::Command::SwitchTenant { family: family.clone(), tenant: tenant.clone() };
+    app.actors.account(user, command).await?;
+    session_body(app, user, &tenant, &family, None).await
+}
+
+/// Reads an invitation by its code.
+pub(crate) async fn show_invitation(app: &AppState, code: &str) -> Result<Invited> {
+    let void = || Problem::field("invitation_code", "the invitation is void: ask for a new one");
+    let (tenant, secret) = code.split_once('.').ok_or_else(void)?;
+    let (tenant, code_hash) = (TenantId::from(tenant), hash_secret(secret));
+    let command = tenant::Command::ShowInvitation { code_hash: code_hash.clone() };
+    match app.actors.tenant(&Principal::system(tenant), command).await {
+        Ok(tenant::Reply::Invitation(view)) => Ok(Invited { view, code_hash }),
+        Ok(_) | Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lets somebody who has an account join by an invitation.
+pub(crate) async fn accept(app: &AppState, user: &UserId, code: &str) -> Result<(TenantId, Role)> {
+    let account = account_of(app, user).await?;
+    let Invited { view, code_hash } = show_invitation(app, code).await?;
+    let person = Person { user: account.user.id, name: account.user.name, email: account.user.email };
+    let role = app.actors.join(&view.organization_id, code_hash, person).await?;
+    Ok((view.organization_id, role))
+}
+
+/// Turns an invitation down, by whoever holds its code.
+pub(crate) async fn decline(app: &AppState, code: &str) -> Result<()> {
+    let Invited { view, code_hash } = show_invitation(app, code).await?;
+    app.actors
+        .tenant(&Principal::system(view.organization_id), tenant::Command::DeclineInvitation { code_hash })
+        .await?;
+    Ok(())
+}
+
+/// A person's account.
+pub(crate) async fn account_of(app: &AppState, user: &UserId) -> Result<account::view::AccountView> {
+    match app.actors.account(user, account::Command::View).await? {
+        account::Reply::Account(account) => Ok(*account),
+        _ => Err(Problem::not_found("account")),
+    }
+}
+
+/// The profile of a new organization.
+pub(crate) fn profile_of(organization: &wire::NewOrganization) -> Value {
+    let mut profile = json!({ "name": organization.name.trim() });
+    for (key, value) in [
+        ("vertical", &organization.vertical),
+        ("website_url", &organization.website_url),
+        ("timezone", &organization.timezone),
+    ] {
+        if let Some(value) = value {
+            profile[key] = json!(value);
+        }
+    }
+    profile
+}
+
+/// A fresh opaque id that sorts by time.
+pub(crate) fn fresh_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// Sets the cookies of a session.
+pub(crate) fn set_session(app: &AppState, headers: &mut HeaderMap, session: &wire::Session) {
+    set_access(app, headers, session);
+    set_cookie(app, headers, REFRESH_COOKIE, &session.refresh_token, REFRESH_PATH, REFRESH_TTL_MS / 1000);
+    set_cookie(app, headers, SESSION_COOKIE, "1", "/", REFRESH_TTL_MS / 1000);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// Sets the cookie of the access token alone.
+pub(crate) fn set_access(app: &AppState, headers: &mut HeaderMap, session: &wire::Session) {
+    set_cookie(app, headers, ACCESS_COOKIE, &session.access_token, "/", ACCESS_TTL_S);
+}
+
+/// Takes the cookies of a session away.
+pub(crate) fn clear_session(app: &AppState, headers: &mut HeaderMap) {
+    set_cookie(app, headers, ACCESS_COOKIE, "", "/", 0);
+    set_cookie(app, headers, REFRESH_COOKIE, "", REFRESH_PATH, 0);
+    set_cookie(app, headers, SESSION_COOKIE, "", "/", 0);
+}
+
+/// Sets a cookie that no script reads and no other site's form sends.
+pub(crate) fn set_cookie(
+    app: &AppState,
+    headers: &mut HeaderMap,
+    name: &str,
+    value: &str,
+    path: &str,
+    max_age_s: i64,
+) {
+    let secure = if app.settings.secure_cookies { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.append(header::SET_COOKIE, value);
+    }
+}
+
+/// What is wrong with an organization that somebody wants to found, checked before there is an account without one.
+fn wrong_in(organization: &wire::NewOrganization) -> Vec<colloquy_wire::common::FieldError> {
+    if organization.name.trim().is_empty() {
+        return vec![field("organization.name", "must not be empty")];
+    }
+    let mut profile = profile_of(organization);
+    // The real one is found and reserved later; any good one will do here.
+    profile["slug"] = json!(check::slug_of(&organization.name));
+    match Profile::default().patched(&profile) {
+        Ok(_) => Vec::new(),
+        Err(Rejection::Invalid { errors }) => {
+            errors.into_iter().map(|error| field(&format!("organization.{}", error.field), error.message)).collect()
+        }
+        Err(other) => vec![field("organization", other.to_string())],
+    }
+}
+
+fn mail_link(
+    app: &App,
+    from: IpAddr,
+    email: &str,
+    command: impl FnOnce(String) -> account::Command + Send + 'static,
+    mail: fn(&AppState, &str, &str, &str) -> Mail,
+) -> Result<()> {
+    let now = app.now_ms();
+    let email = check::normal_email(email);
+    app.limits.login_address.take(from, now).map_err(Problem::too_many)?;
+    app.limits.login_email.take(&email, now).map_err(Problem::too_many)?;
+    // In a task of its own: the answer's time does not tell whether the address is known.
+    let app = app.clone();
+    tokio::spawn(async move {
+        let Ok(Some(user)) = signup::user_of(&app.actors.client, &email).await else { return };
+        let secret = fresh_secret();
+        match app.actors.account(&user, command(hash_secret(&secret))).await {
+            Ok(account::Reply::Requested { send: true, email, name }) => {
+                if let Err(error) =
+                    app.actors.tools.mailer.send(&mail(&app, &email, &name, &format!("{user}.{secret}"))).await
+                {
+                    tracing::warn!(%error, "a sign-in mail could not be sent");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a sign-in link could not be made"),
+        }
+    });
+    Ok(())
+}
+
+struct RefreshToken {
+    user: UserId,
+    family: String,
+    secret: String,
+}
+
+/// A refresh token reads `<user>.<session>.<secret>`.
+fn refresh_token(headers: &HeaderMap, given: Option<&str>) -> Result<RefreshToken> {
+    let ended = || Problem::unauthorized("The session has ended: sign in again.");
+    let token = given.or_else(|| cookie(headers, REFRESH_COOKIE)).ok_or_else(ended)?;
+    let mut parts = token.splitn(3, '.');
+    let (Some(user), Some(family), Some(secret)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(ended());
+    };
+    Ok(RefreshToken { user: user.into(), family: family.to_owned(), secret: secret.to_owned() })
+}
+
+fn new_session(tenant: Option<TenantId>, headers: &HeaderMap) -> (NewSession, String) {
+    let secret = fresh_secret();
+    let device =
+        headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().chars().take(200).collect();
+    (NewSession { family: fresh_id(), token_hash: hash_secret(&secret), tenant, device }, secret)
+}
+
+async fn signed_in(app: &App, reply: account::Reply, secret: &str) -> Result<wire::Session> {
+    let account::Reply::Session { family, membership, account } = reply else {
+        return Err(Problem::unauthorized("The session has ended: sign in again."));
+    };
+    let user = account.user.id.clone();
+    let refresh_token = format!("{user}.{family}.{secret}");
+    let tenant = membership.map(|m| m.tenant).unwrap_or_default();
+    session_body(app, &user, &tenant, &family, Some(refresh_token)).await
+}
+
+async fn session_body(
+    app: &AppState,
+    user: &UserId,
+    tenant: &TenantId,
+    family: &str,
+    refresh_token: Option<String>,
+) -> Result<wire::Session> {
+    let now_s = app.now_ms() / 1000;
+    let access = Access {
+        sub: user.clone(),
+        org: tenant.clone(),
+        sid: family.to_owned(),
+        iat: now_s,
+        exp: now_s + ACCESS_TTL_S,
+    };
+    let account = account_of(app, user).await?;
+    let (organization, role) = if tenant.as_str().is_empty() {
+        (Value::Null, String::new())
+    } else {
+        let role = app.actors.member(tenant, user).await?.map(|m| json!(m.role)).unwrap_or_default();
+        let organization = match app.actors.tenant(&Principal::system(tenant.clone()), tenant::Command::View).await? {
+            tenant::Reply::Organization(view) => json!(view),
+            _ => Value::Null,
+        };
+        (organization, role.as_str().unwrap_or_default().to_owned())
+    };
+    Ok(wire::Session {
+        user: json!(account.user),
+        organization,
+        role,
+        access_token: app.tokens.sign_access(&access),
+        refresh_token: refresh_token.unwrap_or_default(),
+        expires_in: ACCESS_TTL_S,
+        csrf_token: app.tokens.csrf(family),
+    })
+}
+
+fn field(name: &str, message: impl Into<String>) -> colloquy_wire::common::FieldError {
+    colloquy_wire::common::FieldError { field: name.to_owned(), message: message.into() }
+}

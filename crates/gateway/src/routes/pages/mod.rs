@@ -1,0 +1,116 @@
+//! Server-rendered pages: home, accounts, and a small console. They work without JavaScript and call what the JSON routes call.
+
+mod account;
+mod app;
+mod forms;
+mod invitation;
+mod talk;
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+
+use crate::app::App;
+use crate::auth::access_of_cookie;
+use crate::problem::Problem;
+
+/// A strict policy for pages without scripts and with one stylesheet.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The stylesheet of all pages.
+const STYLE: &str = include_str!("../../../templates/pages.css");
+/// Its address changes with its content, so that browsers may keep it for ever.
+static STYLE_HREF: LazyLock<String> =
+    LazyLock::new(|| format!("/pages.css?{}", &blake3::hash(STYLE.as_bytes()).to_hex()[..16]));
+
+/// The routes of this folder. They are pages, not calls: OpenAPI does not list them.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/", get(home))
+        .route("/pages.css", get(style))
+        .merge(account::routes())
+        .merge(invitation::routes())
+        .merge(app::routes())
+        .merge(talk::routes())
+}
+
+/// Where the stylesheet is; the layout asks.
+pub fn style_href() -> &'static str {
+    &STYLE_HREF
+}
+
+/// A rendered page with its policy.
+pub fn page<T: Template>(template: &T) -> Response {
+    match template.render() {
+        Ok(text) => served(text),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A page's text with its policy.
+pub fn served(text: String) -> Response {
+    let policy = (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    ([policy, sniff], Html(text)).into_response()
+}
+
+/// A page for one person: kept by nobody.
+fn private<T: Template>(status: StatusCode, template: &T) -> Response {
+    let mut response = page(template);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Keeps what is in a page's address, such as a token, out of the `Referer` of whatever is opened from it.
+fn without_referrer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The status of a problem, and the seconds to wait, on a page that shows it in words.
+fn with_status(mut response: Response, problem: &Problem) -> Response {
+    *response.status_mut() = status_of(problem);
+    if let Some(seconds) = problem.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn status_of(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A redirect after a form: the browser asks for the next page with GET, so that a reload sends nothing twice.
+fn onward(to: &str) -> Response {
+    let mut response = Redirect::to(to).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    signed_in: bool,
+    mailbox: bool,
+}
+
+async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
+    let signed_in = access_of_cookie(&app, &headers).is_some();
+    private(StatusCode::OK, &Home { signed_in, mailbox: app.mailbox.is_some() })
+}
+
+async fn style(RawQuery(version): RawQuery) -> Response {
+    let current = version.is_some_and(|version| STYLE_HREF.ends_with(&format!("?{version}")));
+    let keep = if current { "public, max-age=31536000, immutable" } else { "no-cache" };
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, keep)], STYLE).into_response()
+}
