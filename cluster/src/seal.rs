@@ -21,6 +21,8 @@ const SEALED: u8 = 1;
 
 /// The first byte of a sealed row body: no JSON text starts with it.
 const SEALED_ROW: u8 = 0x01;
+/// The same for a row in the list of another tenant than the entity's, such as an organization's in the list of all: it names the entity's.
+const SEALED_FOREIGN_ROW: u8 = 0x02;
 
 /// Bytes of an AES-GCM nonce (NIST SP 800-38D).
 const NONCE_BYTES: usize = 12;
@@ -108,7 +110,7 @@ impl Sealer {
         let Some(body) = &row.body else {
             return Ok(None);
         };
-        if body.first() != Some(&SEALED_ROW) {
+        if !matches!(body.first(), Some(&(SEALED_ROW | SEALED_FOREIGN_ROW))) {
             return Ok(Some(body.clone()));
         }
         let corrupt = || StoreError::Corrupt {
@@ -172,9 +174,11 @@ pub fn open_snapshot(key: &DataKey, entity: &EntityKey, snapshot: Snapshot) -> O
 pub fn seal_row(key: &DataKey, entity: &EntityKey, row: &mut Row) {
     let Some(body) = &row.body else { return };
     let sealed = seal(key, body, row_place(entity, row).as_bytes());
-    let mut whole = Vec::with_capacity(sealed.len() + entity.kind.len() + entity.id.len() + 5);
-    whole.push(SEALED_ROW);
-    for part in [&entity.kind, &entity.id] {
+    let mut whole = Vec::with_capacity(sealed.len() + entity.tenant.len() + entity.kind.len() + entity.id.len() + 7);
+    let foreign = *row.tenant != *entity.tenant;
+    whole.push(if foreign { SEALED_FOREIGN_ROW } else { SEALED_ROW });
+    let parts = [&entity.tenant, &entity.kind, &entity.id];
+    for part in &parts[usize::from(!foreign)..] {
         // Keys are far shorter than 64 KB (see the admission limits).
         let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
         whole.extend_from_slice(&length.to_be_bytes());
@@ -185,7 +189,9 @@ pub fn seal_row(key: &DataKey, entity: &EntityKey, row: &mut Row) {
 }
 
 fn split_row_body<'a>(tenant: &str, body: &'a [u8]) -> Option<(EntityKey, &'a [u8])> {
-    let (kind, rest) = take_part(body.get(1..)?)?;
+    let (marker, rest) = body.split_first()?;
+    let (tenant, rest) = if *marker == SEALED_FOREIGN_ROW { take_part(rest)? } else { (tenant, rest) };
+    let (kind, rest) = take_part(rest)?;
     let (id, sealed) = take_part(rest)?;
     Some((key_of(tenant, kind, id), sealed))
 }
@@ -269,28 +275,30 @@ mod tests {
     }
 
     #[test]
-    fn row_body_names_its_entity() {
+    fn row_body_names_its_entity_also_in_the_list_of_another_tenant() {
         let entity = EntityKey::new("t", "conversation", "c-1");
-        let mut row = Row {
-            tenant: "t".to_owned(),
-            list: "conversations".to_owned(),
-            at_ms: 1,
-            id: "row".to_owned(),
-            seq: 3,
-            view_version: 1,
-            body: Some(Bytes::from_static(b"{}")),
-            numbers: None,
-        };
-        seal_row(&cipher(1), &entity, &mut row);
-        let body = row.body.clone().expect("sealed");
-        let (named, sealed) = split_row_body("t", &body).expect("well formed");
-        assert_eq!(named, entity);
-        assert_eq!(open(&cipher(1), sealed, row_place(&entity, &row).as_bytes()), Some(b"{}".to_vec()));
-        for end in 0..body.len().min(20) {
-            // Any cut is either refused or leaves a remainder that does not open.
-            let opened = split_row_body("t", &body[..end])
-                .and_then(|(entity, sealed)| open(&cipher(1), sealed, row_place(&entity, &row).as_bytes()));
-            assert_eq!(opened, None);
+        for tenant in ["t", "elsewhere"] {
+            let mut row = Row {
+                tenant: tenant.to_owned(),
+                list: "conversations".to_owned(),
+                at_ms: 1,
+                id: "row".to_owned(),
+                seq: 3,
+                view_version: 1,
+                body: Some(Bytes::from_static(b"{}")),
+                numbers: None,
+            };
+            seal_row(&cipher(1), &entity, &mut row);
+            let body = row.body.clone().expect("sealed");
+            let (named, sealed) = split_row_body(tenant, &body).expect("well formed");
+            assert_eq!(named, entity);
+            assert_eq!(open(&cipher(1), sealed, row_place(&entity, &row).as_bytes()), Some(b"{}".to_vec()));
+            for end in 0..body.len().min(20) {
+                // Any cut is either refused or leaves a remainder that does not open.
+                let opened = split_row_body(tenant, &body[..end])
+                    .and_then(|(entity, sealed)| open(&cipher(1), sealed, row_place(&entity, &row).as_bytes()));
+                assert_eq!(opened, None);
+            }
         }
     }
 }
