@@ -104,6 +104,19 @@ impl Browser {
         }
     }
 
+    /// Reloads a page until it has something that begins so, and returns the rest up to the quote.
+    async fn comes_to_show(&mut self, path: &str, begin: &str) -> String {
+        let begun = std::time::Instant::now();
+        loop {
+            let page = &self.go(path).await.page.text;
+            if let Some(rest) = page.split(begin).nth(1).and_then(|rest| rest.split('"').next()) {
+                return rest.to_owned();
+            }
+            assert!(begun.elapsed() < SOON, "{path} does not come to show {begin}: {page}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
     /// As after a quarter of an hour: the access token has ended.
     fn wait_a_quarter_of_an_hour(&mut self) {
         self.cookies.remove("colloquy_access").expect("a signed-in browser");
@@ -166,7 +179,9 @@ fn hidden(page: &str, action: &str) -> BTreeMap<String, String> {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 fn address() -> String {
@@ -217,7 +232,11 @@ async fn what_is_wrong_with_a_sign_up_is_said_beside_the_field_and_leaves_no_acc
     let mut fields = sign_up_fields(HOSTILE, &email);
     fields[2] = ("organization_website_url", "not a website");
     fields[6] = ("password", "short");
-    browser.submit("/signup", &fields).await.shows(422, "id=\"e-password\"").shows(422, "id=\"e-organization_website_url\"");
+    browser
+        .submit("/signup", &fields)
+        .await
+        .shows(422, "id=\"e-password\"")
+        .shows(422, "id=\"e-organization_website_url\"");
     browser.shows(422, ESCAPED).shows(422, "<option value=\"Europe/Zurich\" selected>");
     assert!(!browser.page.text.contains("value=\"short\""), "a password is never shown again");
     // The same address can sign up: nothing was left behind by the refusal.
@@ -312,16 +331,22 @@ async fn an_invitation_is_accepted_by_somebody_new_by_somebody_signed_in_or_decl
     // Somebody with an account, who logs in on the way and whose access token has ended.
     let link = invite(&other).await;
     let mut browser = Browser::open(&server, &link).await;
-    let login = browser.page.text.split("href=\"/login").nth(2).and_then(|rest| rest.split('"').next()).expect("a link");
+    let login =
+        browser.page.text.split("href=\"/login").nth(2).and_then(|rest| rest.split('"').next()).expect("a link");
     let login = format!("/login{login}");
     browser.go(&login).await.submit("/login", &[("email", &other), ("password", PASSWORD)]).await.is_at(&link);
     browser.wait_a_quarter_of_an_hour();
     browser.submit("/signup/accept", &[]).await.is_at("/app").shows(200, &format!("<h1 class=\"break\">{ESCAPED}"));
     // Back to the organization of their own.
-    browser.submit("/app/switch", &[]).await;
     let own = browser.page.text.split("<option value=\"").nth(1).and_then(|rest| rest.split('"').next());
     let own = own.expect("the other organization").to_owned();
-    browser.go("/app").await.submit("/app/switch", &[("organization_id", &own)]).await.is_at("/app");
+    browser
+        .submit("/app/switch", &[("organization_id", &own)])
+        .await
+        .is_at("/app")
+        .shows(200, "<h1 class=\"break\">Other</h1>");
+    let strange = [("organization_id", "somebody-elses")];
+    browser.submit("/app/switch", &strange).await.shows(404, "organization not found");
     // Somebody who does not want to.
     let third = address();
     let link = invite(&third).await;
@@ -335,12 +360,22 @@ async fn nobody_is_led_to_another_site_by_next() {
     let server = Server::start().await;
     let email = address();
     let mut browser = Browser::sign_up(&server, "Oak", &email).await;
-    for next in ["https://evil.example", "//evil.example", "/\\evil.example", "/%09/evil.example", "javascript:alert(1)", "/api/auth/magic/x.y"] {
+    for next in [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/%09/evil.example",
+        "javascript:alert(1)",
+        "/api/auth/magic/x.y",
+    ] {
         browser.go(&format!("/login?next={}", encoded(next))).await.is_at("/app");
         browser.go(&format!("/api/auth/resume?next={}", encoded(next))).await.is_at("/app");
         browser.submit("/logout", &[]).await;
         let mut fields = hidden(&browser.page.text, "/login");
-        fields.extend([("email", email.as_str()), ("password", PASSWORD), ("next", next)].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        fields.extend(
+            [("email", email.as_str()), ("password", PASSWORD), ("next", next)]
+                .map(|(k, v)| (k.to_owned(), v.to_owned())),
+        );
         // Nobody may try a password more often than ten times a minute for one address; this stays below.
         browser.post("/login", &fields, &[]).await.is_at("/app");
     }
@@ -409,12 +444,7 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     browser.shows(422, "id=\"e-business_name\"");
     let typed = [("business_name", HOSTILE), ("vertical", "home_services"), ("website_url", "")];
     browser.submit("/app/agents", &typed).await.is_at("/app");
-    let embed = eventually("the agent", SOON, || async {
-        let page = browser.go("/app").await.page.text.clone();
-        let rest = page.split("/demo/").nth(1)?;
-        Some(rest.split('"').next().unwrap_or_default().to_owned())
-    })
-    .await;
+    let embed = browser.comes_to_show("/app", "href=\"/demo/").await;
     browser.shows(200, &format!("&#60;script async src=&#34;{}", server.url(&format!("/widget/{embed}.js"))));
     let mut visitor = Visitor::new(&server, &embed);
     visitor.say(&format!("My name is Ann Lee, my number is 217-555-0133, I need a quote {HOSTILE}")).await;
@@ -437,12 +467,9 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     assert_eq!(owner.page.text.matches("Olive here, I will call you.").count(), 1, "{}", owner.page.text);
     owner.submit(&path, &[("do", "handback")]).await.shows(200, "The assistant answers.");
     // The lead is on the home page and has a page of its own.
-    let lead = eventually("the lead", SOON, || async {
-        let page = owner.go("/app").await.page.text.clone();
-        page.split("href=\"/app/leads/").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned)
-    })
-    .await;
-    owner.shows(200, &path).go(&format!("/app/leads/{lead}")).await.shows(200, "Ann Lee").shows(200, "Score");
+    let lead = owner.comes_to_show("/app", "href=\"/app/leads/").await;
+    owner.shows(200, &path);
+    owner.go(&format!("/app/leads/{lead}")).await.shows(200, "Ann Lee").shows(200, "Score");
     owner.shows(200, &path);
     // Another organization sees none of it, and cannot tell it from what does not exist.
     let mut stranger = Browser::sign_up(&server, "Elm", &address()).await;
@@ -478,12 +505,25 @@ async fn one_organization_per_installation_closes_the_sign_up_page() {
     let mut browser = Browser::sign_up(&server, "Oak", &address()).await;
     browser.submit("/logout", &[]).await;
     browser.go("/signup").await.shows(200, "Sign-up is closed");
+    let second = json!({ "email": address(), "password": PASSWORD, "name": "N", "organization": { "name": "Elm" } });
+    let refused = server.api().post("/api/auth/signup", second).await.refused(409);
+    assert_eq!(refused["code"], "signup_closed");
 }
 
 #[tokio::test]
 async fn what_nobody_signed_in_may_open_is_a_page_for_everybody() {
     let server = Server::start().await;
-    for path in ["/", "/login", "/signup", "/forgot-password", "/reset-password", "/magic-link", "/app", "/app/", "/app/x/y?z=1"] {
+    for path in [
+        "/",
+        "/login",
+        "/signup",
+        "/forgot-password",
+        "/reset-password",
+        "/magic-link",
+        "/app",
+        "/app/",
+        "/app/x/y?z=1",
+    ] {
         let page = server.api().get(path).await;
         page.expect(200);
         assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{path}");

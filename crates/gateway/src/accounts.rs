@@ -35,12 +35,7 @@ pub(crate) struct Invited {
 }
 
 /// Makes an account with a new organization, or into one by invitation, and begins a session.
-pub(crate) async fn sign_up(
-    app: &App,
-    from: IpAddr,
-    headers: &HeaderMap,
-    body: wire::Signup,
-) -> Result<wire::Session> {
+pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: wire::Signup) -> Result<wire::Session> {
     app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
     let mut wrong = Vec::new();
     if !check::is_email(&check::normal_email(&body.email)) {
@@ -328,14 +323,7 @@ pub(crate) fn clear_session(app: &AppState, headers: &mut HeaderMap) {
 }
 
 /// Sets a cookie that no script reads and no other site's form sends.
-pub(crate) fn set_cookie(
-    app: &AppState,
-    headers: &mut HeaderMap,
-    name: &str,
-    value: &str,
-    path: &str,
-    max_age_s: i64,
-) {
+pub(crate) fn set_cookie(app: &AppState, headers: &mut HeaderMap, name: &str, value: &str, path: &str, max_age_s: i64) {
     let secure = if app.settings.secure_cookies { "; Secure" } else { "" };
     let text = format!("{name}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(value) = HeaderValue::from_str(&text) {

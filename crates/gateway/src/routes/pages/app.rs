@@ -275,7 +275,8 @@ async fn home_of<'a>(app: &App, insider: &'a Insider, make: Option<Form>) -> Res
 async fn conversations(State(app): State<App>, insider: Insider, Query(after): Query<After>) -> Response {
     match rows(&app, insider.console.tenant(), conversation::LIST, ROWS, after.cursor).await {
         Ok((talks, cursor)) => {
-            let older = cursor.map(|cursor| format!("/app/conversations?cursor={}", encoded(&cursor))).unwrap_or_default();
+            let older =
+                cursor.map(|cursor| format!("/app/conversations?cursor={}", encoded(&cursor))).unwrap_or_default();
             let list = List { chrome: &insider.chrome, title: "Conversations", talks, leads: Vec::new(), older };
             insider.page(&app, &list)
         }
@@ -476,7 +477,9 @@ mod tests {
     #[test]
     fn only_websites_are_linked() {
         assert_eq!(website("https://oak.example/a"), Some("https://oak.example/a"));
-        for evil in ["javascript:alert(1)", "javascript://x%0aalert(1)", "data:text/html,x", "//evil.example", " http://x"] {
+        for evil in
+            ["javascript:alert(1)", "javascript://x%0aalert(1)", "data:text/html,x", "//evil.example", " http://x"]
+        {
             assert_eq!(website(evil), None, "{evil}");
         }
     }

@@ -67,8 +67,9 @@ pub(super) struct Browser {
 impl Browser {
     /// The browser of a request; a new one gets its cookie with the answer.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let known = cookie(headers, FORM_COOKIE)
-            .filter(|value| (1..=FORM_COOKIE_MAX).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()));
+        let known = cookie(headers, FORM_COOKIE).filter(|value| {
+            (1..=FORM_COOKIE_MAX).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic())
+        });
         match known {
             Some(value) => Self { value: value.to_owned(), fresh: false },
             None => Self { value: fresh_secret(), fresh: true },
@@ -276,10 +277,13 @@ fn sentence(message: &str) -> String {
 /// Where to go on after signing in: only a page of ours that shows something of a signed-in person, never another site.
 pub(super) fn next(wanted: &str) -> &str {
     let plain = wanted.len() <= NEXT_MAX
-        && wanted.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'?' | b'=' | b'&' | b'-' | b'_' | b'.' | b'~' | b'%' | b':'));
-    let ours = ["/app", "/logout", "/signup"].iter().any(|page| {
-        wanted.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-    });
+        && wanted.bytes().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'/' | b'?' | b'=' | b'&' | b'-' | b'_' | b'.' | b'~' | b'%' | b':')
+        });
+    let ours = ["/app", "/logout", "/signup"]
+        .iter()
+        .any(|page| wanted.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])));
     if plain && ours { wanted } else { "/app" }
 }
 
@@ -332,7 +336,8 @@ mod tests {
                 .field(Field::new("email", "email", "E-mail", "email"))
                 .field(Field::new("url", "organization_website_url", "Website", "url"))
         };
-        let error = |field: &str| colloquy_wire::common::FieldError { field: field.into(), message: "must be good".into() };
+        let error =
+            |field: &str| colloquy_wire::common::FieldError { field: field.into(), message: "must be good".into() };
         let shown = form().refused(&Problem::fields(vec![error("organization.website_url")]));
         assert_eq!((shown.fields[0].error.as_str(), shown.fields[1].error.as_str()), ("", "Must be good."));
         let unknown = form().refused(&Problem::fields(vec![error("email"), error("token")]));

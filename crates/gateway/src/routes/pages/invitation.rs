@@ -92,9 +92,10 @@ async fn decline(State(app): State<App>, Address(from): Address, headers: Header
         accounts::decline(&app, sent.text("code")).await
     };
     match outcome.await {
-        Ok(()) => {
-            Page::new("Invitation declined").words("You will hear no more of it.").link("To the start", "/").to(&app, &browser)
-        }
+        Ok(()) => Page::new("Invitation declined")
+            .words("You will hear no more of it.")
+            .link("To the start", "/")
+            .to(&app, &browser),
         Err(problem) => without_referrer(void(&app, &browser, &problem)),
     }
 }
@@ -127,17 +128,18 @@ async fn page(app: &App, headers: &HeaderMap, browser: &Browser, code: &str) -> 
 
 fn said(invited: &Invited) -> Page {
     let view = &invited.view;
-    Page::new(format!("Join {}", view.organization_name))
-        .words(format!("You are invited to work with {} as {}.", view.organization_name, word(&view.role)))
+    Page::new(format!("Join {}", view.organization_name)).words(format!(
+        "You are invited to work with {} as {}.",
+        view.organization_name,
+        word(&view.role)
+    ))
 }
 
 fn newcomer(app: &App, browser: &Browser, invited: &Invited, code: &str) -> Form {
     Form::new("/signup", "Sign up and join", &browser.token(app))
         .hidden("invitation_code", code)
         .field(Field::new("text", "name", "Your name", "name"))
-        .field(
-            Field::new("email", "email", "E-mail", "email").holding(invited.view.email.clone().unwrap_or_default()),
-        )
+        .field(Field::new("email", "email", "E-mail", "email").holding(invited.view.email.clone().unwrap_or_default()))
         .field(new_password("Password"))
 }
 

@@ -123,10 +123,11 @@ async fn act(
     };
     let draft = Draft {
         text: sent.text("content").to_owned(),
-        error: problem.body.errors.first().map_or_else(
-            || problem.body.detail.clone(),
-            |error| format!("Your message {}.", error.message),
-        ),
+        error: problem
+            .body
+            .errors
+            .first()
+            .map_or_else(|| problem.body.detail.clone(), |error| format!("Your message {}.", error.message)),
         id: sent.given("message_id").unwrap_or_else(fresh_id),
     };
     match talk_of(&app, &insider, &id, None, draft).await {
@@ -135,13 +136,7 @@ async fn act(
     }
 }
 
-async fn talk_of<'a>(
-    app: &App,
-    insider: &'a Insider,
-    id: &str,
-    before: Option<u64>,
-    draft: Draft,
-) -> Result<Talk<'a>> {
+async fn talk_of<'a>(app: &App, insider: &'a Insider, id: &str, before: Option<u64>, draft: Draft) -> Result<Talk<'a>> {
     let chrome = &insider.chrome;
     let state = conversations::whole(app, &insider.console, id).await?;
     let (shown, cursor) = conversations::newest(&state, before);
@@ -179,9 +174,7 @@ fn line(chrome: &Chrome, visitor: &str, message: MessageView) -> Line {
     let whisper = message.internal.as_ref().is_some_and(|internal| internal.whisper);
     let author = message.author.map(|author| author.name);
     let (who, side) = match (message.role, whisper) {
-        (_, true) => {
-            (format!("{} to the assistant, unseen by the visitor", author.unwrap_or_default()), "note")
-        }
+        (_, true) => (format!("{} to the assistant, unseen by the visitor", author.unwrap_or_default()), "note"),
         (MessageRole::User, false) => (visitor.to_owned(), "visitor"),
         (MessageRole::Assistant, false) => ("Assistant".to_owned(), "us"),
         (MessageRole::HumanAgent, false) => (author.unwrap_or_else(|| "Your team".to_owned()), "us person"),

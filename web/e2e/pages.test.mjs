@@ -1,0 +1,142 @@
+// The server-rendered pages in a browser: both themes, wide and narrow, free of findings of axe, nothing wider than the screen. COLLOQUY_BIN names the binary.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { axe, launch, shot, until } from './lib/browser.mjs';
+import { createApi } from './lib/api.mjs';
+import { createColloquy } from './lib/server.mjs';
+
+const PASSWORD = 'correct horse battery staple';
+const WIDTHS = [1440, 390];
+const THEMES = ['light', 'dark'];
+const email = `owner-${randomBytes(6).toString('hex')}@example.com`;
+const HANDBOOK = 'Prices. A drain camera inspection costs $149, which we credit towards the repair.';
+
+let colloquy;
+let browser;
+let page;
+
+before(async () => {
+  colloquy = await createColloquy();
+  await colloquy.start();
+  browser = await launch();
+  page = await browser.context.newPage();
+});
+after(async () => {
+  await browser?.close();
+  await colloquy?.close();
+});
+
+const go = (path) => page.goto(colloquy.url + path);
+
+/** Looks at the page that is open, in each theme and width. */
+async function look(name) {
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const colorScheme of THEMES) {
+      await page.emulateMedia({ colorScheme });
+      const where = `${name}, ${width} px, ${colorScheme}`;
+      assert.deepEqual(await axe(page), [], where);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(wide <= 0, `${where}: ${wide} px wider than the screen`);
+      const small = await page.evaluate(() =>
+        [...document.querySelectorAll('a.button, button, input:not([type=hidden]), select, summary, nav a, .links a, .more')]
+          .filter((target) => target.getClientRects().length && target.getBoundingClientRect().height < 40)
+          .map((target) => target.outerHTML.slice(0, 80)),
+      );
+      assert.deepEqual(small, [], `${where}: too small to touch`);
+      await shot(page, `${name}-${width}-${colorScheme}`);
+    }
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+}
+
+const arrived = (wanted) => until(() => new URL(page.url()).pathname === wanted, 'the page ' + wanted);
+
+test('pages before a log-in', async () => {
+  for (const [name, path] of [
+    ['home', '/'],
+    ['login', '/login'],
+    ['signup', '/signup'],
+    ['forgot', '/forgot-password'],
+    ['reset', '/reset-password?token=a.b'],
+    ['magic', '/magic-link'],
+    ['confirm', '/magic-link?token=a.b'],
+    ['invitation-void', '/signup?invitation=a.b'],
+    ['app-signed-out', '/app'],
+    ['docs', '/docs'],
+  ]) {
+    await go(path);
+    await look(name);
+  }
+});
+
+test('a person signs up, makes a receptionist, and reads what visitors wrote', async () => {
+  await go('/signup');
+  await page.getByLabel('Organization').fill('Brightwell Plumbing & Heating');
+  await page.getByLabel('Trade').selectOption('home_services');
+  await page.getByLabel('Website').fill('https://nowhere.invalid/with spaces');
+  await page.getByLabel('Your name').fill('Dana Whitfield');
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByLabel('Password').fill('aaaaaaaaaaaa');
+  await page.getByRole('button', { name: 'Create account' }).click();
+  await page.getByText('Must not be one character repeated.').waitFor();
+  await look('signup-refused');
+  await page.getByLabel('Website').fill('');
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create account' }).click();
+  await arrived('/app');
+  await look('app-empty');
+  await page.getByRole('button', { name: 'Create receptionist' }).click();
+  await page.getByText('Try it on a sample page').waitFor();
+
+  const api = createApi(colloquy.url);
+  await api.signIn(email, PASSWORD);
+  const [agent] = (await api.call('GET', '/api/agents')).items;
+  await api.teach(agent.id, 'Prices', HANDBOOK, 'drain camera inspection');
+  const chat = (message, visitor, more = {}) => createApi(colloquy.url).call('POST', '/api/chat', { agent_id: agent.id, visitor_id: visitor, message, client_message_id: randomBytes(8).toString('hex'), ...more });
+  const visitor = randomBytes(16).toString('hex');
+  const first = await chat('What does a drain camera inspection cost?', visitor);
+  const more = { conversation_id: first.conversation_id };
+  const say = (message) => createApi(colloquy.url).call('POST', '/api/chat', { agent_id: agent.id, visitor_id: visitor, message, client_message_id: randomBytes(8).toString('hex'), ...more }, { Authorization: 'Visitor ' + first.visitor_token });
+  await say('My name is Rosa Delgado and my number is 217-555-0133.');
+  await say('Water is flooding my basement right now, I need a person! ' + 'w'.repeat(160));
+  await chat('Are you open on Sunday? <b>Please</b> answer', randomBytes(16).toString('hex'));
+  await until(async () => (await api.leads(agent.id)).length, 'the lead');
+
+  await go('/app');
+  await look('app');
+  await page.getByRole('link', { name: /Rosa Delgado/ }).first().click();
+  await page.getByRole('heading', { name: 'Rosa Delgado' }).waitFor();
+  await page.getByLabel('Write to the visitor').fill('Dana here: somebody is on the way.');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('Dana Whitfield has taken over').waitFor();
+  await look('conversation');
+  await page.getByRole('link', { name: 'Open the lead' }).click();
+  await page.getByRole('heading', { name: /Score/ }).waitFor();
+  await look('lead');
+  for (const [name, path] of [['conversations', '/app/conversations'], ['leads', '/app/leads'], ['nothing', '/app/conversations/unknown'], ['logout', '/logout']]) {
+    await go(path);
+    await look(name);
+  }
+  const { link } = await api.call('POST', '/api/team/invitations', { role: 'rep' });
+  await page.context().clearCookies();
+  await page.goto(link);
+  await page.getByRole('heading', { name: /Join Brightwell/ }).waitFor();
+  await look('invitation');
+});
+
+test('everything is reached by keyboard, the first stop skips the bar', async () => {
+  await go('/login');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to content');
+  await page.keyboard.press('Enter');
+  await until(() => page.evaluate(() => document.activeElement.id === 'content'), 'the content in focus');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.name), 'email');
+  await page.keyboard.type(email);
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press('Enter');
+  await arrived('/app');
+});
