@@ -276,11 +276,12 @@ fn sentence(message: &str) -> String {
 
 /// Where to go on after signing in: only a page of ours that shows something of a signed-in person, never another site.
 pub(super) fn next(wanted: &str) -> &str {
+    // Our addresses need no escapes and no dots in a row; a browser would climb out of `/app` by them (`%2e%2e` is `..` to it).
     let plain = wanted.len() <= NEXT_MAX
-        && wanted.bytes().all(|b| {
-            b.is_ascii_alphanumeric()
-                || matches!(b, b'/' | b'?' | b'=' | b'&' | b'-' | b'_' | b'.' | b'~' | b'%' | b':')
-        });
+        && !wanted.contains("..")
+        && wanted
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'?' | b'=' | b'&' | b'-' | b'_' | b'.' | b'~'));
     let ours = ["/app", "/logout", "/signup"]
         .iter()
         .any(|page| wanted.strip_prefix(page).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])));
@@ -322,6 +323,8 @@ mod tests {
             "/app\r\nSet-Cookie: a=b",
             "/app@evil.example",
             "/api/auth/magic/token-of-somebody-else",
+            "/app/../api/auth/magic/token-of-somebody-else",
+            "/app/%2e%2e/api/auth/magic/token-of-somebody-else",
             " /app",
         ] {
             assert_eq!(next(bad), "/app", "{bad:?}");
