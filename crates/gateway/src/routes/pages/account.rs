@@ -125,7 +125,6 @@ async fn login(State(app): State<App>, headers: HeaderMap, Query(asked): Query<A
     match asked.done.as_str() {
         "password" => page.notice("Your new password is set, and every session has ended. Log in with it."),
         "logout" => page.notice("You are logged out."),
-        "declined" => page.notice("The invitation was declined."),
         _ => page,
     }
     .to(&app, &browser)
