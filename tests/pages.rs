@@ -61,7 +61,7 @@ impl Browser {
     async fn send(&mut self, method: &str, path: &str, body: Option<String>, headers: &[(&str, &str)]) {
         let (mut method, mut path, mut body) = (method.to_owned(), path.to_owned(), body);
         for _ in 0..6 {
-            let mut api = self.api.clone();
+            let mut api = self.api.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
             let jar = self.cookies.iter().filter(|(_, (_, scope))| path.starts_with(scope.as_str()));
             let jar = jar.map(|(name, (value, _))| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
             if !jar.is_empty() {
@@ -286,10 +286,13 @@ async fn a_mailed_link_signs_in_at_the_press_of_a_button_and_not_by_being_opened
     let mut browser = Browser::open(&server, "/magic-link").await;
     browser.submit("/magic-link", &[("email", "nobody")]).await.shows(422, "id=\"e-email\"");
     browser.submit("/magic-link", &[("email", &email)]).await.is_at("/magic-link?done=1");
-    let link = mailed(&server, &email, "/magic-link?token=").await;
+    let link = mailed(&server, &email, "/api/auth/magic/").await;
+    let asked = link.replace("/api/auth/magic/", "/magic-link?token=");
     for _ in 0..3 {
-        // A scanner of mails.
-        server.api().get(&link).await.expect(200);
+        // A scanner of mails, which looks like a browser.
+        let page = server.api().header("accept", "text/html,*/*").get(&link).await;
+        assert_eq!((page.status, page.headers["location"].to_str().ok()), (303, Some(asked.as_str())));
+        server.api().get(&asked).await.expect(200);
     }
     browser.go(&link).await.shows(200, "Press the button");
     assert_eq!(browser.page.header("referrer-policy"), Some("no-referrer"));
@@ -299,11 +302,11 @@ async fn a_mailed_link_signs_in_at_the_press_of_a_button_and_not_by_being_opened
     // The call of the contract signs in by itself, as ever.
     server.api().post("/api/auth/magic-link", json!({ "email": email })).await.expect(202);
     let next = eventually("the second mail", SOON, || async {
-        let next = mailed(&server, &email, "/magic-link?token=").await;
+        let next = mailed(&server, &email, "/api/auth/magic/").await;
         (next != link).then_some(next)
     })
     .await;
-    let token = next.split_once('=').expect("a token").1;
+    let token = next.rsplit('/').next().expect("a token");
     assert_eq!(server.api().get(&format!("/api/auth/magic/{token}")).await.status, 303);
     assert_eq!(server.api().get(&format!("/api/auth/magic/{token}")).await.status, 401);
 }

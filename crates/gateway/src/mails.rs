@@ -19,7 +19,7 @@ pub(crate) fn reset(app: &AppState, to: &str, _name: &str, token: &str) -> Mail 
 
 /// A link to a page whose button signs in; `token` goes into it. Programs that open the links of a mail to look for malware press no buttons.
 pub(crate) fn magic(app: &AppState, to: &str, _name: &str, token: &str) -> Mail {
-    let url = format!("{}/magic-link?token={token}", app.settings.public_url);
+    let url = format!("{}/api/auth/magic/{token}", app.settings.public_url);
     templates::magic_link(to, &hash_secret(token), &url, whole(limits::MAGIC_TTL_MS / MINUTE_MS))
 }
 

@@ -110,7 +110,7 @@ async fn reset_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Follow a sign-in link: sets the session's cookies and goes to the console. With `Accept: application/json` it answers the session instead.
+/// Follow a sign-in link: sets the session's cookies and goes to the console. With `Accept: application/json` it answers the session instead; a browser is asked first, on `/magic-link`.
 #[utoipa::path(get, path = "/api/auth/magic/{token}", tag = "auth", params(("token" = String, Path)), responses((status = 303), (status = 200, body = wire::Session)))]
 async fn follow_magic_link(
     State(app): State<App>,
@@ -118,9 +118,15 @@ async fn follow_magic_link(
     Path(token): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {
+    let accepts =
+        |kind: &str| headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains(kind));
+    let wants_json = accepts("application/json");
+    let plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
+    if accepts("text/html") && !wants_json && plain {
+        // A browser, or a mail scanner that looks like one: the link is used up by a person's click only.
+        return Ok(Redirect::to(&format!("/magic-link?token={token}")).into_response());
+    }
     let session = accounts::follow_magic(&app, from, &headers, &token).await?;
-    let wants_json =
-        headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("application/json"));
     if wants_json {
         return Ok(signed_in(&app, StatusCode::OK, &session));
     }
