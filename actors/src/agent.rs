@@ -206,8 +206,7 @@ impl Tools {
             .store()
             .unique
             .holder(AGENTS, id.as_str())
-            .await
-            .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+            .await?;
         let Some(tenant) = holder.filter(|holder| holder.confirmed).map(|holder| TenantId(holder.owner)) else {
             return Ok(None);
         };
@@ -227,13 +226,12 @@ pub async fn create(
     id: &AgentId,
     command: agent::Command,
 ) -> Result<agent::view::AgentView, ActorError> {
-    let unavailable = |error: colloquy_cluster::store::StoreError| ActorError::Unavailable(error.to_string());
     let name = match &command {
         agent::Command::Create { config, .. } => config.name.clone(),
         _ => return Err(ActorError::Failed),
     };
     let unique = &client.store().unique;
-    if unique.reserve(AGENTS, id.as_str(), by.tenant.as_str(), client.now_ms()).await.map_err(unavailable)?.is_some() {
+    if unique.reserve(AGENTS, id.as_str(), by.tenant.as_str(), client.now_ms()).await?.is_some() {
         return Err(Rejection::conflict("already_done", "This agent exists.").into());
     }
     let reserve = tenant::Command::ReserveAgent { agent: id.clone(), name };
@@ -241,7 +239,7 @@ pub async fn create(
     let reply = crate::core::ask_after_rows::<AgentEntity>(client, by, id.as_str(), command).await;
     match reply {
         Ok(Reply::Created { agent, .. }) => {
-            unique.confirm(AGENTS, id.as_str(), by.tenant.as_str()).await.map_err(unavailable)?;
+            unique.confirm(AGENTS, id.as_str(), by.tenant.as_str()).await?;
             Ok(*agent)
         }
         Ok(_) => Err(ActorError::Failed),
@@ -249,7 +247,7 @@ pub async fn create(
             if matches!(error, ActorError::Rejected(_)) {
                 let gone = tenant::Command::AgentGone { agent: id.clone() };
                 ask::<TenantEntity>(client, &Principal::system(by.tenant.clone()), by.tenant.as_str(), gone).await?;
-                unique.release(AGENTS, id.as_str(), by.tenant.as_str()).await.map_err(unavailable)?;
+                unique.release(AGENTS, id.as_str(), by.tenant.as_str()).await?;
             }
             Err(error)
         }

@@ -159,8 +159,7 @@ async fn loads(client: &colloquy_cluster::Client, tenant: &TenantId) -> Result<B
     let range = colloquy_cluster::store::rows::Range { limit: COUNTED_LEADS, ..Default::default() };
     let rows = client
         .list::<serde_json::Value>(tenant.as_str(), LIST, &range)
-        .await
-        .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+        .await?;
     let mut loads = BTreeMap::new();
     for row in rows {
         if let Some(user) = row.body["assigned_to"].as_str() {

@@ -182,8 +182,7 @@ impl Actors {
         let rows = self
             .client
             .list::<serde_json::Value>(colloquy_domain::account::TENANT, tenant::LIST, &range)
-            .await
-            .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+            .await?;
         Ok(!rows.is_empty())
     }
 
@@ -225,8 +224,7 @@ impl Actors {
         let rows = self
             .client
             .list::<serde_json::Value>(tenant.as_str(), agent::LIST, &range)
-            .await
-            .map_err(|error| ActorError::Unavailable(error.to_string()))?;
+            .await?;
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 

@@ -53,7 +53,7 @@ pub fn own_account(user: &UserId) -> Principal {
 
 /// Who owns an e-mail address, if anybody has signed up with it.
 pub async fn user_of(client: &Client, email: &str) -> Result<Option<UserId>, ActorError> {
-    let holder = client.store().unique.holder(EMAILS, &normal_email(email)).await.map_err(unavailable)?;
+    let holder = client.store().unique.holder(EMAILS, &normal_email(email)).await?;
     Ok(holder.map(|holder| UserId(holder.owner)))
 }
 
@@ -82,11 +82,11 @@ pub async fn register(client: &Client, id: UserId, person: NewPerson) -> Result<
         ask::<AccountEntity>(client, &platform(), id.as_str(), account::Command::Register(register)).await
     {
         if matches!(error, ActorError::Rejected(_)) {
-            client.store().unique.release(EMAILS, &email, id.as_str()).await.map_err(unavailable)?;
+            client.store().unique.release(EMAILS, &email, id.as_str()).await?;
         }
         return Err(error);
     }
-    client.store().unique.confirm(EMAILS, &email, id.as_str()).await.map_err(unavailable)?;
+    client.store().unique.confirm(EMAILS, &email, id.as_str()).await?;
     Ok(id)
 }
 
@@ -116,12 +116,12 @@ pub async fn found(
         Ok(_) => return Err(ActorError::Failed),
         Err(error) => {
             if matches!(error, ActorError::Rejected(_)) {
-                client.store().unique.release(SLUGS, &slug, id.as_str()).await.map_err(unavailable)?;
+                client.store().unique.release(SLUGS, &slug, id.as_str()).await?;
             }
             return Err(error);
         }
     };
-    client.store().unique.confirm(SLUGS, &slug, id.as_str()).await.map_err(unavailable)?;
+    client.store().unique.confirm(SLUGS, &slug, id.as_str()).await?;
     // The organization tells its members' accounts by itself; told here too, the session that follows finds it at once.
     let membership = account::MembershipChange {
         tenant: id,
@@ -151,8 +151,8 @@ pub async fn reserve_slug(client: &Client, id: &TenantId, slug: &str) -> Result<
 /// Confirms a slug after the organization took it, and gives the old one back.
 pub async fn slug_taken(client: &Client, id: &TenantId, new: &str, old: &str) -> Result<(), ActorError> {
     let unique = &client.store().unique;
-    unique.confirm(SLUGS, new, id.as_str()).await.map_err(unavailable)?;
-    unique.release(SLUGS, old, id.as_str()).await.map_err(unavailable)
+    unique.confirm(SLUGS, new, id.as_str()).await?;
+    Ok(unique.release(SLUGS, old, id.as_str()).await?)
 }
 
 /// Begins a session for somebody whose identity is established.
@@ -206,16 +206,16 @@ async fn reserve(
 ) -> Result<(), ActorError> {
     let unique = &client.store().unique;
     let now_ms = client.now_ms();
-    let Some(holder) = unique.reserve(scope, value, owner, now_ms).await.map_err(unavailable)? else {
+    let Some(holder) = unique.reserve(scope, value, owner, now_ms).await? else {
         return Ok(());
     };
     let stale = !holder.confirmed && now_ms - holder.reserved_at_ms > RESERVATION_MS;
     if stale {
         if kind.exists(client, &holder.owner).await? {
-            unique.confirm(scope, value, &holder.owner).await.map_err(unavailable)?;
+            unique.confirm(scope, value, &holder.owner).await?;
         } else {
-            unique.release(scope, value, &holder.owner).await.map_err(unavailable)?;
-            if unique.reserve(scope, value, owner, now_ms).await.map_err(unavailable)?.is_none() {
+            unique.release(scope, value, &holder.owner).await?;
+            if unique.reserve(scope, value, owner, now_ms).await?.is_none() {
                 return Ok(());
             }
         }
@@ -232,11 +232,7 @@ fn there<T>(answer: Result<T, ActorError>) -> Result<bool, ActorError> {
     }
 }
 
-fn unavailable(error: colloquy_cluster::store::StoreError) -> ActorError {
-    ActorError::Unavailable(error.to_string())
-}
-
 /// Gives back a slug that was reserved in vain.
 pub async fn release_slug(client: &Client, id: &TenantId, slug: &str) -> Result<(), ActorError> {
-    client.store().unique.release(SLUGS, slug, id.as_str()).await.map_err(unavailable)
+    Ok(client.store().unique.release(SLUGS, slug, id.as_str()).await?)
 }

@@ -93,7 +93,23 @@ pub enum Answer {
     },
 }
 
+/// The detail of [`Answer::Unavailable`] when the store has no room: nothing was written, reads go on.
+pub const STORAGE_FULL: &str = "storage full";
+
+/// What the detail of [`Answer::Unavailable`] begins with when stored bytes are not what was written. Trying again is no use.
+pub const STORAGE_DAMAGED: &str = "storage damaged: ";
+
 impl Answer {
+    /// The store has no room.
+    pub(crate) fn storage_full() -> Self {
+        Self::Unavailable { detail: STORAGE_FULL.to_owned() }
+    }
+
+    /// What is stored cannot be read back.
+    pub(crate) fn storage_damaged(error: &dyn std::error::Error) -> Self {
+        Self::Unavailable { detail: format!("{STORAGE_DAMAGED}{error}") }
+    }
+
     /// A bounded label for metrics.
     pub fn label(&self) -> &'static str {
         match self {

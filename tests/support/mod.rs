@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test target uses its own part of the harness")]
 
 pub(crate) mod client;
+pub(crate) mod disk;
 pub(crate) mod people;
 pub(crate) mod site;
 pub(crate) mod socket;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use client::Api;
+use disk::SmallDisk;
 
 /// The program under test, built by cargo for exactly this run.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_colloquy");
@@ -41,6 +43,8 @@ pub(crate) struct Server {
     /// The operators' listener.
     pub(crate) ops: SocketAddr,
     settings: BTreeMap<String, String>,
+    /// Where the data are, if not in the folder itself.
+    pub(crate) disk: Option<SmallDisk>,
     child: Option<Child>,
 }
 
@@ -52,6 +56,21 @@ impl Server {
 
     /// Starts one with further settings, such as `("COLLOQUY_CRAWL__ALLOW_PRIVATE", "false")`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(settings);
+        server.boot().await;
+        server
+    }
+
+    /// Starts one whose data are on a file system of so many bytes.
+    pub(crate) async fn start_on_disk_of(bytes: u64, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(settings);
+        fs::create_dir(server.data()).expect("a mount point");
+        server.disk = Some(SmallDisk::mount(&server.data(), bytes));
+        server.boot().await;
+        server
+    }
+
+    fn prepare(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (http, ops) = (free_port(), free_port());
         let mut all: BTreeMap<String, String> = BTreeMap::from([
@@ -64,9 +83,12 @@ impl Server {
             ("COLLOQUY_EMBEDDINGS__KIND".into(), "keyword".into()),
         ]);
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let mut server = Self { folder, http, ops, settings: all, child: None };
-        server.boot().await;
-        server
+        Self { folder, http, ops, settings: all, disk: None, child: None }
+    }
+
+    /// Changes a setting for the next start.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.settings.insert(key.to_owned(), value.to_owned());
     }
 
     /// Starts the program on the same data and ports, and waits until it can answer a chat turn.
@@ -79,7 +101,7 @@ impl Server {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server is running already");
         let log = File::options().create(true).append(true).open(self.log_file()).expect("the log can be written");
-        let mut command = bare(PROGRAM);
+        let mut command = self.disk.as_ref().map_or_else(|| bare(PROGRAM), |disk| disk.inside(PROGRAM));
         command.arg("serve").current_dir(self.folder.path()).envs(&self.settings);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("one more handle")).stderr(log);
         self.child = Some(command.spawn().expect("the program starts"));
@@ -105,6 +127,35 @@ impl Server {
             );
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Starts the program, which must end by itself with an error; returns what it said.
+    pub(crate) fn refuses_to_start(&mut self) -> String {
+        let said_before = self.log().len();
+        self.spawn();
+        let begun = Instant::now();
+        let child = self.child.as_mut().expect("just started");
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("our own child") {
+                break status;
+            }
+            assert!(begun.elapsed() < READY_WITHIN, "the server runs, but should have refused to start");
+            std::thread::sleep(POLL);
+        };
+        self.child = None;
+        let said = self.log().split_off(said_before);
+        assert!(!status.success(), "it ended with {status}: {said}");
+        said
+    }
+
+    /// Whether the process runs still.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| child.try_wait().expect("our own child").is_none())
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().expect("a running server").id()
     }
 
     /// `kill -9`: returns once the process is gone.

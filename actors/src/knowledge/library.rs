@@ -230,8 +230,7 @@ async fn load(client: &Client, blob: &str) -> Result<Arc<AgentIndex>, ActorError
         .store()
         .blobs
         .get(blob)
-        .await
-        .map_err(|error| ActorError::Unavailable(error.to_string()))?
+        .await?
         .ok_or_else(|| ActorError::Unavailable(format!("the index {blob} is missing: retrain the agent")))?;
     tokio::task::spawn_blocking(move || AgentIndex::from_bytes(&bytes))
         .await

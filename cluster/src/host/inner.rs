@@ -26,6 +26,7 @@ use super::transport::{ReplyTo, Transport};
 use super::watch::{Hub, WatchStream};
 use super::{lease, watch};
 use crate::core::activation::Input as EntityInput;
+use crate::core::lease::BEAT_EVERY_MS;
 use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Owner, Router, shard_of};
 use crate::entity::Message;
 use crate::error::ClusterError;
@@ -44,6 +45,9 @@ const DRAIN_RETRY_MS: u64 = 200;
 
 /// How long an answer may be late before the sender gives up, milliseconds: the answerer counts the deadline too, and should win.
 const ANSWER_GRACE_MS: u64 = 250;
+
+/// For how long a refused write counts as a full storage, milliseconds: the renewal of the lease is a write too, and comes twice in this time.
+const FULL_FOR_MS: u64 = 2 * BEAT_EVERY_MS + BEAT_EVERY_MS / 2;
 
 /// Everything a node consists of.
 pub(crate) struct NodeInner {
@@ -67,6 +71,7 @@ pub(crate) struct NodeInner {
     transport: OnceLock<Arc<dyn Transport>>,
     outbound: Outbound,
     lease_until_ms: AtomicU64,
+    full_until_ms: AtomicU64,
     draining: AtomicBool,
     fate: signal::Sender<Option<Fate>>,
 }
@@ -132,6 +137,7 @@ impl NodeInner {
             transport: OnceLock::new(),
             outbound,
             lease_until_ms: AtomicU64::new(0),
+            full_until_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             fate: signal::Sender::new(None),
         }
@@ -235,6 +241,19 @@ impl NodeInner {
 
     pub(super) fn lease_is_valid_until(&self, until_ms: u64) {
         self.lease_until_ms.store(until_ms, Ordering::Release);
+    }
+
+    /// Whether a write was refused lately for want of space.
+    pub(super) fn storage_is_full(&self) -> bool {
+        self.monotonic_ms() < self.full_until_ms.load(Ordering::Acquire)
+    }
+
+    /// A write was refused for want of space. Said once, not for every write: logs are often on the same disk.
+    pub(super) fn storage_was_full(&self) {
+        let now_ms = self.monotonic_ms();
+        if self.full_until_ms.swap(now_ms + FULL_FOR_MS, Ordering::AcqRel) <= now_ms {
+            tracing::error!("the storage is full: commands that would write are refused until there is space");
+        }
     }
 
     pub(super) fn fate(&self) -> signal::Receiver<Option<Fate>> {

@@ -1,6 +1,7 @@
 //! Keeps the node's lease: sends renewals, and lets the node go quiet or stop when they fail.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use colloquy_store::{StoreError, leases::NodeRow, leases::NodeState};
@@ -19,6 +20,7 @@ const NEVER_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 /// Runs the lease of one incarnation until the node stops or the lease is lost.
 pub(super) async fn run(node: Arc<NodeInner>, me: NodeRow, mut lease: Lease, stop: CancellationToken) {
     let (answered, mut answers) = mpsc::channel(1); // One renewal is under way at a time.
+    let last_beat = Arc::new(AtomicU64::new(me.beat));
     let mut alarm = node.monotonic_ms();
     loop {
         let input = tokio::select! {
@@ -35,9 +37,10 @@ pub(super) async fn run(node: Arc<NodeInner>, me: NodeRow, mut lease: Lease, sto
             match output {
                 Output::SendBeat => {
                     let (node, me, answered) = (node.clone(), me.clone(), answered.clone());
+                    let last_beat = last_beat.clone();
                     tokio::spawn(async move {
                         let sent_ms = node.monotonic_ms();
-                        let beat = beat(&node, &me).await;
+                        let beat = beat(&node, &me, &last_beat).await;
                         // The lease has ended meanwhile: nobody waits for its renewal.
                         let _ = answered.send(Input::Beat { sent_ms, beat }).await;
                     });
@@ -57,11 +60,17 @@ pub(super) async fn run(node: Arc<NodeInner>, me: NodeRow, mut lease: Lease, sto
     }
 }
 
-async fn beat(node: &NodeInner, me: &NodeRow) -> Beat {
+async fn beat(node: &NodeInner, me: &NodeRow, last_beat: &AtomicU64) -> Beat {
     let limit = Duration::from_millis(node.limits().store_timeout_ms);
     let renewed = tokio::time::timeout(limit, node.store().leases.beat(&me.id, me.incarnation)).await;
     let beat = match renewed {
-        Ok(Ok(_)) => Beat::Renewed,
+        Ok(Ok(number)) => {
+            // It stands, but there was no room to write it down.
+            if last_beat.swap(number, Ordering::Relaxed) == number {
+                node.storage_was_full();
+            }
+            Beat::Renewed
+        }
         // An unreachable store and a refusal are the same error; the table tells them apart.
         Ok(Err(StoreError::Unavailable(_) | StoreError::Fenced(_))) => match is_dead(node, me).await {
             Some(true) => Beat::Refused,

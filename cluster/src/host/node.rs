@@ -39,6 +39,8 @@ pub enum Fate {
 pub struct NodeStatus {
     /// Whether it may act.
     pub lease_valid: bool,
+    /// Whether a write was refused in the last seconds because the storage is full.
+    pub storage_full: bool,
     /// Entities in memory.
     pub resident: usize,
     /// Commands admitted and not yet answered.
@@ -94,6 +96,7 @@ impl Node {
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
             lease_valid: self.inner.holds_lease(),
+            storage_full: self.inner.storage_is_full(),
             resident: self.inner.directory().len(),
             queued: self.inner.queued(),
             effects: self.inner.effects().len(),

@@ -172,7 +172,12 @@ impl NodeInner {
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         let limit = Duration::from_millis(self.limits().store_timeout_ms);
         match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
+            Ok(result) => {
+                if matches!(result, Err(StoreError::Full(_))) {
+                    self.storage_was_full();
+                }
+                result
+            }
             Err(_) => Err(StoreError::Unknown(format!("no answer within {} ms", limit.as_millis()))),
         }
     }

@@ -76,9 +76,7 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
     let hash: [u8; 32] = Sha256::digest(&body).into();
     let answers = &app.actors.client.store().answers;
-    let unavailable =
-        |error: colloquy_actors::cluster::store::StoreError| Problem::unavailable("unavailable", error.to_string(), 2);
-    match answers.begin(scope, key, hash, app.now_ms()).await.map_err(unavailable)? {
+    match answers.begin(scope, key, hash, app.now_ms()).await? {
         Begun::First => {}
         Begun::Running => {
             return Err(Problem::conflict(
@@ -100,7 +98,10 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
     let status = response.status();
     if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED) {
         // Nothing stands: the same key may try again.
-        answers.abandon(scope, key).await.map_err(unavailable)?;
+        if let Err(error) = answers.abandon(scope, key).await {
+            // What was answered is still the truth; for a minute its repeats are told that it is running.
+            tracing::warn!(%error, "a key could not be given back");
+        }
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -110,7 +111,10 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
     let shown = !(secret && status.is_success()) && bytes.len() <= ANSWER_MAX;
     let kept = Kept { status: status.as_u16(), content_type, body: shown.then(|| STANDARD.encode(&bytes)) };
     let kept = serde_json::to_vec(&kept).unwrap_or_default();
-    answers.finish(scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await.map_err(unavailable)?;
+    if let Err(error) = answers.finish(scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await {
+        // It was done, and whoever asked must hear so; for the next minute its repeats are told that it is running.
+        tracing::warn!(%error, "a first answer could not be kept");
+    }
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 

@@ -62,8 +62,7 @@ pub async fn page(
             .actors
             .client
             .list::<Value>(tenant, list, &range)
-            .await
-            .map_err(|error| Problem::unavailable("unavailable", error.to_string(), 1))?;
+            .await?;
         let last_batch = rows.len() < BATCH;
         for row in rows {
             looked_at += 1;

@@ -3,6 +3,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::ActorError;
+use colloquy_actors::cluster::ClusterError;
+use colloquy_actors::cluster::store::StoreError;
 use colloquy_actors::domain::Rejection;
 use colloquy_wire::common::{FieldError, Problem as Body, Retry};
 
@@ -142,13 +144,19 @@ impl From<ActorError> for Problem {
                 problem.body.retry = Retry::SameKey;
                 problem
             }
-            // The runtime's word for it; a caller should know that trying again at once is in vain.
-            ActorError::Unavailable(detail) if detail == "storage full" => {
-                tracing::error!("the disk is full: commands that would write are refused");
-                Self::unavailable(
-                    "storage_full",
-                    "The server's storage is full: nothing was stored. Reading works; try again once there is space.",
-                    30,
+            // The runtime logs it once; a caller should know that trying again at once is in vain.
+            ActorError::StorageFull => Self::unavailable(
+                "storage_full",
+                "The server's storage is full: nothing was stored. Reading works; try again once there is space.",
+                30,
+            ),
+            ActorError::Damaged(detail) => {
+                // The place is for the operator's eyes.
+                tracing::error!(%detail, "stored data is damaged");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "storage_damaged",
+                    "What the server has stored of this is damaged. It is not shown, changed or dropped; the server's log says where and what to do.",
                 )
             }
             ActorError::Unavailable(detail) => {
@@ -170,6 +178,18 @@ impl From<ActorError> for Problem {
                 problem
             }
         }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        ActorError::from(error).into()
+    }
+}
+
+impl From<ClusterError> for Problem {
+    fn from(error: ClusterError) -> Self {
+        ActorError::from(error).into()
     }
 }
 
@@ -197,8 +217,11 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_a_name_and_other_failures_keep_their_details_inside() {
-        let full = Problem::from(ActorError::Unavailable("storage full".into()));
+        let full = Problem::from(ActorError::StorageFull);
         assert_eq!((full.body.status, full.body.code.as_str(), full.retry_after_s), (503, "storage_full", Some(30)));
+        let damaged = Problem::from(ActorError::Damaged("corrupt data in event 3 of t/conversation/1".into()));
+        assert_eq!((damaged.body.status, damaged.body.code.as_str()), (500, "storage_damaged"));
+        assert!(!damaged.body.detail.contains("event 3"), "{}", damaged.body.detail);
         let inner = Problem::from(ActorError::Unavailable("corrupt data in data key of platform/account/1".into()));
         assert_eq!(inner.body.code, "unavailable");
         assert!(!inner.body.detail.contains("account"), "{}", inner.body.detail);

@@ -125,7 +125,14 @@ impl Health for NodeHealth {
         if self.stopping.is_cancelled() {
             return Err("stopping".into());
         }
-        if self.node.status().lease_valid { Ok(()) } else { Err("the node's lease is not valid".into()) }
+        let status = self.node.status();
+        if !status.lease_valid {
+            return Err("the node's lease is not valid".into());
+        }
+        if status.storage_full {
+            return Err("the storage is full: reading works, messages are refused until there is space".into());
+        }
+        Ok(())
     }
 
     fn metrics(&self) -> String {

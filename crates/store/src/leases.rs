@@ -69,7 +69,8 @@ pub trait Leases: Send + Sync {
     /// Registers a boot of `id`: a higher incarnation than any before, alive, beat 0. Fails while the previous incarnation is alive
     /// unless `replace` (a single node that holds the data folder's lock knows that no other lives).
     async fn join(&self, id: &str, address: &str, replace: bool) -> Result<NodeRow, StoreError>;
-    /// Renews: `beat + 1` if this incarnation is still alive, else [`StoreError::Unavailable`] naming that it was declared dead.
+    /// Renews: `beat + 1` if this incarnation is still alive, else [`StoreError::Unavailable`] naming that it was declared dead. The number
+    /// of before means that there was no room to write it down, and that the lease holds all the same.
     async fn beat(&self, id: &str, incarnation: u64) -> Result<u64, StoreError>;
     /// Declares an incarnation dead if its beat is still `seen_beat`; `false` when it moved on. Burying twice is `true` twice.
     async fn bury(&self, id: &str, incarnation: u64, seen_beat: u64) -> Result<bool, StoreError>;

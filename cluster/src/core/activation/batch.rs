@@ -219,7 +219,7 @@ impl<E: Entity> Activation<E> {
             return Step::Answered(Answer::Ok(Bytes::from(reply)));
         }
         if self.now_ms < self.full_until_ms {
-            return Step::Answered(storage_full());
+            return Step::Answered(Answer::storage_full());
         }
         if self.claim.is_none() {
             return Step::NeedsClaim;
@@ -351,7 +351,7 @@ impl<E: Entity> Activation<E> {
     pub(super) fn on_full(&mut self, batch: Batch<E::Effect>, out: &mut Outputs<E>) {
         self.full_until_ms = self.now_ms + FULL_PAUSE_MS;
         for gated in batch.gated {
-            out.push(Output::Reply { ticket: gated.command.ticket, answer: storage_full() });
+            out.push(Output::Reply { ticket: gated.command.ticket, answer: Answer::storage_full() });
         }
         self.start_load(out);
     }
@@ -373,11 +373,6 @@ impl<E: Entity> Activation<E> {
             }
         }
     }
-}
-
-/// The answer while the store is full.
-pub(super) fn storage_full() -> Answer {
-    Answer::Unavailable { detail: "storage full".to_owned() }
 }
 
 /// An id is found in a journal that was loaded after an unknown outcome.

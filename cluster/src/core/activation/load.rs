@@ -67,11 +67,12 @@ impl<E: Entity> Activation<E> {
             }
             Ok(Err(error)) => {
                 out.push(Output::Note(Note::Unreadable));
-                return self.refuse_all(&Answer::Unavailable { detail: error.to_string() }, out);
+                return self.refuse_damaged(&error, out);
             }
             Err(()) => return self.refuse_all(&Answer::HandlerFailed, out),
         }
         self.fold_all = false;
+        self.damaged = None;
         self.store_failures = 0;
         if let Some(batch) = self.unsure.take() {
             self.settle_unsure(*batch, &loaded.records, out);
@@ -173,21 +174,24 @@ impl<E: Entity> Activation<E> {
                 self.leave(Gone::Fenced, out);
             }
             StoreError::Erased(_) => self.leave(Gone::Erased, out),
+            StoreError::Full(_) => self.refuse_all(&Answer::storage_full(), out),
+            StoreError::Corrupt { .. } | StoreError::Incompatible(_) => {
+                out.push(Output::Note(Note::Unreadable));
+                self.refuse_damaged(&error, out);
+            }
             StoreError::Conflict { .. }
             | StoreError::Unknown(_)
-            | StoreError::Full(_)
-            | StoreError::Corrupt { .. }
-            | StoreError::Incompatible(_)
             | StoreError::Unavailable(_)
             | StoreError::TooLarge { .. }
-            | StoreError::Invalid(_) => {
-                let answer = match &error {
-                    StoreError::Full(_) => super::batch::storage_full(),
-                    other => Answer::Unavailable { detail: other.to_string() },
-                };
-                self.refuse_all(&answer, out);
-            }
+            | StoreError::Invalid(_) => self.refuse_all(&Answer::Unavailable { detail: error.to_string() }, out),
         }
+    }
+
+    /// What is stored cannot be read: whoever asks is told so, not that it is busy, until a later look finds it repaired.
+    fn refuse_damaged(&mut self, error: &dyn std::error::Error, out: &mut Outputs<E>) {
+        let answer = Answer::storage_damaged(error);
+        self.refuse_all(&answer, out);
+        self.damaged = Some(answer);
     }
 
     /// Nothing can be decided now: the queue is answered, and the next attempt waits. A batch of unknown outcome keeps waiting for its lookup.

@@ -248,12 +248,12 @@ fn full_store_refuses_writes_keeps_reads_and_recovers() {
     let mut bench = Bench::ready(vec![added(1, 5)]);
     let write = bench.ask(&Ask::Add(1));
     bench.on(Input::Appended(Err(full())));
-    assert_eq!(bench.replies(), [(write, batch::storage_full())]);
+    assert_eq!(bench.replies(), [(write, Answer::storage_full())]);
     bench.loaded(None, vec![added(1, 5)]);
     let (query, write) = (bench.ask(&Ask::Sum), bench.tickets + 1);
     assert_eq!(bench.replies(), [(query, ok(5))]);
     bench.ask(&Ask::Add(1));
-    assert_eq!(bench.replies(), [(write, batch::storage_full())], "not even tried");
+    assert_eq!(bench.replies(), [(write, Answer::storage_full())], "not even tried");
     bench.at(1_000 + FULL_PAUSE_MS).ask(&Ask::Add(1));
     assert!(bench.append().is_some(), "tried again");
 }
@@ -265,7 +265,7 @@ fn full_store_at_the_claim_still_answers_queries() {
     bench.on(Input::Claimed(Err(full()))).loaded(None, vec![added(1, 5)]);
     assert_eq!(bench.replies(), [(query, ok(5))]);
     let write = bench.ask(&Ask::Add(1));
-    assert_eq!(bench.replies(), [(write, batch::storage_full())]);
+    assert_eq!(bench.replies(), [(write, Answer::storage_full())]);
     bench.at(1_000 + FULL_PAUSE_MS).ask(&Ask::Add(1));
     assert!(bench.said(|output| matches!(output, Output::Claim { .. })), "a write needs the claim");
     bench.claimed().loaded(None, vec![added(1, 5)]);

@@ -132,8 +132,7 @@ async fn own(State(app): State<App>, MaybeVisitor(token): MaybeVisitor) -> Resul
         .actors
         .client
         .list::<Value>(visitor.tenant.as_str(), &list, &chat::own_range(OWN_CONVERSATIONS))
-        .await
-        .map_err(|error| Problem::unavailable("unavailable", error.to_string(), 1))?;
+        .await?;
     Ok(crate::listing::whole(rows.into_iter().map(|row| row.body).collect::<Vec<_>>()))
 }
 

@@ -191,7 +191,7 @@ async fn journal(
     whole(&app, &console, &id).await?;
     let limit = query.limit.unwrap_or(JOURNAL).clamp(1, JOURNAL);
     let records =
-        app.actors.client.journal(&key(&console, &id), query.after.unwrap_or(0), limit).await.map_err(unreadable)?;
+        app.actors.client.journal(&key(&console, &id), query.after.unwrap_or(0), limit).await?;
     let next = (records.len() == limit).then(|| records.last().map(|record| record.seq)).flatten();
     let items: Vec<Value> = records
         .into_iter()
@@ -281,7 +281,7 @@ pub(crate) async fn steer(app: &AppState, console: &Console, id: &str, command: 
 async fn rebuilt(app: &AppState, console: &Console, id: &str, at: Option<u64>) -> Result<(Talk, String, u64)> {
     whole(app, console, id).await?;
     let folded =
-        app.actors.client.replay::<ConversationEntity>(console.tenant().as_str(), id, at).await.map_err(unreadable)?;
+        app.actors.client.replay::<ConversationEntity>(console.tenant().as_str(), id, at).await?;
     Ok((folded.state, folded.hash, folded.seq))
 }
 
@@ -308,10 +308,6 @@ fn said(reply: Reply) -> Result<Response> {
 
 fn key(console: &Console, id: &str) -> EntityKey {
     EntityKey::new(console.tenant().as_str(), conversation::KIND, id)
-}
-
-fn unreadable(error: colloquy_actors::cluster::ClusterError) -> Problem {
-    Problem::unavailable("unavailable", error.to_string(), 1)
 }
 
 fn idempotency(headers: &HeaderMap) -> Option<String> {

@@ -513,9 +513,7 @@ async fn store(
     let path = format!("knowledge/{}/{id}/uploads/{}", by.tenant, fresh_id());
     let hash = colloquy_actors::digest(&bytes);
     let size = bytes.len() as u64;
-    app.actors.client.store().blobs.put(&path, bytes).await.map_err(|error| {
-        Problem::unavailable("unavailable", format!("The document could not be stored: {error}"), 5)
-    })?;
+    app.actors.client.store().blobs.put(&path, bytes).await?;
     Ok(Blob { path, bytes: size, hash, media_type: media_type.to_owned(), file_name: file_name.to_owned() })
 }
 
