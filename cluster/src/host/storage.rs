@@ -39,7 +39,14 @@ impl NodeInner {
         personal: bool,
         also_after: Option<u64>,
     ) -> Result<Loaded, StoreError> {
-        let mut snapshot = self.in_time(self.store().journal.load_snapshot(key)).await?;
+        let mut snapshot = match self.in_time(self.store().journal.load_snapshot(key)).await {
+            // It only saves folding: the journal, which is the truth, is read from its start. Damage there is an error.
+            Err(StoreError::Corrupt { place, detail }) => {
+                tracing::error!(entity = %key, place, detail, "a snapshot is damaged; the entity is folded from its journal");
+                None
+            }
+            read => read?,
+        };
         if personal {
             // Asked even when there is nothing to open: an erased entity answers nothing.
             let data_key = self.in_time(self.sealer().key_for_reading(key)).await?;

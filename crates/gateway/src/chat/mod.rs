@@ -140,7 +140,7 @@ pub async fn limit_of_plan(app: &AppState, agent: &Reached) -> Result<()> {
     }
     let figures = colloquy_actors::feed::overview(&app.actors.client, &agent.tenant, Default::default())
         .await
-        .map_err(|error| Problem::unavailable("unavailable", error, 1))?;
+        .map_err(ActorError::Unavailable)?;
     match figures.chat_messages_remaining {
         Some(left) if left <= 0 => Err(colloquy_actors::domain::Rejection::LimitReached {
             limit: "monthly_chats".into(),

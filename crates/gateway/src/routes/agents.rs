@@ -246,5 +246,5 @@ fn tagged(agent: &AgentView) -> Response {
 }
 
 fn unavailable(error: String) -> Problem {
-    Problem::unavailable("unavailable", error, 1)
+    colloquy_actors::ActorError::Unavailable(error).into()
 }

@@ -137,5 +137,5 @@ fn need_secret(app: &AppState, headers: &HeaderMap) -> Result<()> {
 }
 
 fn unavailable(error: String) -> Problem {
-    Problem::unavailable("unavailable", error, 1)
+    colloquy_actors::ActorError::Unavailable(error).into()
 }
