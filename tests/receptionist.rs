@@ -14,6 +14,7 @@ mod receptionist {
 
 use serde_json::{Value, json};
 use support::people::{Member, SOON, Visitor, number};
+use support::screen::kind_of;
 use support::site::Site;
 use support::{Server, eventually, root};
 
@@ -62,13 +63,4 @@ async fn quiet(place: &Place, conversation: &str) -> Value {
         (settled && same).then_some(shown)
     })
     .await
-}
-
-/// What kind of event a journal entry is.
-fn kind_of(entry: &Value) -> &str {
-    entry["type"]
-        .as_str()
-        .or_else(|| entry["event"]["type"].as_str())
-        .or_else(|| entry["body"]["type"].as_str())
-        .unwrap_or_else(|| panic!("an event without a type: {entry}"))
 }

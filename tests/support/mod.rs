@@ -5,6 +5,7 @@
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod people;
+pub(crate) mod screen;
 pub(crate) mod site;
 pub(crate) mod socket;
 
