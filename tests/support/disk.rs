@@ -37,10 +37,11 @@ impl SmallDisk {
             let out = holder.stdout.take().expect("piped");
             BufReader::new(out).read_line(&mut said).expect("its output can be read");
             if said.trim() == "mounted" {
-                let mut enter: Vec<String> = vec!["--target".into(), holder.id().to_string(), "--mount".into()];
+                let mut enter: Vec<String> = vec!["nsenter".into(), "--target".into(), holder.id().to_string(), "--mount".into()];
                 if way.contains(&"--user") {
                     enter.extend(["--user".into(), "--preserve-credentials".into()]);
                 }
+                enter.push("--".into());
                 return Self { holder, enter, folder: folder.to_owned(), fillers: 0 };
             }
             let output = holder.wait_with_output().expect("our own child can be waited for");
@@ -53,11 +54,9 @@ impl SmallDisk {
         );
     }
 
-    /// A command that runs a program where the file system is seen. The process is the program itself: it can be killed as usual.
-    pub(crate) fn inside(&self, program: &str) -> Command {
-        let mut command = super::bare("nsenter");
-        command.args(&self.enter).arg("--").arg(program);
-        command
+    /// What a command begins with that is run where the file system is seen. The process becomes the program itself: it can be killed as usual.
+    pub(crate) fn inside(&self) -> Vec<String> {
+        self.enter.clone()
     }
 
     /// A file of it, as this process reaches it.

@@ -46,6 +46,8 @@ pub(crate) struct Server {
     settings: BTreeMap<String, String>,
     /// Where the data are, if not in the folder itself.
     pub(crate) disk: Option<SmallDisk>,
+    /// A program that starts the server, with its arguments, such as `prlimit`.
+    through: Vec<String>,
     child: Option<Child>,
 }
 
@@ -58,6 +60,14 @@ impl Server {
     /// Starts one with further settings, such as `("COLLOQUY_CRAWL__ALLOW_PRIVATE", "false")`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         let mut server = Self::prepare(settings);
+        server.boot().await;
+        server
+    }
+
+    /// Starts one through a program that becomes it, such as `prlimit` with its arguments.
+    pub(crate) async fn start_through(through: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::prepare(settings);
+        server.through = through.iter().map(|&word| word.to_owned()).collect();
         server.boot().await;
         server
     }
@@ -84,7 +94,7 @@ impl Server {
             ("COLLOQUY_EMBEDDINGS__KIND".into(), "keyword".into()),
         ]);
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        Self { folder, http, ops, settings: all, disk: None, child: None }
+        Self { folder, http, ops, settings: all, disk: None, through: Vec::new(), child: None }
     }
 
     /// Changes a setting for the next start.
@@ -102,7 +112,11 @@ impl Server {
     pub(crate) fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server is running already");
         let log = File::options().create(true).append(true).open(self.log_file()).expect("the log can be written");
-        let mut command = self.disk.as_ref().map_or_else(|| bare(PROGRAM), |disk| disk.inside(PROGRAM));
+        let mut words = self.disk.as_ref().map(SmallDisk::inside).unwrap_or_default();
+        words.extend(self.through.iter().cloned());
+        words.push(PROGRAM.to_owned());
+        let mut command = bare(&words[0]);
+        command.args(&words[1..]);
         command.arg("serve").current_dir(self.folder.path()).envs(&self.settings);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("one more handle")).stderr(log);
         self.child = Some(command.spawn().expect("the program starts"));
@@ -152,6 +166,14 @@ impl Server {
     /// Whether the process runs still.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("our own child").is_none())
+    }
+
+    /// Memory that the process has in use, bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kilobytes * 1024
     }
 
     /// The process's id.

@@ -1,11 +1,11 @@
 //! A WebSocket client for the chat socket and the live socket: JSON frames with deadlines.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -22,7 +22,12 @@ pub(crate) struct Socket {
 impl Socket {
     /// Opens a socket, or says why not.
     pub(crate) async fn open(address: SocketAddr, path: &str) -> Result<Self, String> {
-        let tcp = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        Self::open_from(Ipv4Addr::LOCALHOST, address, path).await
+    }
+
+    /// Opens a socket from one of this machine's addresses; all of 127.0.0.0/8 are.
+    pub(crate) async fn open_from(own: Ipv4Addr, address: SocketAddr, path: &str) -> Result<Self, String> {
+        let tcp = connect_from(own, address).await.map_err(|error| error.to_string())?;
         let open = tokio_tungstenite::client_async(format!("ws://{address}{path}"), tcp);
         let (stream, _) = tokio::time::timeout(FRAME_WITHIN, open)
             .await
@@ -33,7 +38,17 @@ impl Socket {
 
     /// A visitor's chat socket, greeted and welcomed; gives the welcome frame.
     pub(crate) async fn chat(address: SocketAddr, agent: &str, hello: Value) -> Result<(Self, Value), String> {
-        let mut socket = Self::open(address, &format!("/api/chat/socket?agent_id={agent}")).await?;
+        Self::chat_from(Ipv4Addr::LOCALHOST, address, agent, hello).await
+    }
+
+    /// As [`Socket::chat`], from one of this machine's addresses.
+    pub(crate) async fn chat_from(
+        own: Ipv4Addr,
+        address: SocketAddr,
+        agent: &str,
+        hello: Value,
+    ) -> Result<(Self, Value), String> {
+        let mut socket = Self::open_from(own, address, &format!("/api/chat/socket?agent_id={agent}")).await?;
         let mut frame = json!({ "type": "hello" });
         for (key, value) in hello.as_object().into_iter().flatten() {
             frame[key] = value.clone();
@@ -113,4 +128,11 @@ impl Socket {
     pub(crate) async fn close(mut self) {
         let _ = self.stream.close(None).await;
     }
+}
+
+/// A connection from one of this machine's addresses.
+pub(crate) async fn connect_from(own: Ipv4Addr, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((own, 0).into())?;
+    socket.connect(address).await
 }

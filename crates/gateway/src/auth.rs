@@ -1,6 +1,6 @@
 //! Who asks: bearer tokens, API keys, cookies with a CSRF token, visitor tokens. Nothing runs without a principal bound to a tenant.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -9,6 +9,7 @@ use colloquy_actors::domain::ids::{ApiKeyId, TenantId, UserId};
 use colloquy_actors::domain::{Actor, Principal, Role};
 
 use crate::app::{App, AppState};
+use crate::listen::Peer;
 use crate::problem::Problem;
 use crate::tokens::{self, Access, Visitor};
 
@@ -135,8 +136,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Address {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let address = parts
             .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
+            .get::<ConnectInfo<Peer>>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
         Ok(Self(address))
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP and WebSocket front: authenticates, routes to the owning actor, speaks problem+json.
 //!
-//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`], `accounts`; then [`routes`], one file per resource,
+//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`], [`listen`], `accounts`; then
+//! [`routes`], one file per resource,
 //! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
 
 mod accounts;
@@ -12,6 +13,7 @@ pub mod etag;
 pub mod idempotency;
 pub mod limits;
 mod linger;
+pub mod listen;
 pub mod listing;
 mod mails;
 mod passwords;

@@ -1,6 +1,5 @@
 //! `colloquy serve`: opens the store, starts the node, serves until told to stop, and drains.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
 use colloquy_gateway::limits::RateLimit;
+use colloquy_gateway::listen::{Bounded, Peer};
 use colloquy_gateway::routes::health::Health;
 use colloquy_gateway::tokens::Tokens;
 use colloquy_knowledge::crawl::{CrawlConfig, Crawler, Limits as CrawlLimits};
@@ -19,6 +19,7 @@ use colloquy_knowledge::embed::{Embedder, LocalEmbedder, OpenAiConfig, OpenAiEmb
 use colloquy_models::{ChatModel, ModelConfig, PriceTable};
 use colloquy_store::sqlite::SqliteConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::secrets::Secrets;
@@ -59,6 +60,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     config.limits.resident = settings.limits.resident_entities_max;
     let node = Node::start(config, store, colloquy_actors::registry(&tools)).await.map_err(|error| causes(&error))?;
 
+    more_descriptors(settings.limits.sockets_max);
     let public = TcpListener::bind(settings.http.listen)
         .await
         .map_err(|e| format!("`http.listen` {}: {e}", settings.http.listen))?;
@@ -76,8 +78,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     );
     let sockets = app.sockets.clone();
     let stop = sockets.stopping.clone();
-    let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<Peer>();
     let stopping = stop.clone();
+    let public = Bounded::new(public, settings.limits.sockets_per_address);
     let serving =
         tokio::spawn(
             async move { axum::serve(public, service).with_graceful_shutdown(stopping.cancelled_owned()).await },
@@ -303,6 +306,19 @@ fn limits(settings: &Settings) -> Limits {
         login_address: RateLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
+    }
+}
+
+/// Allows as many open files as the system lets this process have: every connection is one, and the usual default is 1,024.
+fn more_descriptors(sockets_max: u32) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        tracing::warn!(%error, "the number of open files could not be raised");
+    }
+    let allowed = getrlimit(Resource::Nofile).current;
+    if allowed.is_some_and(|allowed| allowed < u64::from(sockets_max)) {
+        tracing::info!(allowed, sockets_max, "open files are limited below `limits.sockets_max`: see `ulimit -n`");
     }
 }
 

@@ -73,6 +73,9 @@ pub struct ConversationView {
     pub visitor_email: Option<String>,
     /// Phone number, if known.
     pub visitor_phone: Option<String>,
+    /// The organization's own id of the person, where its server vouched for it (`identify`).
+    #[serde(default)]
+    pub visitor_external_id: Option<String>,
     /// Address the first message came from.
     pub visitor_ip: Option<String>,
     /// Where that is.
@@ -353,6 +356,7 @@ pub fn conversation(state: &State) -> ConversationView {
         visitor_name: or(&contact.name, &visitor.name),
         visitor_email: or(&contact.email, &visitor.email),
         visitor_phone: or(&contact.phone, &visitor.phone),
+        visitor_external_id: visitor.external_id.clone(),
         visitor_ip: visitor.ip.clone(),
         visitor_location: Location {
             city: visitor.city.clone(),
