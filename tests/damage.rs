@@ -143,7 +143,9 @@ async fn a_flipped_byte_in_a_committed_frame_is_refused_with_what_to_do() {
     let frames = (whole.len() - HEADER) / FRAME;
     assert!(frames >= 6, "{frames}");
     // The header, a frame's checksum, the page of a frame in the middle, and the very last committed byte.
-    for place in [5, HEADER + FRAME + 17, HEADER + (frames / 2) * FRAME + FRAME_HEADER + 2_000, HEADER + frames * FRAME - 1] {
+    for place in
+        [5, HEADER + FRAME + 17, HEADER + (frames / 2) * FRAME + FRAME_HEADER + 2_000, HEADER + frames * FRAME - 1]
+    {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x10;
         fs::write(scene.log(), &damaged).expect("written");
@@ -175,7 +177,11 @@ async fn a_flipped_byte_in_a_committed_frame_is_refused_with_what_to_do() {
 async fn a_flipped_byte_in_a_stored_event_is_an_error_of_that_conversation_only() {
     let mut scene = Scene::play().await;
     folded_and_killed(&mut scene).await;
-    flip(&scene.file(), "SELECT e.bytes FROM event e JOIN entity n ON n.number = e.entity WHERE n.id = ?1 ORDER BY e.seq LIMIT 1 OFFSET 2", scene.visitors[0].talk());
+    flip(
+        &scene.file(),
+        "SELECT e.bytes FROM event e JOIN entity n ON n.number = e.entity WHERE n.id = ?1 ORDER BY e.seq LIMIT 1 OFFSET 2",
+        scene.visitors[0].talk(),
+    );
     scene.server.boot().await;
     let damaged = scene.visitors[0].talk().to_owned();
 
@@ -202,11 +208,19 @@ async fn a_flipped_byte_in_a_stored_event_is_an_error_of_that_conversation_only(
     scene.server.ops_api().get("/health/readyz").await.expect(200);
     assert!(scene.server.runs() && !scene.server.log().contains("panicked"), "{}", scene.server.log_tail());
     let log = scene.server.log();
-    assert!(log.contains(&damaged) && log.contains("backup"), "the log names the place and what to do:\n{}", scene.server.log_tail());
+    assert!(
+        log.contains(&damaged) && log.contains("backup"),
+        "the log names the place and what to do:\n{}",
+        scene.server.log_tail()
+    );
 
     // A stop is orderly all the same; the byte put right, the conversation is as it was.
     assert!(scene.server.stop().await.success());
-    flip(&scene.file(), "SELECT e.bytes FROM event e JOIN entity n ON n.number = e.entity WHERE n.id = ?1 ORDER BY e.seq LIMIT 1 OFFSET 2", &damaged);
+    flip(
+        &scene.file(),
+        "SELECT e.bytes FROM event e JOIN entity n ON n.number = e.entity WHERE n.id = ?1 ORDER BY e.seq LIMIT 1 OFFSET 2",
+        &damaged,
+    );
     scene.server.boot().await;
     scene.visitors.insert(0, broken);
     scene.told.insert(0, told);
@@ -218,7 +232,11 @@ async fn a_damaged_snapshot_or_list_row_never_shows_something_else() {
     let mut scene = Scene::play().await;
     // An orderly stop keeps the state of what was in memory.
     assert!(scene.server.stop().await.success());
-    flip(&scene.file(), "SELECT s.bytes FROM snapshot s JOIN entity n ON n.number = s.entity WHERE n.id = ?1", scene.visitors[0].talk());
+    flip(
+        &scene.file(),
+        "SELECT s.bytes FROM snapshot s JOIN entity n ON n.number = s.entity WHERE n.id = ?1",
+        scene.visitors[0].talk(),
+    );
     flip(&scene.file(), "SELECT body FROM list_row WHERE list = 'conversations' AND id = ?1", scene.visitors[1].talk());
     scene.server.boot().await;
     // A snapshot only saves folding: the journal tells the same.
@@ -258,7 +276,8 @@ fn flip(file: &Path, query: &str, id: &str) {
     let mut bytes = fs::read(file).expect("the file");
     // Long values go on in other pages; the first of it is together.
     let start = &value[..value.len().min(100)];
-    let places: Vec<usize> = bytes.windows(start.len()).enumerate().filter(|(_, found)| *found == start).map(|(at, _)| at).collect();
+    let places: Vec<usize> =
+        bytes.windows(start.len()).enumerate().filter(|(_, found)| *found == start).map(|(at, _)| at).collect();
     assert_eq!(places.len(), 1, "the value stands once in the file");
     bytes[places[0] + start.len() / 2] ^= 0x04;
     fs::write(file, bytes).expect("written");
@@ -274,5 +293,9 @@ fn copy(from: &Path, to: &Path) {
 #[track_caller]
 fn storage_damaged(answer: &Answer) {
     let problem = answer.refused(500);
-    assert_eq!((problem["code"].as_str(), problem["retry"].as_str()), (Some("storage_damaged"), Some("never")), "{problem}");
+    assert_eq!(
+        (problem["code"].as_str(), problem["retry"].as_str()),
+        (Some("storage_damaged"), Some("never")),
+        "{problem}"
+    );
 }

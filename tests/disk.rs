@@ -101,8 +101,10 @@ async fn a_full_disk_refuses_writes_by_name_and_keeps_everything_else() {
     // Space comes back, and the same process goes on by itself.
     server.disk.as_mut().expect("a disk").free();
     for visitor in &mut visitors {
-        eventually("a turn after there is space again", AGAIN_WITHIN, async || told.ask(visitor).await.is_none().then_some(()))
-            .await;
+        eventually("a turn after there is space again", AGAIN_WITHIN, async || {
+            told.ask(visitor).await.is_none().then_some(())
+        })
+        .await;
     }
     eventually("ready again", AGAIN_WITHIN, async || {
         (server.ops_api().get("/health/readyz").await.status == 200).then_some(())
@@ -157,8 +159,11 @@ impl Told {
     #[track_caller]
     fn compare(&self, history: &Value, conversation: &str) {
         let messages = history["messages"].as_array().expect("messages");
-        let kept: Vec<&str> =
-            messages.iter().filter(|message| message["role"] == "user").filter_map(|message| message["content"].as_str()).collect();
+        let kept: Vec<&str> = messages
+            .iter()
+            .filter(|message| message["role"] == "user")
+            .filter_map(|message| message["content"].as_str())
+            .collect();
         let mut rest = kept.iter();
         for words in &self.said[conversation] {
             assert!(rest.any(|kept| kept == words), "{words:?} is not in its place in {conversation}: {kept:?}");
@@ -174,7 +179,11 @@ impl Told {
 /// A refusal that names the disk, says that nothing was stored, and may be repeated.
 #[track_caller]
 fn storage_full(problem: &Value) {
-    assert_eq!((problem["code"].as_str(), problem["retry"].as_str()), (Some("storage_full"), Some("safe")), "{problem}");
+    assert_eq!(
+        (problem["code"].as_str(), problem["retry"].as_str()),
+        (Some("storage_full"), Some("safe")),
+        "{problem}"
+    );
     let detail = text(problem, "detail");
     assert!(detail.contains("full") && detail.contains("nothing was stored"), "{detail}");
 }

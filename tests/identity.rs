@@ -28,20 +28,25 @@ struct Talk {
 impl Talk {
     async fn open(server: &Server, agent: &str) -> Self {
         let visitor = random_id();
-        let (socket, welcome) = Socket::chat(server.http, agent, json!({ "visitor_id": visitor })).await.expect("welcome");
+        let (socket, welcome) =
+            Socket::chat(server.http, agent, json!({ "visitor_id": visitor })).await.expect("welcome");
         Self { socket, visitor, token: welcome["visitor_token"].clone(), conversation: Value::Null }
     }
 
     async fn say(&mut self, words: &str) {
         let id = random_id();
         self.socket.send(&json!({ "type": "message", "client_message_id": id, "text": words })).await;
-        let ack = self.socket.until("an ack", |frame| frame["type"] == "ack" && frame["client_message_id"] == json!(id)).await;
+        let ack = self
+            .socket
+            .until("an ack", |frame| frame["type"] == "ack" && frame["client_message_id"] == json!(id))
+            .await;
         self.conversation = ack["conversation_id"].clone();
         self.socket.until("an answer", |frame| frame["type"] == "message" && frame["role"] == "assistant").await;
     }
 
     async fn identify(&mut self, fields: Value) {
-        let mut frame = json!({ "type": "identify", "name": "Ada Lovelace", "email": "ada@example.com", "phone": "217-555-0188" });
+        let mut frame =
+            json!({ "type": "identify", "name": "Ada Lovelace", "email": "ada@example.com", "phone": "217-555-0188" });
         for (key, value) in fields.as_object().into_iter().flatten() {
             frame[key] = value.clone();
         }
@@ -62,9 +67,8 @@ async fn only_what_the_organizations_server_signed_is_believed() {
     let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
     let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
     let stranger = Member::sign_up(&server, "Elm Street Plumbing").await;
-    let secret_of = async |member: &Member| {
-        text(&member.api.get("/api/organization/identity-secret").await.expect(200), "secret")
-    };
+    let secret_of =
+        async |member: &Member| text(&member.api.get("/api/organization/identity-secret").await.expect(200), "secret");
     let (secret, other) = (secret_of(&owner).await, secret_of(&stranger).await);
     assert_ne!(secret, other, "each organization has its own secret");
     assert_eq!(
@@ -121,7 +125,8 @@ async fn only_what_the_organizations_server_signed_is_believed() {
     // Said twice it is one event; and it is in the journal, so it outlives a restart.
     talk.identify(json!({ "external_id": "user-42", "hmac": right })).await;
     talk.say("Are you licensed?").await;
-    let identified = |journal: &[Value]| journal.iter().filter(|event| support::screen::kind_of(event) == "identified").count();
+    let identified =
+        |journal: &[Value]| journal.iter().filter(|event| support::screen::kind_of(event) == "identified").count();
     assert_eq!(identified(&owner.journal(&id).await), 1);
 
     // It names a person and opens nothing: on another connection with the same id the conversation is not theirs.

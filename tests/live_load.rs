@@ -59,7 +59,8 @@ async fn under_load_and_after_a_kill_every_snapshot_equals_a_recount() {
     for instant in 0..=INSTANTS {
         let wanted = turns.load(Ordering::SeqCst) + TURNS_BEFORE;
         allowed.add_permits(TURNS_EACH);
-        eventually("the visitors go on", TURNS_WITHIN, async || (turns.load(Ordering::SeqCst) >= wanted).then_some(())).await;
+        eventually("the visitors go on", TURNS_WITHIN, async || (turns.load(Ordering::SeqCst) >= wanted).then_some(()))
+            .await;
         assert!(visitors.try_join_next().is_none(), "a visitor gave up");
         if instant == INSTANTS {
             break; // This is the load in which the server dies.
@@ -104,7 +105,10 @@ async fn under_load_and_after_a_kill_every_snapshot_equals_a_recount() {
     assert_eq!(snapshot.count("leads_captured"), recount.leads, "{recount:?}");
     assert!(recount.leads > 0 && !recount.ratings.is_empty(), "{recount:?}");
     assert!(snapshot.count("messages") >= last_seen, "nothing that was shown is gone");
-    eprintln!("{frames} deltas without a gap, {INSTANTS} snapshots under load, then {} conversations", recount.conversations);
+    eprintln!(
+        "{frames} deltas without a gap, {INSTANTS} snapshots under load, then {} conversations",
+        recount.conversations
+    );
 }
 
 /// Talks until the server is killed: some messages, a lead among them, a rating, and again.
@@ -168,7 +172,10 @@ async fn compare(owner: &Member, snapshot: &Screen) -> Recount {
     for id in leads {
         let from = text(&owner.api.get(&format!("/api/leads/{id}")).await.expect(200), "conversation_id");
         let journal = owner.journal(&from).await;
-        assert!(journal.iter().any(|event| kind_of(event) == "lead_captured"), "lead {id} comes from nothing in {from}");
+        assert!(
+            journal.iter().any(|event| kind_of(event) == "lead_captured"),
+            "lead {id} comes from nothing in {from}"
+        );
     }
     recount
 }

@@ -68,7 +68,13 @@ impl Desk {
 #[tokio::test]
 async fn a_pdf_and_a_word_document_are_answered_from_with_the_file_as_source() {
     let desk = Desk::open().await;
-    let price = pdf("", &["Price list. Snaking a blocked main drain costs 285 dollars.", "The warranty on drain work is fourteen months."]);
+    let price = pdf(
+        "",
+        &[
+            "Price list. Snaking a blocked main drain costs 285 dollars.",
+            "The warranty on drain work is fourteen months.",
+        ],
+    );
     let terms = docx(
         "<w:p><w:pPr><w:pStyle w:val=\"Heading1\"/></w:pPr><w:r><w:t>Maintenance plan</w:t></w:r></w:p>\
          <w:p><w:r><w:t>The Copper maintenance plan includes two boiler inspections every year and costs 19 dollars a month.</w:t></w:r></w:p>",
@@ -87,7 +93,11 @@ async fn a_pdf_and_a_word_document_are_answered_from_with_the_file_as_source() {
     for (question, fact, title) in [
         ("What does snaking a blocked main drain cost?", "285", "price-list.pdf"),
         ("How long is the warranty on drain work?", "fourteen months", "price-list.pdf"),
-        ("How many boiler inspections does the Copper maintenance plan include?", "two boiler inspections", "Maintenance plan"),
+        (
+            "How many boiler inspections does the Copper maintenance plan include?",
+            "two boiler inspections",
+            "Maintenance plan",
+        ),
     ] {
         let answer = eventually(question, READ_WITHIN, async || {
             let answer = desk.ask(question).await;
@@ -119,7 +129,11 @@ async fn documents_made_to_hurt_are_named_on_their_source_and_the_server_goes_on
     cut.truncate(cut.len() / 3);
     for (name, bytes, word) in [
         ("bomb.docx", bomb, "inflates"),
-        ("many.docx", archive(&many.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>()), "5000 files"),
+        (
+            "many.docx",
+            archive(&many.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>()),
+            "5000 files",
+        ),
         ("deep.docx", deep, "nested"),
         ("empty.docx", docx("<w:p/>"), "no text"),
         // A spreadsheet that was given another name.
@@ -151,8 +165,17 @@ async fn documents_made_to_hurt_are_named_on_their_source_and_the_server_goes_on
     ] {
         desk.upload(name, "application/pdf", &bytes).await.names("file");
     }
-    desk.owner.api.try_raw("POST", &desk.path(), "multipart/form-data", Some(b"x".to_vec())).await.expect("an answer").refused(400);
-    let broken = desk.owner.api.try_raw("POST", &desk.path(), "multipart/form-data; boundary=b", Some(b"--b\r\n".to_vec())).await;
+    desk.owner
+        .api
+        .try_raw("POST", &desk.path(), "multipart/form-data", Some(b"x".to_vec()))
+        .await
+        .expect("an answer")
+        .refused(400);
+    let broken = desk
+        .owner
+        .api
+        .try_raw("POST", &desk.path(), "multipart/form-data; boundary=b", Some(b"--b\r\n".to_vec()))
+        .await;
     broken.expect("an answer").refused(400);
     let large = vec![b'x'; 27 << 20];
     assert_eq!(desk.upload("large.txt", "text/plain", &large).await.refused(413)["code"], "too_large");
@@ -162,7 +185,10 @@ async fn documents_made_to_hurt_are_named_on_their_source_and_the_server_goes_on
     assert_eq!(desk.read(&source).await["status"], "completed");
     let grown = desk.server.resident_bytes().saturating_sub(before);
     assert!(grown < GROWTH_MAX, "grown by {grown} bytes");
-    let fine = desk.upload("fine.md", "text/markdown", b"# Hours\n\nThe showroom in Elm Street opens at ten.").await.expect(201);
+    let fine = desk
+        .upload("fine.md", "text/markdown", b"# Hours\n\nThe showroom in Elm Street opens at ten.")
+        .await
+        .expect(201);
     assert_eq!(desk.read(&fine).await["status"], "completed");
     eventually("an answer from the good one", READ_WITHIN, async || {
         let answer = desk.ask("When does the showroom in Elm Street open?").await;
@@ -176,7 +202,8 @@ async fn documents_made_to_hurt_are_named_on_their_source_and_the_server_goes_on
 /// A Word document around a body.
 fn docx(body: &str) -> Vec<u8> {
     let document = format!("<?xml version=\"1.0\"?><w:document xmlns:w=\"x\"><w:body>{body}</w:body></w:document>");
-    let styles = "<w:styles xmlns:w=\"x\"><w:style w:styleId=\"Heading1\"><w:name w:val=\"heading 1\"/></w:style></w:styles>";
+    let styles =
+        "<w:styles xmlns:w=\"x\"><w:style w:styleId=\"Heading1\"><w:name w:val=\"heading 1\"/></w:style></w:styles>";
     archive(&[("word/document.xml", &document), ("word/styles.xml", styles)])
 }
 
@@ -219,14 +246,20 @@ fn assemble(title: &str, pages: &[&str], more: &[String], trailer: &str) -> Vec<
     }
     let start = out.len();
     out.push_str(&table);
-    out.push_str(&format!("trailer\n<< /Size {} /Root 1 0 R /Info 4 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n", objects.len() + 1));
+    out.push_str(&format!(
+        "trailer\n<< /Size {} /Root 1 0 R /Info 4 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n",
+        objects.len() + 1
+    ));
     out.into_bytes()
 }
 
 /// A file with a standard password handler that nobody has the password of; the dictionary that says so stands in the trailer or apart.
 fn locked(apart: bool) -> Vec<u8> {
-    let handler =
-        format!("<< /Filter /Standard /V 2 /R 3 /Length 128 /P -3904 /O <{}> /U <{}> >>", "5a".repeat(32), "a5".repeat(32));
+    let handler = format!(
+        "<< /Filter /Standard /V 2 /R 3 /Length 128 /P -3904 /O <{}> /U <{}> >>",
+        "5a".repeat(32),
+        "a5".repeat(32)
+    );
     let id = format!("/ID [<{id}> <{id}>]", id = "07".repeat(16));
     let pages = ["Nobody may read this."];
     if apart {

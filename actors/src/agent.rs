@@ -202,11 +202,7 @@ impl Tools {
         if let Some(tenant) = self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
             return Ok(Some(tenant.clone()));
         }
-        let holder = client
-            .store()
-            .unique
-            .holder(AGENTS, id.as_str())
-            .await?;
+        let holder = client.store().unique.holder(AGENTS, id.as_str()).await?;
         let Some(tenant) = holder.filter(|holder| holder.confirmed).map(|holder| TenantId(holder.owner)) else {
             return Ok(None);
         };

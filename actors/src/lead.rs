@@ -157,9 +157,7 @@ async fn settle(
 /// How many of the newest leads each member was given.
 async fn loads(client: &colloquy_cluster::Client, tenant: &TenantId) -> Result<BTreeMap<String, u64>, ActorError> {
     let range = colloquy_cluster::store::rows::Range { limit: COUNTED_LEADS, ..Default::default() };
-    let rows = client
-        .list::<serde_json::Value>(tenant.as_str(), LIST, &range)
-        .await?;
+    let rows = client.list::<serde_json::Value>(tenant.as_str(), LIST, &range).await?;
     let mut loads = BTreeMap::new();
     for row in rows {
         if let Some(user) = row.body["assigned_to"].as_str() {

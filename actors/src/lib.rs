@@ -179,10 +179,8 @@ impl Actors {
     /// Whether any organization exists.
     pub async fn has_tenants(&self) -> Result<bool, ActorError> {
         let range = colloquy_cluster::store::rows::Range { limit: 1, ..Default::default() };
-        let rows = self
-            .client
-            .list::<serde_json::Value>(colloquy_domain::account::TENANT, tenant::LIST, &range)
-            .await?;
+        let rows =
+            self.client.list::<serde_json::Value>(colloquy_domain::account::TENANT, tenant::LIST, &range).await?;
         Ok(!rows.is_empty())
     }
 
@@ -221,10 +219,7 @@ impl Actors {
     /// The ids of a tenant's agents.
     pub async fn agent_ids(&self, tenant: &TenantId) -> Result<Vec<String>, ActorError> {
         let range = colloquy_cluster::store::rows::Range { limit: AGENTS_LISTED, ..Default::default() };
-        let rows = self
-            .client
-            .list::<serde_json::Value>(tenant.as_str(), agent::LIST, &range)
-            .await?;
+        let rows = self.client.list::<serde_json::Value>(tenant.as_str(), agent::LIST, &range).await?;
         Ok(rows.into_iter().map(|row| row.id).collect())
     }
 

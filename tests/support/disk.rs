@@ -37,7 +37,8 @@ impl SmallDisk {
             let out = holder.stdout.take().expect("piped");
             BufReader::new(out).read_line(&mut said).expect("its output can be read");
             if said.trim() == "mounted" {
-                let mut enter: Vec<String> = vec!["nsenter".into(), "--target".into(), holder.id().to_string(), "--mount".into()];
+                let mut enter: Vec<String> =
+                    vec!["nsenter".into(), "--target".into(), holder.id().to_string(), "--mount".into()];
                 if way.contains(&"--user") {
                     enter.extend(["--user".into(), "--preserve-credentials".into()]);
                 }

@@ -58,11 +58,7 @@ pub async fn page(
     let mut looked_at = 0;
     loop {
         let range = Range { from_ms, to_ms, after: after.clone(), limit: BATCH };
-        let rows = app
-            .actors
-            .client
-            .list::<Value>(tenant, list, &range)
-            .await?;
+        let rows = app.actors.client.list::<Value>(tenant, list, &range).await?;
         let last_batch = rows.len() < BATCH;
         for row in rows {
             looked_at += 1;

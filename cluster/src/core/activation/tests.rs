@@ -273,6 +273,22 @@ fn full_store_at_the_claim_still_answers_queries() {
 }
 
 #[test]
+fn damaged_data_is_named_to_everybody_until_a_later_look_can_read_it() {
+    let mut bench = Bench::cold(WakeRow::Absent);
+    let first = bench.ask(&Ask::Sum);
+    let corrupt = StoreError::Corrupt { place: "event 3".to_owned(), detail: "flipped".to_owned() };
+    bench.claimed().on(Input::Loaded(Err(corrupt.clone())));
+    let damaged = Answer::storage_damaged(&corrupt);
+    assert_eq!(bench.replies(), [(first, damaged.clone())]);
+    assert!(bench.said(|output| matches!(output, Output::Note(Note::Unreadable))));
+    let second = bench.ask(&Ask::Add(1));
+    assert_eq!(bench.replies(), [(second, damaged)], "not that it is busy");
+    bench.at(1_000 + FIRST_BACKOFF_MS).on(Input::Tick).claimed().loaded(None, vec![added(1, 5)]);
+    let third = bench.ask(&Ask::Sum);
+    assert_eq!(bench.replies(), [(third, ok(5))]);
+}
+
+#[test]
 fn unknown_outcome_is_settled_by_a_new_claim_and_the_id() {
     for happened in [true, false] {
         let mut bench = Bench::ready(vec![]);

@@ -128,11 +128,8 @@ fn stream(app: App, guest: Guest, mut standing: Standing) -> Response {
 async fn own(State(app): State<App>, MaybeVisitor(token): MaybeVisitor) -> Result<Json<Value>> {
     let visitor = need(token)?;
     let list = chat::own_list(&visitor.visitor);
-    let rows = app
-        .actors
-        .client
-        .list::<Value>(visitor.tenant.as_str(), &list, &chat::own_range(OWN_CONVERSATIONS))
-        .await?;
+    let rows =
+        app.actors.client.list::<Value>(visitor.tenant.as_str(), &list, &chat::own_range(OWN_CONVERSATIONS)).await?;
     Ok(crate::listing::whole(rows.into_iter().map(|row| row.body).collect::<Vec<_>>()))
 }
 

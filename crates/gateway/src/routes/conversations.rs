@@ -190,8 +190,7 @@ async fn journal(
 ) -> Result<Json<Value>> {
     whole(&app, &console, &id).await?;
     let limit = query.limit.unwrap_or(JOURNAL).clamp(1, JOURNAL);
-    let records =
-        app.actors.client.journal(&key(&console, &id), query.after.unwrap_or(0), limit).await?;
+    let records = app.actors.client.journal(&key(&console, &id), query.after.unwrap_or(0), limit).await?;
     let next = (records.len() == limit).then(|| records.last().map(|record| record.seq)).flatten();
     let items: Vec<Value> = records
         .into_iter()
@@ -280,8 +279,7 @@ pub(crate) async fn steer(app: &AppState, console: &Console, id: &str, command: 
 
 async fn rebuilt(app: &AppState, console: &Console, id: &str, at: Option<u64>) -> Result<(Talk, String, u64)> {
     whole(app, console, id).await?;
-    let folded =
-        app.actors.client.replay::<ConversationEntity>(console.tenant().as_str(), id, at).await?;
+    let folded = app.actors.client.replay::<ConversationEntity>(console.tenant().as_str(), id, at).await?;
     Ok((folded.state, folded.hash, folded.seq))
 }
 
