@@ -58,6 +58,9 @@ impl Listener for Bounded {
             // The library's own way with errors: those of one connection are passed over, a lack of descriptors is waited out.
             let (stream, peer) = Listener::accept(&mut self.listener).await;
             if self.open.take(peer.ip(), self.per_address) {
+                // Small writes leave at once: with Nagle's delay the last part of a streamed answer waits up to 40 ms for the client's
+                // acknowledgement. A connection that refuses is already closed.
+                let _ = stream.set_nodelay(true);
                 return (Connection { stream, open: self.open.clone(), address: peer.ip() }, peer);
             }
             // Whoever floods is not waited for: what does not go out at once is lost.
@@ -150,6 +153,7 @@ mod tests {
         let connect = || TcpStream::connect(at);
         let (_one, _two) = (connect().await.unwrap(), connect().await.unwrap());
         let first = bounded.accept().await.0;
+        assert!(first.stream.nodelay().unwrap(), "the end of an answer does not wait for the client's acknowledgement");
         let second = bounded.accept().await.0;
         let mut third = connect().await.unwrap();
         let mut told = String::new();
