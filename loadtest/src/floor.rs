@@ -1,4 +1,5 @@
-//! The floor every chat turn is compared with: a proxy that forgets everything, in a process of its own so that its use can be told.
+//! The floors that figures are compared with, in processes of their own so that their use can be told: a proxy that forgets
+//! everything for chat turns, and sockets that say nothing for idle widgets.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,13 +12,17 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::error::{Error, Result};
 use crate::http_client::Client;
 
+/// Bytes read at once from a socket of the floor: a page; the library's default of 128 KB is allocated for each.
+const SOCKET_BUFFER: usize = 4096;
 /// The line that tells the parent where the proxy listens.
 pub(crate) const LISTENING: &str = "listening on ";
 
@@ -25,12 +30,41 @@ pub(crate) const LISTENING: &str = "listening on ";
 pub(crate) async fn serve(upstream: SocketAddr) -> Result<()> {
     let (listener, address) = listen().await?;
     println!("{LISTENING}{address}");
-    let mut nothing = [0; 16];
-    let mut parent = tokio::io::stdin();
     tokio::select! {
         outcome = serve_on(listener, app(upstream)) => outcome,
-        () = async { while matches!(parent.read(&mut nothing).await, Ok(1..)) {} } => Ok(()),
+        () = parent_ends() => Ok(()),
     }
+}
+
+/// Serves until standard input ends: takes sockets and reads them, which is the least any server does for an idle one.
+pub(crate) async fn serve_sockets() -> Result<()> {
+    // As many as the scenario opens; the parent has raised its own limit, which is inherited.
+    let (listener, address) = listen().await?;
+    println!("{LISTENING}{address}");
+    tokio::select! {
+        outcome = sockets_on(listener) => outcome,
+        () = parent_ends() => Ok(()),
+    }
+}
+
+async fn sockets_on(listener: TcpListener) -> Result<()> {
+    loop {
+        let accepted = listener.accept().await;
+        let (stream, _) = accepted.map_err(|source| Error::io("the floor's listener ended", source))?;
+        tokio::spawn(async move {
+            let config = WebSocketConfig::default().read_buffer_size(SOCKET_BUFFER).write_buffer_size(0);
+            // A socket that breaks is missed by whoever opened it.
+            if let Ok(mut socket) = tokio_tungstenite::accept_async_with_config(stream, Some(config)).await {
+                while let Some(Ok(_)) = socket.next().await {}
+            }
+        });
+    }
+}
+
+async fn parent_ends() {
+    let mut nothing = [0; 16];
+    let mut parent = tokio::io::stdin();
+    while matches!(parent.read(&mut nothing).await, Ok(1..)) {}
 }
 
 /// A listener on a free loopback port.
@@ -86,6 +120,16 @@ async fn chat(State(model): State<Arc<Client>>, body: Bytes) -> Response<Body> {
 mod tests {
     use super::*;
     use crate::stand_in::{Pace, StandIn};
+
+    #[tokio::test]
+    async fn sockets_of_the_floor_stay_open_and_say_nothing() {
+        let (listener, address) = listen().await.expect("listener");
+        tokio::spawn(sockets_on(listener));
+        let mut socket = crate::socket::Socket::connect(address, "/", 0).await.expect("a socket");
+        socket.send(&json!({ "type": "hello" })).await.expect("sent");
+        let said = tokio::time::timeout(std::time::Duration::from_millis(50), socket.text()).await;
+        assert!(said.is_err(), "{said:?}");
+    }
 
     #[tokio::test]
     async fn the_model_servers_stream_passes_through_byte_for_byte() {

@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::options::{Options, ScenarioArguments};
-use crate::report::Report;
+use crate::report::{Measured, Report};
 
 /// Measures a release build of Colloquy on this machine; nothing outside loopback is touched.
 #[derive(Parser)]
@@ -60,6 +60,9 @@ enum Command {
         #[arg(long)]
         upstream: std::net::SocketAddr,
     },
+    /// The floor: sockets that say nothing (started by the scenarios themselves)
+    #[command(hide = true)]
+    FloorSockets,
 }
 
 fn main() -> ExitCode {
@@ -96,10 +99,14 @@ async fn run(command: Command) -> Result<()> {
         Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
         Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
         Command::FloorProxy { upstream } => return floor::serve(upstream).await,
+        Command::FloorSockets => return floor::serve_sockets().await,
     };
     let write: Option<PathBuf> = arguments.write.clone();
     let options = Options::from_arguments(&arguments)?;
+    // Read before anything is measured: a run of an hour must not end at a file that is not there.
+    let measured = arguments.rows.as_deref().map(Measured::read).transpose()?.unwrap_or_default();
     let mut report = Report::new(options.scale, options.seconds, report::Machine::look(&options));
+    measured.into_iter().for_each(|row| row.add_to(&mut report));
     let mut failed = Vec::new();
     for scenario in scenarios {
         eprintln!("==> {scenario}");

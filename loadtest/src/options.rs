@@ -22,6 +22,9 @@ pub(crate) struct ScenarioArguments {
     /// Replace this file with the report
     #[arg(long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
+    /// Rows that another program measured, one JSON object a line, to be put into the same table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rows: Option<PathBuf>,
     /// The server to measure; the `colloquy` beside this program by default
     #[arg(long, value_name = "PATH")]
     pub(crate) binary: Option<PathBuf>,
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn arguments_without_sense_are_refused_by_name() {
-        let arguments = |scale, seconds| ScenarioArguments { write: None, binary: None, scale, seconds };
+        let arguments = |scale, seconds| ScenarioArguments { write: None, rows: None, binary: None, scale, seconds };
         for (arguments, name) in
             [(arguments(0.0, 5), "--scale"), (arguments(f64::NAN, 5), "--scale"), (arguments(1.0, 0), "--seconds")]
         {
@@ -152,8 +155,13 @@ mod tests {
 
     #[test]
     fn a_missing_server_is_named_with_what_to_do() {
-        let arguments =
-            ScenarioArguments { write: None, binary: Some("/nowhere/colloquy".into()), scale: 1.0, seconds: 1 };
+        let arguments = ScenarioArguments {
+            write: None,
+            rows: None,
+            binary: Some("/nowhere/colloquy".into()),
+            scale: 1.0,
+            seconds: 1,
+        };
         let error = Options::from_arguments(&arguments).expect_err("refused").to_string();
         assert!(error.contains("/nowhere/colloquy") && error.contains("make build"), "{error}");
     }

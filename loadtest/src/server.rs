@@ -225,9 +225,18 @@ impl Drop for Process {
 
 /// Starts the floor beside a model server, and says where it listens.
 pub(crate) async fn start_floor(options: &Options, model: SocketAddr) -> Result<(Process, Arc<Client>)> {
+    floor_process(options, &["floor-proxy", "--upstream", &model.to_string()]).await
+}
+
+/// Starts the floor of idle sockets.
+pub(crate) async fn start_socket_floor(options: &Options) -> Result<(Process, Arc<Client>)> {
+    floor_process(options, &["floor-sockets"]).await
+}
+
+async fn floor_process(options: &Options, arguments: &[&str]) -> Result<(Process, Arc<Client>)> {
     let failed = |source| Error::io("the floor's process could not be started", source);
     let mut command = Command::new(&options.own_binary);
-    command.arg("floor-proxy").arg("--upstream").arg(model.to_string());
+    command.args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.kill_on_drop(true).spawn().map_err(failed)?;
     let mut line = String::new();

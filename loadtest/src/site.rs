@@ -66,6 +66,11 @@ impl Site {
         format!("http://{}/", self.address)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How large it is.
     pub(crate) fn size(&self) -> Size {
         self.size

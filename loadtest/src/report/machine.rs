@@ -3,11 +3,17 @@
 use std::fmt;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::options::Options;
 use crate::report::{Unit, with_unit};
 use crate::spread::Percentiles;
 use crate::usage;
+
+/// A processor that is busier before the run is shared with somebody else's work.
+const QUIET: f64 = 0.1;
+/// For how long that is watched.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Where and when a run was made.
 #[derive(Clone, Debug)]
@@ -18,6 +24,8 @@ pub(crate) struct Machine {
     processor: String,
     memory_bytes: Option<u64>,
     kernel: String,
+    /// Part of the processor that others used just before anything was started here.
+    busy: Option<f64>,
     sync: Option<Percentiles>,
 }
 
@@ -34,6 +42,10 @@ impl Machine {
                 .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
                 .map(|kb| kb * 1024),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            busy: busy_share(&read("/proc/stat"), || {
+                std::thread::sleep(LOOK);
+                read("/proc/stat")
+            }),
             sync: usage::sync_floor(&options.scratch).ok(),
         }
     }
@@ -48,6 +60,7 @@ impl Machine {
             processor: "Example CPU".into(),
             memory_bytes: Some(24 << 30),
             kernel: "6.1.0".into(),
+            busy: Some(0.25),
             sync: None,
         }
     }
@@ -61,6 +74,17 @@ impl fmt::Display for Machine {
             .map_or("unknown memory".to_owned(), |bytes| format!("{:.1} GB memory", bytes as f64 / f64::from(1 << 30)));
         writeln!(f, "* {}, commit {}", self.date, self.commit)?;
         writeln!(f, "* {} cores ({}), {memory}, Linux {}", self.cores, self.processor, self.kernel)?;
+        if let Some(busy) = self.busy {
+            let percent = with_unit(busy * 100.0, Unit::Percent);
+            if busy < QUIET {
+                writeln!(f, "* quiet: {percent} of the processor was in use before the run")?;
+            } else {
+                writeln!(
+                    f,
+                    "* **not quiet: {percent} of the processor was in use before the run, so these figures are worse than the program's**"
+                )?;
+            }
+        }
         match self.sync {
             Some(sync) => {
                 let micros = |time: std::time::Duration| with_unit(time.as_secs_f64() * 1e6, Unit::Micros);
@@ -74,6 +98,19 @@ impl fmt::Display for Machine {
             None => writeln!(f, "* how long a sync takes on this disk could not be measured"),
         }
     }
+}
+
+/// The part of the processor's time between two readings of /proc/stat that was not idle; what the host took away counts as used.
+fn busy_share(before: &str, after: impl FnOnce() -> String) -> Option<f64> {
+    let ticks = |stat: &str| -> Option<(u64, u64)> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        // user nice system idle iowait irq softirq steal; guest time is in user already (proc(5)).
+        let fields: Vec<u64> = line.split_whitespace().take(8).filter_map(|field| field.parse().ok()).collect();
+        Some((fields.iter().sum(), fields.get(3)? + fields.get(4)?))
+    };
+    let ((all, idle), (all_after, idle_after)) = (ticks(before)?, ticks(&after())?);
+    let time = all_after.checked_sub(all).filter(|time| *time > 0)?;
+    Some(1.0 - idle_after.saturating_sub(idle) as f64 / time as f64)
 }
 
 /// The commit, marked when files differ from it.
@@ -110,9 +147,16 @@ mod tests {
     }
 
     #[test]
+    fn what_others_use_of_the_processor_is_told() {
+        let share = busy_share("cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1", || "cpu  120 0 55 865 55 0 0 5 0 0\n".into());
+        assert!((share.expect("two readings") - 0.3).abs() < 1e-9, "{share:?}");
+        assert_eq!(busy_share("", String::new), None);
+    }
+
+    #[test]
     fn the_machine_is_named_with_date_commit_cores_memory_and_kernel() {
         let text = Machine::for_tests().to_string();
-        for part in ["2026-01-02", "abc1234", "2 cores", "Example CPU", "24.0 GB", "6.1.0"] {
+        for part in ["2026-01-02", "abc1234", "2 cores", "Example CPU", "24.0 GB", "6.1.0", "**not quiet: 25 %"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
     }

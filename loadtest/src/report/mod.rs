@@ -1,15 +1,20 @@
 //! The report: one row a figure, with its goal and what it is compared with, as Markdown.
 
 mod machine;
+mod measured;
 
 use std::fmt;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 pub(crate) use self::machine::Machine;
+pub(crate) use self::measured::Measured;
 use crate::spread::Percentiles;
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Unit {
     /// Things a second.
     PerSecond,
@@ -32,7 +37,8 @@ pub(crate) enum Unit {
 }
 
 /// What a figure should be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
     /// Not above this.
     AtMost(f64),
@@ -54,7 +60,7 @@ pub(crate) enum At {
 /// One figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    scenario: &'static str,
+    scenario: String,
     figure: String,
     value: Result<f64, String>,
     unit: Unit,
@@ -70,14 +76,14 @@ pub(crate) struct Report {
     seconds: u64,
     machine: Machine,
     rows: Vec<Row>,
-    notes: Vec<(&'static str, String)>,
+    notes: Vec<(String, String)>,
 }
 
 impl Row {
     /// A measured number.
-    pub(crate) fn new(scenario: &'static str, figure: impl Into<String>, value: f64, unit: Unit) -> Self {
+    pub(crate) fn new(scenario: &str, figure: impl Into<String>, value: f64, unit: Unit) -> Self {
         Self {
-            scenario,
+            scenario: scenario.to_owned(),
             figure: figure.into(),
             value: Ok(value),
             unit,
@@ -89,7 +95,7 @@ impl Row {
 
     /// One sample of a spread in milliseconds or microseconds, with its percentiles beside it.
     pub(crate) fn timed(
-        scenario: &'static str,
+        scenario: &str,
         figure: impl Into<String>,
         at: At,
         unit: Unit,
@@ -107,7 +113,7 @@ impl Row {
     }
 
     /// A figure that could not be measured, with the reason.
-    pub(crate) fn missing(scenario: &'static str, figure: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(crate) fn missing(scenario: &str, figure: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { value: Err(reason.into()), ..Self::new(scenario, figure, 0.0, Unit::Count) }
     }
 
@@ -168,7 +174,7 @@ impl Row {
             self.spread.as_ref().map(|spread| with_unit(in_unit(pick(spread), unit), unit)).unwrap_or_default()
         };
         [
-            self.scenario.to_owned(),
+            self.scenario.clone(),
             self.figure.clone(),
             value,
             goal,
@@ -198,16 +204,16 @@ impl Report {
     }
 
     /// Adds a sentence about how a scenario was measured or what happened in it.
-    pub(crate) fn note(&mut self, scenario: &'static str, note: impl Into<String>) {
-        self.notes.push((scenario, note.into()));
+    pub(crate) fn note(&mut self, scenario: &str, note: impl Into<String>) {
+        self.notes.push((scenario.to_owned(), note.into()));
     }
 
     /// Records a scenario that could not be finished.
-    pub(crate) fn failed(&mut self, scenario: &'static str, reason: &str) {
+    pub(crate) fn failed(&mut self, scenario: &str, reason: &str) {
         let first = reason.lines().next().unwrap_or_default();
         self.rows.push(Row::missing(scenario, "the scenario", first));
         if reason.lines().nth(1).is_some() {
-            self.notes.push((scenario, reason.replace('\n', "; ")));
+            self.notes.push((scenario.to_owned(), reason.replace('\n', "; ")));
         }
     }
 

@@ -8,11 +8,11 @@ use colloquy_wire::sockets::{ChatClient, ChatServer};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::crowd::make_agents;
+use super::crowd::{make_agents, many};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::report::{Goal, Report, Row, Unit, with_unit};
-use crate::server::{Home, Server, Wanted};
+use crate::server::{Home, Server, Wanted, start_socket_floor};
 use crate::socket::Socket;
 use crate::stand_in::{Pace, StandIn};
 use crate::turn::visitor_id;
@@ -60,11 +60,32 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     let stand_in = StandIn::start(Pace::INSTANT).await?;
     let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
     let server = home.start().await?;
-    server.process.watch(measure(options, report, &server, count)).await?;
+    let floor = floor(options, count).await?;
+    server.process.watch(measure(options, report, &server, count, floor)).await?;
     server.process.stop().await
 }
 
-async fn measure(options: &Options, report: &mut Report, server: &Server, count: u64) -> Result<()> {
+/// Kilobytes a socket that a server takes which does nothing but hold it open.
+async fn floor(options: &Options, count: u64) -> Result<f64> {
+    let (process, client) = start_socket_floor(options).await?;
+    let address = client.server();
+    let connect = |first: u64| move |number: u64| Socket::connect(address, "/", first + number);
+    let each = process
+        .watch(async {
+            let warm_up = many(WARM_UP, connect(0)).await?;
+            let empty = process.usage()?;
+            let sockets = many(count, connect(WARM_UP)).await?;
+            tokio::time::sleep(SETTLE).await;
+            let full = process.usage()?;
+            drop((warm_up, sockets));
+            Ok(full.resident.saturating_sub(empty.resident) as f64 / 1024.0 / count as f64)
+        })
+        .await?;
+    process.kill().await?;
+    Ok(each)
+}
+
+async fn measure(options: &Options, report: &mut Report, server: &Server, count: u64, floor: f64) -> Result<()> {
     let agents: Vec<String> = make_agents(&server.client, 1, 10).await?.into_iter().map(|(_, agent)| agent).collect();
     let mut warm_up = Crowd::connect(server, &agents, WARM_UP, 0);
     warm_up.reach(Step::Welcomed).await?;
@@ -89,9 +110,18 @@ async fn measure(options: &Options, report: &mut Report, server: &Server, count:
     report.add(
         Row::new(NAME, "memory a session, socket and live conversation", each(&live), Unit::Kilobytes)
             .goal(Goal::AtMost(48.0))
-            .beside(format!("{count} sessions, {} in all; Phoenix: ≤ 64 KB a bare socket", megabytes(&live))),
+            .beside(format!(
+                "{count} sessions, {} in all; floor (a server that only holds sockets open) {} each (ratio {}); Phoenix: ≤ 64 KB a bare socket",
+                megabytes(&live),
+                with_unit(floor, Unit::Kilobytes),
+                with_unit(each(&live) / floor.max(0.1), Unit::Times)
+            )),
     );
-    report.add(Row::new(NAME, "memory a bare socket", each(&bare), Unit::Kilobytes).beside("welcomed, nothing said"));
+    report.add(Row::new(NAME, "memory a bare socket", each(&bare), Unit::Kilobytes).beside(format!(
+        "welcomed, nothing said; floor {} (ratio {})",
+        with_unit(floor, Unit::Kilobytes),
+        with_unit(each(&bare) / floor.max(0.1), Unit::Times)
+    )));
     report.add(
         Row::new(NAME, "memory a session after idling", each(&held), Unit::Kilobytes)
             .beside(format!("{} s later", options.seconds)),

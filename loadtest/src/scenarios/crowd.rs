@@ -19,6 +19,8 @@ use crate::wording::{Dice, question, text};
 
 /// Calls under way at once while setting up: enough to keep the journal's group commits full.
 const AT_ONCE: u64 = 64;
+/// How often the progress of a long preparation is told, seconds.
+const TELL_EVERY_S: u64 = 15;
 /// What an agent knows before it is asked: about twenty chunks.
 const KNOWLEDGE_WORDS: usize = 7_000;
 
@@ -146,11 +148,13 @@ pub(crate) async fn open_conversations(
     within: Duration,
 ) -> Result<Vec<Visitor>> {
     let begun = Instant::now();
+    let told = Arc::new(AtomicU64::new(0));
     let client = Arc::clone(client);
     let names: Arc<Vec<String>> = Arc::new(agents.iter().map(|(_, agent)| agent.clone()).collect());
     many(count, move |number| {
-        let (client, names) = (Arc::clone(&client), Arc::clone(&names));
+        let (client, names, told) = (Arc::clone(&client), Arc::clone(&names), Arc::clone(&told));
         async move {
+            tell(&told, number, count, begun);
             if begun.elapsed() > within {
                 return Ok(None);
             }
@@ -160,6 +164,14 @@ pub(crate) async fn open_conversations(
     })
     .await
     .map(|opened| opened.into_iter().flatten().collect())
+}
+
+/// Says now and then how far opening conversations has come: a run is watched.
+fn tell(told: &AtomicU64, number: u64, count: u64, begun: Instant) {
+    let due = begun.elapsed().as_secs() / TELL_EVERY_S;
+    if due > told.fetch_max(due, Ordering::Relaxed) {
+        eprintln!("    … {number} of {count} conversations are open");
+    }
 }
 
 /// Does something `count` times, many at once, and gives the results in order; the first failure ends it.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::report::{At, Goal, Report, Row, Unit, with_unit};
 use crate::server::{Home, Server, Wanted};
-use crate::spread::Spread;
+use crate::spread::{Percentiles, Spread};
 use crate::stand_in::{Pace, StandIn};
 use crate::turn::ask;
 use crate::usage::allow_open_files;
@@ -44,6 +44,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     if visitors.is_empty() {
         return Err(Error::Setup("no conversation could be opened".into()));
     }
+    let full = server.usage()?.resident as f64 / f64::from(1 << 20);
     server.process.stop().await?;
     let size = with_unit(home.data_bytes() as f64 / f64::from(1 << 20), Unit::Megabytes);
     let circumstance =
@@ -55,7 +56,8 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
             .goal(Goal::AtMost(2.0))
             .beside(circumstance.clone()),
     );
-    let (first, cold, failures) = server.process.watch(cold_turns(&server, &visitors)).await?;
+    let (first, cold, failures) = server.process.watch(turns(&server, &visitors)).await?;
+    let (_, warm, _) = server.process.watch(turns(&server, &visitors)).await?;
     report.add(
         Row::new(NAME, "first turn of all after the start", first.as_secs_f64() * 1e3, Unit::Millis)
             .beside("its agent's index and configuration are cold as well"),
@@ -63,10 +65,13 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     report.add(
         Row::timed(NAME, "first turn of a cold conversation, p95", At::P95, Unit::Millis, cold.percentiles())
             .goal(Goal::AtMost(20.0))
-            .beside(if failures.is_empty() { "the model answers at once".to_owned() } else { failures }),
+            .beside(beside_warm(cold.percentiles(), warm.percentiles(), &failures)),
     );
     let resident = server.usage()?.resident as f64 / f64::from(1 << 20);
-    report.add(Row::new(NAME, "memory after the start and the cold turns", resident, Unit::Megabytes));
+    report.add(
+        Row::new(NAME, "memory after the start and the cold turns", resident, Unit::Megabytes)
+            .beside(format!("before the stop, every conversation touched: {}", with_unit(full, Unit::Megabytes))),
+    );
 
     server.process.kill().await?;
     let server = home.start().await?;
@@ -75,7 +80,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
             .goal(Goal::AtMost(2.0))
             .beside(circumstance),
     );
-    let (_, _, failures) = server.process.watch(cold_turns(&server, &visitors)).await?;
+    let (_, _, failures) = server.process.watch(turns(&server, &visitors)).await?;
     if !failures.is_empty() {
         report.note(NAME, format!("after kill -9: {failures}"));
     }
@@ -91,13 +96,34 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Asks conversations picked all over the journal, one after the other: the first, the rest, and what failed.
-async fn cold_turns(server: &Server, visitors: &[Visitor]) -> Result<(Duration, Spread, String)> {
+/// The same conversations asked once more are the peer: they are in memory by then.
+fn beside_warm(cold: Option<Percentiles>, warm: Option<Percentiles>, failures: &str) -> String {
+    let mut parts = vec!["the model answers at once".to_owned()];
+    if let (Some(cold), Some(warm)) = (cold, warm) {
+        let ratio = cold.p95.as_secs_f64() / warm.p95.as_secs_f64().max(1e-6);
+        parts.push(format!(
+            "the same conversations once more, warm: p50 {}, p95 {} (ratio {})",
+            with_unit(warm.p50.as_secs_f64() * 1e3, Unit::Millis),
+            with_unit(warm.p95.as_secs_f64() * 1e3, Unit::Millis),
+            with_unit(ratio, Unit::Times)
+        ));
+    }
+    if !failures.is_empty() {
+        parts.push(failures.to_owned());
+    }
+    parts.join("; ")
+}
+
+/// Asks conversations picked all over the journal, one after the other, each time the same: the first, the rest, and what failed.
+async fn turns(server: &Server, visitors: &[Visitor]) -> Result<(Duration, Spread, String)> {
     let mut dice = Dice::new(visitors.len() as u64);
     let mut tally = Tally::default();
     let (mut first, mut rest) = (None, Spread::default());
-    for number in 0..COLD.min(visitors.len() as u64) {
-        let visitor = &visitors[dice.below(visitors.len())];
+    let count = COLD.min(visitors.len() as u64);
+    // None twice: the second time it would not be cold.
+    let step = visitors.len() as u64 / count.max(1);
+    for number in 0..count {
+        let visitor = &visitors[(number * step) as usize + dice.below(step as usize)];
         let begun = Instant::now();
         match ask(&server.client, &visitor.request(question(number)), Some(&visitor.token)).await {
             Ok(turn) if turn.answer.as_ref().is_some_and(is_answer) => {
