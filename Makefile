@@ -16,8 +16,8 @@ build: ## leave the release binary, web assets inside, in $$CARGO_TARGET_DIR/rel
 check: ## formatting, lints as errors, dependency licences, tidy
 	@scripts/check.sh
 
-bench: ## run the load scenarios and write docs/benchmarks.md
-	@scripts/bench.sh
+bench: ## run the load scenarios and write docs/benchmarks.md; ARGS="chat-idle --scale 0.1" for a part
+	@scripts/bench.sh $(ARGS)
 
 clean: ## remove what the build made inside the checkout
 	@rm -rf target web/node_modules web/*/dist

@@ -1,9 +1,46 @@
 #!/usr/bin/env bash
-# Runs the load scenarios that need no second machine and writes their table to docs/benchmarks.md.
+# Measures this machine and writes the table to docs/benchmarks.md: scripts/bench.sh [SCENARIO] [--scale F] [--seconds N] [--write FILE]
+# (make bench ARGS="chat-idle --scale 0.1"). Without a scenario all are run, which takes most of an hour at full scale. Never run in CI.
 . "$(dirname "$0")/lib.sh"
+
+[ -z "${CI:-}" ] || die "a benchmark on a shared runner measures the runner: run this on a quiet machine of your own"
+
+scenario=all
+case "${1:-}" in
+    "" | -*) ;;
+    *)
+        scenario=$1
+        shift
+        ;;
+esac
+scale=1
+write=()
+# A part of the run must not replace the whole table, so only a full one is written unless a file is named.
+[ "$scenario" != all ] || write=(--write docs/benchmarks.md)
+arguments=("$@")
+for ((at = 0; at < ${#arguments[@]}; at++)); do
+    case "${arguments[at]}" in
+        --scale) scale=${arguments[at + 1]:-} ;;
+        --scale=*) scale=${arguments[at]#--scale=} ;;
+        --write | --write=*) write=() ;;
+    esac
+done
+
 toolchain
 scripts/fetch-weights.sh || say "without the weights the rows that need the local embedder are left out"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web
+say "building the server, the load test and the benchmark of crates/knowledge, in release mode"
 cargo build --release --locked -p colloquy-server -p colloquy-loadtest
-exec "${CARGO_TARGET_DIR:-target}/release/colloquy-loadtest" all --write docs/benchmarks.md "$@"
+target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+
+rows=()
+if [ "$scenario" = all ] || [ "$scenario" = knowledge ]; then
+    cargo bench --locked -p colloquy-knowledge --bench knowledge --no-run
+    say "measuring inside crates/knowledge"
+    # What only that crate can time; its rows go into the same table.
+    cargo bench --quiet --locked -p colloquy-knowledge --bench knowledge -- --rows "$target/knowledge-rows.jsonl" --scale "$scale" >&2
+    rows=(--rows "$target/knowledge-rows.jsonl")
+fi
+say "measuring: $scenario"
+exec "$target/release/colloquy-loadtest" "$scenario" "${write[@]}" "${rows[@]}" "$@"

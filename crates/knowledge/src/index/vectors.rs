@@ -27,7 +27,7 @@ pub enum Precision {
 
 /// The vectors of one index; each belongs to a chunk. Immutable.
 #[derive(Debug)]
-pub(super) struct Vectors {
+pub struct Vectors {
     dimension: usize,
     /// Rows one after the other, each value times `scale`.
     coarse: Vec<i8>,
@@ -43,14 +43,19 @@ pub(super) struct Vectors {
 
 /// A chunk and its cosine to the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Near {
+pub struct Near {
+    /// The chunk, by its number.
     pub chunk: u32,
+    /// The cosine of its best row.
     pub cosine: f32,
 }
 
 impl Vectors {
     /// Builds from the vectors of each chunk in order. Above [`SCAN_LIMIT`] this takes minutes; call it off the async threads.
-    pub(super) fn build(dimension: usize, chunks: &[Windows], precision: Precision) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::Dimension`], [`Error::NotFinite`], [`Error::VectorIndex`].
+    pub fn build(dimension: usize, chunks: &[Windows], precision: Precision) -> Result<Self> {
         let rows: usize = chunks.iter().map(Vec::len).sum();
         let mut exact = Vec::with_capacity(rows * dimension);
         let (mut owners, mut starts) = (Vec::with_capacity(rows), Vec::with_capacity(chunks.len() + 1));
@@ -75,7 +80,10 @@ impl Vectors {
     }
 
     /// The nearest chunks, best first, each once with its best row.
-    pub(super) fn search(&self, query: &[f32], count: usize) -> Result<Vec<Near>> {
+    ///
+    /// # Errors
+    /// [`Error::Dimension`] and [`Error::NotFinite`] for a query that does not fit.
+    pub fn search(&self, query: &[f32], count: usize) -> Result<Vec<Near>> {
         let query = self.checked(query)?;
         let rows = match &self.graph {
             Some(graph) => graph.search(&query, RERANKED.max(count)),
@@ -115,7 +123,9 @@ impl Vectors {
         Ok(query)
     }
 
-    pub(super) fn bytes_used(&self) -> usize {
+    /// Memory they take.
+    #[must_use]
+    pub fn bytes_used(&self) -> usize {
         let exact = self.exact.as_ref().map_or(0, |exact| exact.len() * size_of::<f32>());
         self.coarse.len()
             + exact
