@@ -101,6 +101,7 @@ struct Rendered {
     config: Arc<AgentConfig>,
     confidential: Arc<Confidential>,
     variables: Arc<BTreeMap<String, String>>,
+    hours: Arc<BusinessHours>,
 }
 
 /// An agent as a turn or a visitor's page uses it.
@@ -117,7 +118,7 @@ pub struct AgentNow {
     /// Where it stands.
     pub status: AgentStatus,
     /// When the business is open.
-    pub hours: BusinessHours,
+    pub hours: Arc<BusinessHours>,
     /// The business's IANA zone.
     pub timezone: String,
     /// Whether the organization is stopped by the platform.
@@ -167,7 +168,7 @@ impl Tools {
             .await?;
         let organization = self.tenant_copy(client, tenant).await?;
         let org = &organization.facts;
-        let Rendered { config, confidential, variables } = {
+        let Rendered { config, confidential, variables, hours } = {
             let mut rendered = facts.rendered.lock().unwrap_or_else(PoisonError::into_inner);
             match &*rendered {
                 Some((version, now)) if *version == org.version => now.clone(),
@@ -177,6 +178,7 @@ impl Tools {
                         confidential: Arc::new(Confidential::of(&config)),
                         config: Arc::new(config),
                         variables: Arc::new(agent::make::variables(&facts.config, org)),
+                        hours: Arc::new(org.business_hours.clone()),
                     };
                     *rendered = Some((org.version, now.clone()));
                     now
@@ -189,7 +191,7 @@ impl Tools {
             variables,
             config_version: facts.config_version,
             status: facts.status,
-            hours: org.business_hours.clone(),
+            hours,
             timezone: org.timezone.clone(),
             suspended: org.suspended,
         })

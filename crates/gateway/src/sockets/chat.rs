@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{FRAME_BYTES_MAX, Place};
+use super::Place;
 use crate::app::App;
 use crate::auth::Address;
 use crate::body::Query;
@@ -64,7 +64,7 @@ async fn open(
     })?;
     let user_agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let tasks = app.sockets.tasks.clone();
-    Ok(upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| {
+    Ok(super::slim(upgrade).on_upgrade(move |socket| {
         tasks.track_future(async move {
             let mut session = Session {
                 app,
@@ -138,23 +138,24 @@ impl Session {
                     let frame = frame.ok_or(End::Gone)?.map_err(|_| End::Gone)?;
                     heard = Instant::now();
                     match frame {
-                        Frame::Text(text) => self.take(&text).await?,
+                        // Boxed, here and below: a socket waits nearly always, and should not hold the room that work would need.
+                        Frame::Text(text) => Box::pin(self.take(&text)).await?,
                         Frame::Binary(_) => self.refuse(None, "not_text", "Send text frames, one JSON object each.", Retry::Never).await?,
                         Frame::Ping(_) | Frame::Pong(_) => {}
                         Frame::Close(_) => return Err(End::Gone),
                     }
                 }
                 event = next(&mut self.watch) => match event {
-                    Some(Watch::Event { seq, bytes }) => self.event(seq, &bytes).await?,
+                    Some(Watch::Event { seq, bytes }) => Box::pin(self.event(seq, &bytes)).await?,
                     Some(Watch::Frame { bytes }) => {
                         if let Ok(frame) = serde_json::from_slice::<Streamed>(&bytes) {
                             self.send(&frames::streamed(frame)).await?;
                         }
                     }
-                    Some(Watch::Lagged) => self.resume().await?,
+                    Some(Watch::Lagged) => Box::pin(self.resume()).await?,
                     None => {
                         self.follow();
-                        self.resume().await?;
+                        Box::pin(self.resume()).await?;
                     }
                 },
             }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{FRAME_BYTES_MAX, Place};
+use super::Place;
 use crate::app::App;
 use crate::auth::{self, ACCESS_COOKIE, Address, Console};
 use crate::problem::Problem;
@@ -65,7 +65,7 @@ async fn open(
         Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
     })?;
     let tasks = app.sockets.tasks.clone();
-    Ok(upgrade.max_message_size(FRAME_BYTES_MAX).max_frame_size(FRAME_BYTES_MAX).on_upgrade(move |socket| {
+    Ok(super::slim(upgrade).on_upgrade(move |socket| {
         tasks.track_future(async move {
             let mut session = Session {
                 app,

@@ -7,11 +7,25 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::extract::ws::WebSocketUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The largest frame a client may send, bytes: a message of the longest allowed text in JSON fits.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// What a socket reads at a time, bytes: nearly all frames are smaller, a larger one makes the buffer grow. The library's own 128 KiB
+/// would be most of what an idle visitor costs.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// An upgrade with bounds for hostile clients and small buffers for many idle ones; each frame is written as it comes.
+fn slim(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(FRAME_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+}
 
 /// All open sockets of this node.
 #[derive(Clone)]
