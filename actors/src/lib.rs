@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod agent;
+pub mod answers;
 pub mod conversation;
 mod copies;
 pub mod core;

@@ -35,8 +35,12 @@ impl Core for TenantEntity {
 }
 
 impl Entity for TenantEntity {
-    pure_core!(tenant, Tenant, 1, 1, true);
+    pure_core!(tenant, Tenant, 2, 2, true);
     pure_work!(tenant, Effect, |state| state.id.clone());
+
+    fn upgrade(version: u32, event: serde_json::Value) -> Result<serde_json::Value, String> {
+        tenant::upgrade(version, event)
+    }
 
     fn rows(&self, _key: &EntityKey, state: &Tenant, seq: u64) -> Vec<Row> {
         if !state.exists() {
@@ -74,7 +78,7 @@ impl Entity for TenantEntity {
     async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
         match effect {
             Effect::SettleAgent { agent } => crate::agent::settle(&handle, &agent).await,
-            Effect::Erase { id, attempt, who } => erase::run(&self.tools, &handle, &id, attempt, &who).await,
+            Effect::Erase { id, attempt, whom } => erase::run(&self.tools, &handle, &id, attempt, &whom).await,
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Tools {
     pub sms: Arc<dyn SmsSender>,
     /// Crawler, embedder and the indices this node serves.
     pub knowledge: Library,
+    /// Recognises whom an erasure is about; derived from the installation's secret.
+    pub erasure_key: [u8; 32],
     pub(crate) tenants: Copies<TenantCopy>,
     pub(crate) agents: Copies<AgentFacts>,
     pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
@@ -61,6 +63,7 @@ impl Tools {
         mailer: Arc<dyn Mailer>,
         sms: Arc<dyn SmsSender>,
         knowledge: Library,
+        secret: &[u8; 32],
     ) -> Self {
         Self {
             catalog,
@@ -71,6 +74,7 @@ impl Tools {
             mailer,
             sms,
             knowledge,
+            erasure_key: blake3::derive_key("colloquy erasures v1", secret),
             tenants: Copies::default(),
             agents: Copies::default(),
             homes: Mutex::default(),

@@ -23,6 +23,8 @@ use crate::feed;
 
 /// The list that conversations are projected into.
 pub const LIST: &str = "conversations";
+/// The list that forks of conversations are projected into, to be found when a person is erased.
+pub const SANDBOXES: &str = "sandboxes";
 /// The version of the row's shape: a higher one replaces rows of the same event.
 const VIEW_VERSION: u16 = 1;
 
@@ -47,8 +49,20 @@ impl Entity for ConversationEntity {
     pure_work!(conversation, Effect, |state| state.tenant.clone());
 
     fn rows(&self, key: &EntityKey, state: &State, seq: u64) -> Vec<Row> {
-        // A sandbox is nobody's conversation: it stands in no list and counts nowhere.
-        let Some(row) = conversation::view::list_row(state).filter(|row| !row.sandbox) else { return Vec::new() };
+        let Some(row) = conversation::view::list_row(state) else { return Vec::new() };
+        if row.sandbox {
+            // A sandbox is nobody's conversation: it is shown in no list and counts nowhere. But who erases a person must find it.
+            return vec![Row {
+                tenant: key.tenant.to_string(),
+                list: SANDBOXES.to_owned(),
+                at_ms: state.started_at_ms,
+                id: key.id.to_string(),
+                seq,
+                view_version: VIEW_VERSION,
+                body: feed::encode(&row),
+                numbers: None,
+            }];
+        }
         let numbers = feed::Contribution { agent: state.agent_id.to_string(), numbers: conversation::numbers(state) };
         let listed = Row {
             tenant: key.tenant.to_string(),
@@ -73,12 +87,12 @@ impl Entity for ConversationEntity {
         feed::tell(key, rows)
     }
 
-    fn outbox(&self, key: &EntityKey, state: &State, event: &Event, _at: At) -> Vec<Message> {
+    fn outbox(&self, key: &EntityKey, state: &State, event: &Event, at: At) -> Vec<Message> {
         let mut messages = Vec::new();
         if let Some((lead, command)) = conversation::lead_message(state, event) {
             messages.push(message(&key.tenant, colloquy_domain::lead::KIND, lead.as_str(), command));
         }
-        if let Some(command) = conversation::knowledge_message(state, event) {
+        if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }
         messages
@@ -101,7 +115,13 @@ impl Entity for ConversationEntity {
     }
 }
 
-/// The list of one visitor's own conversations.
+/// The list of one visitor's own conversations. Its name stands in the clear and outlives an erasure, so it does not name the visitor: the id ends in
+/// a part that only the installation can make, so that nobody can try ids either.
 pub fn visitor_list(visitor: &VisitorId) -> String {
+    format!("visitor/{}", blake3::hash(visitor.as_str().as_bytes()).to_hex())
+}
+
+/// What the list of a visitor's own conversations was called in databases of version 0.1.0 before names were hidden.
+pub fn visitor_list_before(visitor: &VisitorId) -> String {
     format!("visitor/{visitor}")
 }

@@ -78,6 +78,11 @@ impl Board {
         }
     }
 
+    /// Forgets the deltas kept for those who come back: they get a snapshot.
+    pub(super) fn forget_deltas(&mut self) {
+        self.kept.clear();
+    }
+
     /// Takes what there is as known: nobody follows yet.
     pub(super) fn settle(&mut self) {
         self.changed.clear();
@@ -180,5 +185,19 @@ mod tests {
         assert_eq!(missed.iter().map(|update| update.seq).collect::<Vec<_>>(), (head - 4..=head).collect::<Vec<_>>());
         assert_eq!(board.since(101), None);
         assert_eq!(board.since(head + 1), None);
+    }
+
+    #[test]
+    fn what_was_erased_is_in_no_delta_that_is_told_again() {
+        let mut board = board();
+        board.put("a".into(), 1, 1, json!({ "name": "Ann" }), 10);
+        let told = board.flush(&Topic::Leads).expect("a change");
+        board.remove("a");
+        board.forget_deltas();
+        assert_eq!(board.since(told.seq - 1), None, "who comes back gets a snapshot");
+        let removed = board.flush(&Topic::Leads).expect("a change");
+        assert_eq!(removed.changes, [json!({ "op": "remove", "key": "a" })]);
+        assert_eq!(board.since(told.seq), Some(vec![removed]));
+        assert_eq!(board.data(), json!({}));
     }
 }

@@ -98,6 +98,7 @@ pub struct Contribution {
 #[serde(rename_all = "snake_case")]
 enum Ask {
     Told { rows: Vec<Told> },
+    Forget { list: String, ids: Vec<String> },
     Snapshot { topic: Topic },
     Since { topic: Topic, seq: u64 },
     Totals,
@@ -192,6 +193,11 @@ pub async fn overview(client: &Client, tenant: &TenantId, window: Window) -> Res
     asked(client, tenant, &Ask::Overview { window }).await
 }
 
+/// Takes erased entries off the boards, and out of what is kept for dashboards that come back. Their numbers stay.
+pub(crate) async fn forget(client: &Client, tenant: &TenantId, list: &str, ids: Vec<String>) -> Result<(), String> {
+    asked(client, tenant, &Ask::Forget { list: list.to_owned(), ids }).await
+}
+
 /// Rows by day.
 pub async fn daily(
     client: &Client,
@@ -272,6 +278,10 @@ impl Resident for Feed {
                     self.take(row);
                 }
                 None
+            }
+            Ok(Ask::Forget { list, ids }) => {
+                self.forget(&list, &ids);
+                encode(&())
             }
             Ok(Ask::Snapshot { topic }) => {
                 self.refresh().await;
@@ -416,6 +426,15 @@ impl Feed {
         match body {
             Some(body) => board.put(name, at_ms, seq, body, ENTRIES_MAX),
             None => board.remove(&name),
+        }
+    }
+
+    fn forget(&mut self, list: &str, ids: &[String]) {
+        for id in ids {
+            self.entry(list, id, 0, 0, None);
+        }
+        for board in self.boards.values_mut() {
+            board.forget_deltas();
         }
     }
 

@@ -5,6 +5,7 @@ mod faqs;
 mod library;
 mod pages;
 mod read;
+mod unanswered;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use colloquy_domain::knowledge::{self, Command, Effect, Event, Knowledge, Reply}
 use colloquy_domain::{Principal, agent};
 
 pub use library::{Library, PLATFORM};
+pub use unanswered::unanswered;
 
 use crate::core::{Asked, Core, message, pure_core, pure_work};
 use crate::{ActorError, Tools, feed};
@@ -43,8 +45,12 @@ impl Core for KnowledgeEntity {
 }
 
 impl Entity for KnowledgeEntity {
-    pure_core!(knowledge, Knowledge, 1, 1, true);
+    pure_core!(knowledge, Knowledge, 2, 2, true);
     pure_work!(knowledge, Effect, |state| state.tenant.clone());
+
+    fn upgrade(version: u32, event: serde_json::Value) -> Result<serde_json::Value, String> {
+        knowledge::upgrade(version, event)
+    }
 
     fn outbox(&self, key: &EntityKey, state: &Knowledge, event: &Event, _at: At) -> Vec<Message> {
         knowledge::tells(state, event)

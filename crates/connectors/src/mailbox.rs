@@ -113,6 +113,16 @@ impl Mailbox {
         kept.bytes = 0;
     }
 
+    /// Drops messages that contain these words.
+    pub fn drop_with(&self, words: &str) {
+        let mut kept = self.kept();
+        kept.messages.retain(|message| {
+            let texts = [&message.subject, &message.text].into_iter().chain(&message.html);
+            !texts.into_iter().any(|text| text.contains(words))
+        });
+        kept.bytes = kept.messages.iter().map(weight).sum();
+    }
+
     /// Keeps a message; one with the same kind and key that is still here is not kept twice.
     pub(crate) fn record(&self, entry: Entry) {
         let mut kept = self.kept();
@@ -171,6 +181,10 @@ impl Mailer for Mailbox {
             idempotency_key: mail.idempotency_key.clone(),
         });
         Ok(Receipt { message_id, recorded: true })
+    }
+
+    fn forget(&self, words: &str) {
+        self.drop_with(words);
     }
 
     fn describe(&self) -> String {

@@ -1,5 +1,10 @@
 //! `Idempotency-Key` on any POST: the same key within a day gives the first answer again.
+//!
+//! Answers hold what visitors said. The store sees neither them nor who asked what: an answer is sealed with a key made from the caller's own, and an
+//! erasure takes all answers of its organization away ([`colloquy_actors::answers`]).
 
+use aes_gcm::aead::{Aead as _, KeyInit as _};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -8,16 +13,19 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use colloquy_actors::answers::{self, GONE};
 use colloquy_actors::cluster::store::answers::Begun;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::app::{App, AppState};
 use crate::auth;
 use crate::problem::Problem;
+use crate::tokens::hex;
 
 /// How long an answer is kept, milliseconds.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
+/// Bytes of an AES-GCM nonce.
+const NONCE_BYTES: usize = 12;
 /// The longest key, bytes.
 const KEY_MAX: usize = 200;
 /// The largest answer kept, bytes; a larger one is not repeated but refused as done.
@@ -74,7 +82,10 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
     let body = to_bytes(body, limit)
         .await
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
-    let hash: [u8; 32] = Sha256::digest(&body).into();
+    let sealing = app.tokens.answer_key(scope, key);
+    // The caller's key may be any words, and a hash of a short body could be tried out: both are kept as only this installation can make them.
+    let key = &hex(&app.tokens.answer_name(key.as_bytes()));
+    let hash = app.tokens.answer_name(&body);
     let answers = &app.actors.client.store().answers;
     match answers.begin(scope, key, hash, app.now_ms()).await? {
         Begun::First => {}
@@ -91,7 +102,7 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
                 "This `Idempotency-Key` was used with another body: use a fresh key.",
             ));
         }
-        Begun::Done(kept) => return again(&kept),
+        Begun::Done(kept) => return again(&kept, &sealing),
     }
     let secret = SECRETS.contains(&parts.uri.path());
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -110,7 +121,7 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
         parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let shown = !(secret && status.is_success()) && bytes.len() <= ANSWER_MAX;
     let kept = Kept { status: status.as_u16(), content_type, body: shown.then(|| STANDARD.encode(&bytes)) };
-    let kept = serde_json::to_vec(&kept).unwrap_or_default();
+    let kept = seal(&sealing, &serde_json::to_vec(&kept).unwrap_or_default());
     if let Err(error) = answers.finish(scope, key, Bytes::from(kept), app.now_ms() + KEPT_MS).await {
         // It was done, and whoever asked must hear so; for the next minute its repeats are told that it is running.
         tracing::warn!(%error, "a first answer could not be kept");
@@ -118,9 +129,16 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
-fn again(kept: &[u8]) -> Result<Response, Problem> {
+fn again(kept: &[u8], sealing: &[u8; 32]) -> Result<Response, Problem> {
+    if kept == GONE {
+        return Err(Problem::conflict(
+            "already_done",
+            "This was done before; its answer is not kept any more, because a person's data was erased since.",
+        ));
+    }
     let damaged = || Problem::unavailable("unavailable", "The first answer cannot be read back.", 2);
-    let kept: Kept = serde_json::from_slice(kept).map_err(|_| damaged())?;
+    let kept = open(sealing, kept).ok_or_else(damaged)?;
+    let kept: Kept = serde_json::from_slice(&kept).map_err(|_| damaged())?;
     let Some(body) = kept.body else {
         return Err(Problem::conflict(
             "already_done",
@@ -143,11 +161,42 @@ async fn scope(app: &AppState, path: &str, headers: &HeaderMap) -> Option<String
     let token = auth::bearer(headers).or_else(|| auth::cookie(headers, auth::ACCESS_COOKIE));
     if let Some(token) = token {
         let console = auth::of_token(app, token).await.ok()?;
-        return Some(format!("{}|{path}", auth::who(&console.by)));
+        return Some(answers::scope(console.by.tenant.as_str(), &format!("{}|{path}", auth::who(&console.by))));
     }
     if let Some(token) = auth::visitor_token(headers) {
         let visitor = app.tokens.check_visitor(token)?;
-        return Some(format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.visitor));
+        let who = format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.visitor);
+        return Some(answers::scope(visitor.tenant.as_str(), &who));
     }
-    (path != "/api/chat").then(|| format!("anybody|{path}"))
+    (path != "/api/chat").then(|| answers::scope(answers::ANYBODY, path))
+}
+
+fn seal(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
+    let nonce: [u8; NONCE_BYTES] = rand::random();
+    let mut sealed = nonce.to_vec();
+    // AES-GCM refuses only plaintexts above 64 GB.
+    if let Ok(text) = Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)).encrypt(&Nonce::from(nonce), plain) {
+        sealed.extend_from_slice(&text);
+    }
+    sealed
+}
+
+fn open(key: &[u8; 32], sealed: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>()?;
+    Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key)).decrypt(&Nonce::from(*nonce), text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_answer_opens_only_with_the_callers_key_and_what_was_taken_away_never() {
+        let sealed = seal(&[1; 32], b"words");
+        assert!(!sealed.windows(5).any(|window| window == b"words"));
+        assert_eq!(open(&[1; 32], &sealed).as_deref(), Some(&b"words"[..]));
+        assert_eq!(open(&[2; 32], &sealed), None);
+        assert_eq!(again(&sealed, &[2; 32]).err().map(|problem| problem.body.status), Some(StatusCode::SERVICE_UNAVAILABLE));
+        assert_eq!(again(GONE, &[1; 32]).err().map(|problem| problem.body.status), Some(StatusCode::CONFLICT));
+    }
 }

@@ -59,6 +59,7 @@ pub struct Tokens {
     ids: [u8; 32],
     csrf: [u8; 32],
     forms: [u8; 32],
+    answers: [u8; 32],
 }
 
 impl Tokens {
@@ -70,7 +71,18 @@ impl Tokens {
             ids: blake3::derive_key("colloquy derived ids v1", secret),
             csrf: blake3::derive_key("colloquy csrf tokens v1", secret),
             forms: blake3::derive_key("colloquy form tokens v1", secret),
+            answers: blake3::derive_key("colloquy kept answers v1", secret),
         }
+    }
+
+    /// What seals the answer kept under a caller's idempotency key: without the caller's key nobody can make it.
+    pub fn answer_key(&self, scope: &str, key: &str) -> [u8; 32] {
+        mac(&self.answers, &[b"seal", scope.as_bytes(), key.as_bytes()])
+    }
+
+    /// What the store sees of an idempotency key or a request's body.
+    pub fn answer_name(&self, of: &[u8]) -> [u8; 32] {
+        mac(&self.answers, &[b"name", of])
     }
 
     /// Signs an access token.

@@ -53,7 +53,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
         .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
 
     let mailbox = Arc::new(Mailbox::new(now));
-    let (tools, notices) = tools(&settings, catalog, &mailbox)?;
+    let (tools, notices) = tools(&settings, catalog, &mailbox, &secrets.key)?;
     let mut config = NodeConfig::new(&settings.cluster.node_id, secrets.key);
     config.cluster = settings.cluster.name.clone();
     config.shards = settings.cluster.shards;
@@ -148,6 +148,7 @@ fn tools(
     settings: &Settings,
     catalog: Arc<Catalog>,
     mailbox: &Arc<Mailbox>,
+    secret: &[u8; 32],
 ) -> Result<(Arc<Tools>, Vec<String>), String> {
     let mut notices = Vec::new();
     let model = model(settings, &catalog)?;
@@ -183,7 +184,7 @@ fn tools(
     notices.push(mailer.describe());
     let sms = Arc::new(RecordedSms::new(mailbox.clone()));
     let links = Links { console: settings.public.url.clone() };
-    let tools = Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, library);
+    let tools = Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, library, secret);
     Ok((Arc::new(tools), notices))
 }
 

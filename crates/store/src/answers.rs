@@ -30,6 +30,9 @@ pub trait Answers: Send + Sync {
     async fn finish(&self, scope: &str, key: &str, answer: Bytes, expires_at_ms: i64) -> Result<(), StoreError>;
     /// Forgets a begun request that failed in a way that may be tried again.
     async fn abandon(&self, scope: &str, key: &str) -> Result<(), StoreError>;
+    /// Puts `instead` in the place of all answers kept under scopes that begin with `prefix`, for good: when it returns, the store's files do not
+    /// hold them any more. Their keys stay used.
+    async fn forget(&self, prefix: &str, instead: Bytes) -> Result<(), StoreError>;
     /// Drops expired answers and dead runs; returns how many.
     async fn sweep(&self, now_ms: i64) -> Result<u64, StoreError>;
 }

@@ -383,6 +383,17 @@ impl Answers for Memory {
         Ok(())
     }
 
+    async fn forget(&self, prefix: &str, instead: Bytes) -> Result<(), StoreError> {
+        limits::size("an answer", instead.len(), limits::ANSWER_MAX_BYTES)?;
+        let mut state = self.lock();
+        for ((scope, _), run) in &mut state.answers {
+            if let Some((answer, _)) = run.done.as_mut().filter(|_| scope.starts_with(prefix)) {
+                answer.clone_from(&instead);
+            }
+        }
+        Ok(())
+    }
+
     async fn sweep(&self, now_ms: i64) -> Result<u64, StoreError> {
         let mut state = self.lock();
         let before = state.answers.len();

@@ -63,6 +63,11 @@ pub trait Mailer: Send + Sync {
     /// See [`Error`]; [`Error::retryable`] tells whether it is worth trying again with the same letter.
     async fn send(&self, mail: &Mail) -> Result<Receipt, Error>;
 
+    /// Drops what is kept here of letters that contain `words`. What was handed over is out of reach.
+    fn forget(&self, words: &str) {
+        let _ = words;
+    }
+
     /// One sentence that says where letters go, for `/health` and the console.
     fn describe(&self) -> String;
 }

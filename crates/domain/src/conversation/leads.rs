@@ -98,10 +98,11 @@ fn capture(state: &State) -> Option<Capture> {
 }
 
 /// What the agent's knowledge must learn of an event: a question that nobody could answer.
-pub fn knowledge_message(state: &State, event: &Event) -> Option<knowledge::Command> {
+pub fn knowledge_message(state: &State, event: &Event, seq: u64) -> Option<knowledge::Command> {
     match event {
         Event::Unanswered { question } if !state.sandbox => {
-            Some(knowledge::Command::NoteUnanswered { question: question.clone(), conversation: state.id.clone() })
+            let (question, conversation) = (question.clone(), state.id.clone());
+            Some(knowledge::Command::NoteUnanswered { question, conversation, seq })
         }
         _ => None,
     }

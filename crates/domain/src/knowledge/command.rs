@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     state::{Blob, Index},
-    view::{FaqView, KnowledgeView, Manifest, PageView, ScrapeView, SourceView, UnansweredView},
+    view::{FaqView, KnowledgeView, Manifest, PageView, ScrapeView, SourceView, UnansweredRef},
 };
 use crate::{
     catalog::template::SampleFaq,
@@ -287,18 +287,20 @@ pub enum Command {
     },
     /// A visitor's question got the fallback message.
     NoteUnanswered {
-        /// The question.
+        /// The question. It is not journaled.
         question: String,
         /// Where it was asked.
         conversation: ConversationId,
+        /// The conversation's event that says so.
+        #[serde(default)]
+        seq: u64,
     },
     /// Turns an unanswered question into one with an answer.
     AnswerUnanswered {
         /// Its key.
         key: String,
-        /// The question as it shall stand; as it was asked without one.
-        #[serde(default)]
-        question: Option<String>,
+        /// The question as it shall stand.
+        question: String,
         /// The answer.
         answer: String,
         /// A heading.
@@ -335,7 +337,7 @@ pub enum Command {
     },
     /// Questions with answers (query).
     Faqs,
-    /// Unanswered questions, the most frequent first (query).
+    /// Unanswered questions without their words, the most frequent first (query).
     Unanswered,
     /// Totals and the index (query).
     View,
@@ -390,7 +392,7 @@ pub enum Reply {
     /// Unanswered questions.
     Unanswered {
         /// Them.
-        items: Vec<UnansweredView>,
+        items: Vec<UnansweredRef>,
     },
     /// The index that answers.
     Index {

@@ -164,14 +164,19 @@ pub enum Event {
         /// Why it failed.
         failure: Option<String>,
     },
-    /// A question got the fallback message.
+    /// The key that questions are grouped by was drawn.
+    GroupingSet {
+        /// The key.
+        key: [u8; 32],
+    },
+    /// A question got the fallback message. Its words stand in the conversation, so that they go when it is erased.
     UnansweredNoted {
-        /// Its key.
+        /// A keyed hash of its words.
         key: String,
-        /// The question.
-        question: String,
         /// Where it was asked.
         conversation: ConversationId,
+        /// The conversation's event that says so; 0 in what was noted before events said which.
+        seq: u64,
         /// The key that made room.
         dropped: Option<String>,
     },

@@ -1,15 +1,15 @@
 //! How events change an agent's knowledge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     command::{NewSource, PageOutcome, RunOutcome},
     event::Event,
     limits::{FAILED_PAGES_LISTED, UNANSWERED_CONVERSATIONS_MAX},
-    state::{Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered},
+    state::{Asked, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered},
 };
 use crate::{
-    ids::{ConversationId, SourceId},
+    ids::SourceId,
     vocabulary::ScrapeStatus,
 };
 
@@ -124,19 +124,20 @@ impl Knowledge {
                 self.generation = None;
                 self.generation_error.clone_from(failure);
             }
-            Event::UnansweredNoted { key, question, conversation, dropped } => {
+            Event::GroupingSet { key } => self.grouping = Some(*key),
+            Event::UnansweredNoted { key, conversation, seq, dropped } => {
                 if let Some(dropped) = dropped {
                     self.unanswered.remove(dropped);
                 }
-                self.note(key, question, conversation, at_ms);
+                self.note(key, Asked { conversation: conversation.clone(), seq: *seq }, at_ms);
             }
             Event::UnansweredClosed { key } => {
                 self.unanswered.remove(key);
             }
             Event::ConversationForgotten { conversation } => {
                 self.unanswered.retain(|_, entry| {
-                    let was_there = entry.conversations.remove(conversation);
-                    !(was_there && entry.conversations.is_empty())
+                    entry.asked.retain(|asked| asked.conversation != *conversation);
+                    !entry.asked.is_empty()
                 });
             }
         }
@@ -234,20 +235,17 @@ impl Knowledge {
         }
     }
 
-    fn note(&mut self, key: &str, question: &str, conversation: &ConversationId, at_ms: i64) {
-        let entry = self.unanswered.entry(key.to_owned()).or_insert_with(|| Unanswered {
-            question: String::new(),
-            count: 0,
-            first_ms: at_ms,
-            last_ms: at_ms,
-            conversations: BTreeSet::new(),
-        });
-        question.clone_into(&mut entry.question);
+    fn note(&mut self, key: &str, asked: Asked, at_ms: i64) {
+        let entry = self
+            .unanswered
+            .entry(key.to_owned())
+            .or_insert_with(|| Unanswered { first_ms: at_ms, ..Unanswered::default() });
         entry.count += 1;
         entry.last_ms = at_ms;
-        entry.conversations.insert(conversation.clone());
-        if entry.conversations.len() > UNANSWERED_CONVERSATIONS_MAX {
-            entry.conversations.pop_first();
+        entry.asked.retain(|known| known.conversation != asked.conversation);
+        entry.asked.push(asked);
+        if entry.asked.len() > UNANSWERED_CONVERSATIONS_MAX {
+            entry.asked.remove(0);
         }
     }
 }

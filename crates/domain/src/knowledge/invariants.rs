@@ -46,7 +46,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Ask(Command::Retrain { source: None })),
         1 => Just(Step::Ask(Command::Recovered)),
         1 => "[a-c]{1,2}".prop_map(|question| Step::Ask(Command::AddFaq { question, answer: "x".into(), category: String::new(), priority: 0 })),
-        1 => "[a-c]{1,2}".prop_map(|question| Step::Ask(Command::NoteUnanswered { question, conversation: "c".into() })),
+        1 => "[a-c]{1,2}".prop_map(|question| Step::Ask(Command::NoteUnanswered { question, conversation: "c".into(), seq: 1 })),
         1 => Just(Step::Ask(Command::GenerateFaqs)),
         1 => Just(Step::Ask(Command::SetLimits { max_pages: Some(5) })),
     ]

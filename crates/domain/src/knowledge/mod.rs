@@ -21,7 +21,8 @@ pub mod view;
 
 pub use command::{Command, Effect, GeneratedFaq, NewSource, PageOutcome, Reply, RunOutcome, RunPlan};
 pub use event::Event;
-pub use state::{Blob, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered};
+pub use unanswered::same_question;
+pub use state::{Asked, Blob, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered};
 
 use crate::{
     agent,
@@ -104,7 +105,9 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
         Command::GenerationFailed { run, attempt, reason } => {
             faqs::generation_failed(state, cx, &run, attempt, &reason)
         }
-        Command::NoteUnanswered { question, conversation } => unanswered::note(state, cx, &question, conversation),
+        Command::NoteUnanswered { question, conversation, seq } => {
+            unanswered::note(state, cx, &question, conversation, seq)
+        }
         Command::AnswerUnanswered { key, question, answer, category } => {
             unanswered::answer(state, cx, key, question, answer, category)
         }
@@ -148,6 +151,18 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
 /// Folds one event.
 pub fn apply(state: &mut Knowledge, event: &Event, seq: u64, at_ms: i64) {
     state.fold(event, seq, at_ms);
+}
+
+/// Brings an event as the journal has it to today's shape.
+///
+/// # Errors
+/// The version is not known, or the event is not of it.
+pub fn upgrade(version: u32, event: serde_json::Value) -> Result<serde_json::Value, String> {
+    match version {
+        2 => Ok(event),
+        1 => unanswered::without_words(event),
+        other => Err(format!("no upgrade from event version {other}")),
+    }
 }
 
 /// What is still to be done: a stable name, the attempt, the work.
@@ -221,6 +236,7 @@ pub fn tells(state: &Knowledge, event: &Event) -> Vec<agent::Command> {
         | Event::FaqRemoved { .. }
         | Event::GenerationStarted { .. }
         | Event::GenerationEnded { .. }
+        | Event::GroupingSet { .. }
         | Event::UnansweredNoted { .. }
         | Event::UnansweredClosed { .. }
         | Event::ConversationForgotten { .. } => Vec::new(),

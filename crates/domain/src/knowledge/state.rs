@@ -1,6 +1,6 @@
 //! The state of an agent's knowledge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,9 @@ pub struct Knowledge {
     pub generation: Option<(String, Task)>,
     /// Why the last search failed, until one succeeds.
     pub generation_error: Option<String>,
-    /// Questions without an answer, by normalised text.
+    /// What questions without an answer are grouped by: the key of their hashes, drawn with the first.
+    pub grouping: Option<[u8; 32]>,
+    /// Questions without an answer, by the hash of their normalised text.
     pub unanswered: BTreeMap<String, Unanswered>,
 }
 
@@ -230,19 +232,26 @@ pub struct Faq {
     pub updated_ms: i64,
 }
 
-/// A question that got the fallback message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A question that got the fallback message. Its words are read from the conversations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unanswered {
-    /// As it was last asked.
-    pub question: String,
     /// How often.
     pub count: u64,
     /// When first.
     pub first_ms: i64,
     /// When last.
     pub last_ms: i64,
-    /// Where, the last ones.
-    pub conversations: BTreeSet<ConversationId>,
+    /// Where, the newest last, a conversation once.
+    pub asked: Vec<Asked>,
+}
+
+/// Where a question stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// In which of its events; 0: not known.
+    pub seq: u64,
 }
 
 impl Source {

@@ -535,38 +535,77 @@ fn generated_questions_wait_to_be_accepted() {
 #[test]
 fn unanswered_questions_gather_and_become_answers() {
     let mut base = Base::set_up(None, None);
-    let note = |question: &str, conversation: &str| Command::NoteUnanswered {
+    let note = |question: &str, conversation: &str, seq: u64| Command::NoteUnanswered {
         question: question.into(),
         conversation: conversation.into(),
+        seq,
     };
-    for (question, conversation) in
-        [("Do you tow?", "c1"), ("do you tow", "c2"), ("Open?", "c3"), ("?!", "c3"), ("Price?", "c4")]
+    for (question, conversation, seq) in
+        [("Do you tow?", "c1", 4), ("do you tow", "c2", 5), ("Open?", "c3", 6), ("?!", "c3", 7), ("Price?", "c4", 8)]
     {
-        base.system(note(question, conversation)).unwrap();
+        base.system(note(question, conversation, seq)).unwrap();
     }
     let Reply::Unanswered { items } = base.manager(Command::Unanswered).unwrap() else { panic!("questions") };
-    assert_eq!(
-        items.iter().map(|item| (item.key.as_str(), item.count)).collect::<Vec<_>>(),
-        [("do you tow", 2), ("price", 1)]
-    );
+    assert_eq!(items.iter().map(|item| item.count).collect::<Vec<_>>(), [2, 1]);
+    let asked: Vec<(&str, u64)> = items[0].asked.iter().map(|one| (one.conversation.as_str(), one.seq)).collect();
+    assert_eq!(asked, [("c1", 4), ("c2", 5)]);
     base.system(Command::ForgetConversation { conversation: "c4".into() }).unwrap();
     base.system(Command::ForgetConversation { conversation: "c1".into() }).unwrap();
-    assert_eq!(base.state.unanswered.len(), 1, "the words of an erased conversation go unless others said them too");
-    let answer = Command::AnswerUnanswered {
-        key: "do you tow".into(),
-        question: None,
+    assert_eq!(base.state.unanswered.len(), 1, "a group goes with its last conversation");
+    let answer = |key: &str| Command::AnswerUnanswered {
+        key: key.into(),
+        question: "Do you tow?".into(),
         answer: "Yes.".into(),
         category: String::new(),
     };
-    let Reply::Faq(faq) = base.manager(answer).unwrap() else { panic!("a question") };
-    assert_eq!((faq.question.as_str(), base.state.unanswered.len()), ("do you tow", 0));
+    let Reply::Faq(faq) = base.manager(answer(&items[0].key)).unwrap() else { panic!("a question") };
+    assert_eq!((faq.question.as_str(), base.state.unanswered.len()), ("Do you tow?", 0));
     assert_eq!(code(base.manager(Command::DismissUnanswered { key: "x".into() })), "not_found");
     for n in 0..UNANSWERED_MAX + 3 {
         base.now_ms += 1;
-        base.system(note(&format!("question number {n}"), "c")).unwrap();
+        base.system(note(&format!("question number {n}"), &format!("c{n}"), 1)).unwrap();
     }
     assert_eq!(base.state.unanswered.len(), UNANSWERED_MAX);
-    assert!(!base.state.unanswered.contains_key("question number 0"));
+    let first = "c0".into();
+    assert!(!base.state.unanswered.values().any(|entry| entry.asked.iter().any(|one| one.conversation == first)));
+}
+
+#[test]
+fn a_visitors_words_never_reach_the_journal_of_knowledge() {
+    let mut base = Base::set_up(None, None);
+    for question in ["Do you fix zanzibarine clocks?", "do you fix ZANZIBARINE clocks", "And what of quokkas?"] {
+        let note = Command::NoteUnanswered { question: question.into(), conversation: "c".into(), seq: 1 };
+        base.system(note).unwrap();
+    }
+    let kept = serde_json::to_string(&(base.events.iter().map(|(event, ..)| event).collect::<Vec<_>>(), &base.state));
+    let kept = kept.unwrap().to_lowercase();
+    assert!(!kept.contains("zanzibarine") && !kept.contains("quokkas"), "{kept}");
+    let groups: Vec<u64> = base.state.unanswered.values().map(|entry| entry.count).collect();
+    assert!(groups.contains(&2) && groups.contains(&1), "and they are grouped all the same: {groups:?}");
+    let mut other = Base::set_up(None, None);
+    other.system(Command::SetLimits { max_pages: Some(7) }).unwrap();
+    other.system(Command::NoteUnanswered { question: "And what of quokkas?".into(), conversation: "c".into(), seq: 1 }).unwrap();
+    let key = other.state.unanswered.keys().next().unwrap();
+    assert!(!base.state.unanswered.contains_key(key), "each agent has a key of its own");
+}
+
+#[test]
+fn a_journal_of_version_1_is_read_without_its_words_and_its_groups_go_on() {
+    let mut base = Base::set_up(None, None);
+    let old = json!({ "type": "unanswered_noted", "key": "do you tow", "question": "Do you tow?", "conversation": "c1", "dropped": null });
+    for event in [old.clone(), old] {
+        let event: Event = serde_json::from_value(upgrade(1, event).unwrap()).unwrap();
+        apply(&mut base.state, &event, 9, 1_000);
+    }
+    assert!(!serde_json::to_string(&base.state).unwrap().contains("tow"));
+    base.system(Command::NoteUnanswered { question: "Do you tow".into(), conversation: "c2".into(), seq: 3 }).unwrap();
+    let (key, entry) = base.state.unanswered.iter().next().unwrap();
+    assert_eq!((entry.count, base.state.unanswered.len()), (3, 1));
+    assert!(super::same_question(key, "do you TOW?") && !super::same_question(key, "do you row?"));
+    let closed = upgrade(1, json!({ "type": "unanswered_closed", "key": "do you tow" })).unwrap();
+    apply(&mut base.state, &serde_json::from_value(closed).unwrap(), 10, 1_000);
+    assert!(base.state.unanswered.is_empty());
+    assert!(upgrade(3, json!({})).is_err());
 }
 
 #[test]
@@ -575,7 +614,7 @@ fn what_is_deleted_is_gone() {
     base.system(Command::Delete).unwrap();
     assert!(pending(&base.state).is_empty() && timer(&base.state).is_none() && base.state.sources.is_empty());
     assert_eq!(code(base.manager(Command::Sources)), "not_found");
-    base.system(Command::NoteUnanswered { question: "x".into(), conversation: "c".into() }).unwrap();
+    base.system(Command::NoteUnanswered { question: "x".into(), conversation: "c".into(), seq: 1 }).unwrap();
     assert_eq!(base.events.len(), base.events.iter().position(|(event, ..)| *event == Event::Deleted).unwrap() + 1);
 }
 

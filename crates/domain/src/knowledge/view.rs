@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::state::{Faq, FaqStatus, Knowledge, Source, Unanswered};
+use super::state::{Asked, Faq, FaqStatus, Knowledge, Source, Unanswered};
 use crate::{
     ids::{AgentId, FaqId, SourceId},
     local_time::rfc3339,
@@ -153,6 +153,21 @@ pub struct FaqView {
     pub created_at: String,
     /// When it last changed, RFC 3339.
     pub updated_at: String,
+}
+
+/// One unanswered question, as its agent's knowledge keeps it: where it was asked, without its words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnansweredRef {
+    /// What it is answered by.
+    pub key: String,
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub first_ms: i64,
+    /// When last.
+    pub last_ms: i64,
+    /// Where, the newest last.
+    pub asked: Vec<Asked>,
 }
 
 /// One of `GET /api/analytics/unanswered`.
@@ -379,19 +394,32 @@ pub fn faq(id: &FaqId, faq: &Faq) -> FaqView {
 }
 
 /// Unanswered questions, the most frequent first.
-pub fn unanswered(state: &Knowledge) -> Vec<UnansweredView> {
+pub fn unanswered(state: &Knowledge) -> Vec<UnansweredRef> {
     let mut all: Vec<(&String, &Unanswered)> = state.unanswered.iter().collect();
     all.sort_by_key(|(_, entry)| std::cmp::Reverse((entry.count, entry.last_ms)));
     all.into_iter()
-        .map(|(key, entry)| UnansweredView {
+        .map(|(key, entry)| UnansweredRef {
             key: key.clone(),
-            agent_id: state.agent.clone(),
-            question: entry.question.clone(),
             count: entry.count,
-            first_asked_at: rfc3339(entry.first_ms),
-            last_asked_at: rfc3339(entry.last_ms),
+            first_ms: entry.first_ms,
+            last_ms: entry.last_ms,
+            asked: entry.asked.clone(),
         })
         .collect()
+}
+
+impl UnansweredRef {
+    /// With the words it was last asked in.
+    pub fn shown(&self, agent: &AgentId, question: String) -> UnansweredView {
+        UnansweredView {
+            key: self.key.clone(),
+            agent_id: agent.clone(),
+            question,
+            count: self.count,
+            first_asked_at: rfc3339(self.first_ms),
+            last_asked_at: rfc3339(self.last_ms),
+        }
+    }
 }
 
 /// Totals and the index.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     plan::Plan,
     profile::Profile,
-    state::{DeploymentMode, ErasureWho, KeyKind},
+    state::{DeploymentMode, ErasureWho, KeyKind, Whom},
     view::{ErasureView, InvitationView, KeyView, MemberView, OrgFacts, OrganizationView},
 };
 use crate::{
@@ -167,8 +167,10 @@ pub enum Command {
     RequestErasure {
         /// Its id.
         id: String,
-        /// Whom.
+        /// Whom. It is not journaled: the event keeps what [`super::Whom`] says.
         who: ErasureWho,
+        /// The installation's key for recognising the person again.
+        key: [u8; 32],
     },
     /// An erasure worked through a part.
     ErasureProgress {
@@ -351,7 +353,7 @@ pub enum Event {
         /// Its id.
         id: String,
         /// Whom.
-        who: ErasureWho,
+        whom: Whom,
         /// When it is started again without news.
         deadline_ms: i64,
     },
@@ -373,7 +375,7 @@ pub enum Event {
         /// When it is started again without news.
         deadline_ms: i64,
     },
-    /// An erasure ended; whom it was about is forgotten.
+    /// An erasure ended.
     ErasureEnded {
         /// Which.
         id: String,
@@ -485,6 +487,6 @@ pub enum Effect {
         /// Which try.
         attempt: u32,
         /// Whom.
-        who: ErasureWho,
+        whom: Whom,
     },
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{
-    Effect, Erasure, ErasureWho, Outcome, Tenant,
+    Effect, Erasure, ErasureWho, Hidden, Outcome, Tenant, Whom,
     command::{Event, Reply},
     limits::{ERASURE_ATTEMPTS_MAX, ERASURE_DEADLINE_MS, ERASURES_OPEN_MAX},
     need, system, view,
@@ -14,12 +16,21 @@ use crate::{
     decision::Decision,
     principal::Role,
     rejection::Rejection,
+    text,
 };
+
+/// What the parts of a person are called in hashes.
+const EMAIL: &str = "email";
+const PHONE: &str = "phone";
+const VISITOR: &str = "visitor_id";
+
+/// Stands for the key where journals of version 1 are read.
+const UNKEYED: [u8; 32] = [0; 32];
 
 /// The longest reason kept of a failure.
 const REASON_CHARS_MAX: usize = 300;
 
-pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho) -> Outcome {
+pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho, key: &[u8; 32]) -> Outcome {
     need(cx, Role::Admin, "erase a person's data")?;
     if let Some(known) = state.erasures.get(&id) {
         return Ok(Decision::reply(Reply::Erasure(view::erasure(&id, known))));
@@ -49,7 +60,8 @@ pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho)
             detail: format!("{ERASURES_OPEN_MAX} erasures are running. Wait until one is done."),
         });
     }
-    let event = Event::ErasureRequested { id: id.clone(), who, deadline_ms: cx.now_ms + ERASURE_DEADLINE_MS };
+    let whom = Whom::of(&who, key);
+    let event = Event::ErasureRequested { id: id.clone(), whom, deadline_ms: cx.now_ms + ERASURE_DEADLINE_MS };
     let mut after = Tenant::default();
     super::apply(&mut after, &event, cx.seq + 1, cx.now_ms);
     let reply = after.erasures.get(&id).map_or(Reply::Done, |erasure| Reply::Erasure(view::erasure(&id, erasure)));
@@ -97,11 +109,83 @@ pub(super) fn restart(state: &Tenant, cx: &Context) -> Vec<Event> {
 
 pub(super) fn pending(state: &Tenant) -> Vec<(String, u32, Effect)> {
     open(state)
-        .filter_map(|(id, erasure)| {
-            let effect = Effect::Erase { id: id.clone(), attempt: erasure.attempt, who: erasure.who.clone()? };
-            Some((format!("erase:{id}"), erasure.attempt, effect))
+        .map(|(id, erasure)| {
+            let effect = Effect::Erase { id: id.clone(), attempt: erasure.attempt, whom: erasure.whom.clone() };
+            (format!("erase:{id}"), erasure.attempt, effect)
         })
         .collect()
+}
+
+/// Brings an event of version 1, which named the person, to today's shape: what is open then goes on, and nothing in memory names them.
+pub(super) fn hide(mut event: Value) -> Result<Value, String> {
+    if event["type"] != "erasure_requested" {
+        return Ok(event);
+    }
+    let who: ErasureWho = serde_json::from_value(event["who"].take()).map_err(|error| error.to_string())?;
+    // Those journals were written without a key. The words stand in them; so does nothing else of the hash.
+    let whom = serde_json::to_value(Whom::of(&who, &UNKEYED)).map_err(|error| error.to_string())?;
+    if let Some(event) = event.as_object_mut() {
+        event.remove("who");
+        event.insert("whom".to_owned(), whom);
+    }
+    Ok(event)
+}
+
+impl Whom {
+    /// Hides whom an erasure is about. `key` is the installation's.
+    pub fn of(who: &ErasureWho, key: &[u8; 32]) -> Self {
+        let hide = |value: &Option<String>, field: &str, masked: fn(&str) -> String| {
+            value.as_ref().map(|value| Hidden { masked: masked(value), hash: hash(key, field, value) })
+        };
+        Self {
+            email: hide(&who.email, EMAIL, masked_email),
+            phone: hide(&who.phone, PHONE, masked_phone),
+            visitor_id: hide(&who.visitor_id, VISITOR, masked_id),
+        }
+    }
+
+    /// Whether one of these is the person: addresses, numbers or visitors that something names.
+    pub fn is(&self, named: &ErasureWho, key: &[u8; 32]) -> bool {
+        let same = |hidden: &Option<Hidden>, field: &str, value: &str| {
+            let known = |key: &[u8; 32]| hidden.as_ref().is_some_and(|hidden| hidden.hash == hash(key, field, value));
+            known(key) || known(&UNKEYED)
+        };
+        let email = named.email.as_deref().is_some_and(|email| same(&self.email, EMAIL, email));
+        let phone = named.phone.as_deref().is_some_and(|phone| same(&self.phone, PHONE, phone));
+        let visitor = named.visitor_id.as_deref().is_some_and(|visitor| {
+            // A visitor's id is the browser's own, a dot, and what tells apart two who claim the same one.
+            let own = visitor.rsplit_once('.').map(|(own, _)| own);
+            same(&self.visitor_id, VISITOR, visitor) || own.is_some_and(|own| same(&self.visitor_id, VISITOR, own))
+        });
+        email || phone || visitor
+    }
+}
+
+fn hash(key: &[u8; 32], field: &str, value: &str) -> String {
+    let normal = match field {
+        EMAIL => normal_email(value.trim()),
+        PHONE => text::valid_phone(value).unwrap_or_else(|_| value.to_owned()),
+        _ => value.to_owned(),
+    };
+    blake3::keyed_hash(key, format!("{field}\0{normal}").as_bytes()).to_hex().to_string()
+}
+
+fn masked_email(email: &str) -> String {
+    let first = |text: &str| text.chars().next().map(String::from).unwrap_or_default();
+    let (name, domain) = email.split_once('@').unwrap_or((email, ""));
+    let end = domain.rsplit_once('.').map_or("", |(_, end)| end);
+    format!("{}***@{}***.{end}", first(name), first(domain))
+}
+
+fn masked_phone(phone: &str) -> String {
+    let digits = phone.chars().count();
+    format!("***{}", phone.chars().skip(digits.saturating_sub(2)).collect::<String>())
+}
+
+fn masked_id(id: &str) -> String {
+    // A short id would be shown as a whole.
+    let shown = if id.chars().count() >= 8 { 2 } else { 0 };
+    format!("{}***", id.chars().take(shown).collect::<String>())
 }
 
 fn open(state: &Tenant) -> impl Iterator<Item = (&String, &Erasure)> {

@@ -21,7 +21,8 @@ use serde_json::Value;
 
 pub use command::{Command, Effect, Event, Person, Reply};
 pub use state::{
-    AgentSlot, ApiKey, DeploymentMode, Erasure, ErasureStatus, ErasureWho, Invitation, KeyKind, Member, Tenant,
+    AgentSlot, ApiKey, DeploymentMode, Erasure, ErasureStatus, ErasureWho, Hidden, Invitation, KeyKind, Member, Tenant,
+    Whom,
 };
 
 use self::{plan::Plan, profile::Profile};
@@ -88,7 +89,7 @@ pub fn decide(state: &Tenant, cx: &Context, command: Command) -> Outcome {
         Command::AgentChanged { agent, name, status } => agents::changed(state, cx, agent, name, status),
         Command::AgentGone { agent } => agents::gone(state, cx, agent),
         Command::Route { routes } => routing::route(state, cx, &routes),
-        Command::RequestErasure { id, who } => erasures::request(state, cx, id, who),
+        Command::RequestErasure { id, who, key } => erasures::request(state, cx, id, who, &key),
         Command::ErasureProgress { id, attempt, counts, done } => {
             erasures::progress(state, cx, id, attempt, counts, done)
         }
@@ -117,6 +118,18 @@ pub fn decide(state: &Tenant, cx: &Context, command: Command) -> Outcome {
 /// Folds one event.
 pub fn apply(state: &mut Tenant, event: &Event, seq: u64, at_ms: i64) {
     state.fold(event, seq, at_ms);
+}
+
+/// Brings an event as the journal has it to today's shape.
+///
+/// # Errors
+/// The version is not known, or the event is not of it.
+pub fn upgrade(version: u32, event: serde_json::Value) -> Result<serde_json::Value, String> {
+    match version {
+        2 => Ok(event),
+        1 => erasures::hide(event),
+        other => Err(format!("no upgrade from event version {other}")),
+    }
 }
 
 /// What is still to be done: a stable name, the attempt, the work.

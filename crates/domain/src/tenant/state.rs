@@ -151,6 +151,27 @@ pub struct ErasureWho {
     pub visitor_id: Option<String>,
 }
 
+/// Whom an erasure is about, as the journal keeps it: enough to recognise the person while it runs, and nothing that names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Whom {
+    /// An e-mail address.
+    pub email: Option<Hidden>,
+    /// A phone number.
+    pub phone: Option<Hidden>,
+    /// A visitor.
+    pub visitor_id: Option<Hidden>,
+}
+
+/// A value that can be recognised but not read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hidden {
+    /// What people are shown, such as `a***@e***.com`.
+    pub masked: String,
+    /// A keyed hash of it.
+    pub hash: String,
+}
+
 /// How far an erasure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,8 +189,8 @@ pub enum ErasureStatus {
 /// An erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasure {
-    /// Whom; forgotten once it ended.
-    pub who: Option<ErasureWho>,
+    /// Whom.
+    pub whom: Whom,
     /// How far.
     pub status: ErasureStatus,
     /// Which try.
@@ -297,8 +318,8 @@ impl Tenant {
             Event::TurnTaken { team, user } => {
                 self.turns.insert(team.clone(), user.clone());
             }
-            Event::ErasureRequested { id, who, deadline_ms } => {
-                self.erasures.insert(id.clone(), Erasure::new(who.clone(), at_ms, *deadline_ms));
+            Event::ErasureRequested { id, whom, deadline_ms } => {
+                self.erasures.insert(id.clone(), Erasure::new(whom.clone(), at_ms, *deadline_ms));
             }
             Event::ErasureProgressed { id, counts, deadline_ms } => self.progress_erasure(id, counts, *deadline_ms),
             Event::ErasureRetried { id, attempt, deadline_ms } => {
@@ -344,7 +365,6 @@ impl Tenant {
     fn end_erasure(&mut self, id: &str, counts: &BTreeMap<String, u64>, failure: Option<&String>, at_ms: i64) {
         if let Some(erasure) = self.erasures.get_mut(id) {
             erasure.status = if failure.is_none() { ErasureStatus::Completed } else { ErasureStatus::Failed };
-            erasure.who = None;
             erasure.counts.clone_from(counts);
             erasure.failure = failure.cloned();
             erasure.finished_ms = Some(at_ms);
@@ -359,9 +379,9 @@ impl Tenant {
 }
 
 impl Erasure {
-    fn new(who: ErasureWho, requested_ms: i64, deadline_ms: i64) -> Self {
+    fn new(whom: Whom, requested_ms: i64, deadline_ms: i64) -> Self {
         Self {
-            who: Some(who),
+            whom,
             status: ErasureStatus::Pending,
             attempt: 1,
             counts: BTreeMap::new(),

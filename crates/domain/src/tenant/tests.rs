@@ -120,7 +120,7 @@ fn a_principal_of_another_tenant_finds_nothing() {
         Command::Keys,
         Command::Update { patch: json!({"name": "x"}), if_version: None },
         Command::RemoveMember { user: "owner".into() },
-        Command::RequestErasure { id: "e".into(), who: ErasureWho::default() },
+        Command::RequestErasure { id: "e".into(), who: ErasureWho::default(), key: [3; 32] },
     ] {
         assert_eq!(code(org.ask_in("t2", user("eve", Role::Owner), command)), "not_found");
     }
@@ -328,14 +328,18 @@ fn leads_go_to_people_teams_or_everyone_in_turn() {
 }
 
 #[test]
-fn an_erasure_is_retried_then_ends_and_forgets_whom_it_was_about() {
+fn an_erasure_is_retried_then_ends_and_never_kept_whom_it_was_about() {
+    const KEY: [u8; 32] = [3; 32];
     let mut org = Org::founded(Plan::unlimited());
     let who = ErasureWho { email: Some(" Ann@Example.com ".into()), ..ErasureWho::default() };
-    assert_eq!(code(org.owner(Command::RequestErasure { id: "e0".into(), who: ErasureWho::default() })), "email");
-    let request = |id: &str| Command::RequestErasure { id: id.into(), who: who.clone() };
+    assert_eq!(code(org.owner(Command::RequestErasure { id: "e0".into(), who: ErasureWho::default(), key: KEY })), "email");
+    let request = |id: &str| Command::RequestErasure { id: id.into(), who: who.clone(), key: KEY };
     org.owner(request("e1")).unwrap();
-    let (_, attempt, Effect::Erase { who: wanted, .. }) = pending(&org.state).remove(0) else { panic!("an erasure") };
-    assert_eq!((attempt, wanted.email.as_deref()), (1, Some("ann@example.com")));
+    let (_, attempt, Effect::Erase { whom, .. }) = pending(&org.state).remove(0) else { panic!("an erasure") };
+    let named = |email: &str| ErasureWho { email: Some(email.into()), ..ErasureWho::default() };
+    assert_eq!((attempt, whom.email.as_ref().map(|hidden| hidden.masked.as_str())), (1, Some("a***@e***.com")));
+    assert!(whom.is(&named("Ann@example.com"), &KEY) && !whom.is(&named("anna@example.com"), &KEY));
+    assert!(!whom.is(&named("ann@example.com"), &[4; 32]), "without the installation's key nobody can try who it was");
     org.now_ms += ERASURE_DEADLINE_MS;
     let tick = on_timer(&org.state, org.now_ms).unwrap();
     org.ask(Actor::System, tick).unwrap();
@@ -349,7 +353,9 @@ fn an_erasure_is_retried_then_ends_and_forgets_whom_it_was_about() {
     org.ask(Actor::System, progress(2, false)).unwrap();
     org.ask(Actor::System, progress(2, true)).unwrap();
     let ended = &org.state.erasures["e1"];
-    assert_eq!((ended.status, &ended.who, ended.counts["conversation"]), (ErasureStatus::Completed, &None, 2));
+    assert_eq!((ended.status, ended.counts["conversation"]), (ErasureStatus::Completed, 2));
+    let kept = serde_json::to_string(&(&org.events, &org.state)).unwrap().to_lowercase();
+    assert!(!kept.contains("ann@example"), "{kept}");
     assert!(pending(&org.state).is_empty() && timer(&org.state).is_none());
 
     org.owner(request("e2")).unwrap();
@@ -406,7 +412,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         "[a-z]{1,5}".prop_map(|name| Command::Update { patch: json!({"name": name}), if_version: None }),
         name().prop_map(|id| Command::RequestErasure {
             id: id.into(),
-            who: ErasureWho { visitor_id: Some("v".into()), ..ErasureWho::default() }
+            who: ErasureWho { visitor_id: Some("v".into()), ..ErasureWho::default() },
+            key: [3; 32],
         }),
         (name(), 1_u32..3, any::<bool>()).prop_map(|(id, attempt, done)| Command::ErasureProgress {
             id: id.into(),
@@ -471,4 +478,22 @@ proptest! {
         let text = serde_json::to_string(&org.state).unwrap();
         prop_assert_eq!(serde_json::from_str::<Tenant>(&text).unwrap(), org.state);
     }
+}
+
+#[test]
+fn an_erasure_of_version_1_that_is_open_goes_on_without_naming_anybody() {
+    let old = json!({ "type": "erasure_requested", "id": "e", "deadline_ms": 5, "who": { "email": "ann@example.com", "phone": "+14155550100", "visitor_id": "browser-77" } });
+    let event: Event = serde_json::from_value(upgrade(1, old).unwrap()).unwrap();
+    let mut state = Tenant::default();
+    apply(&mut state, &event, 1, 1);
+    let kept = serde_json::to_string(&state).unwrap();
+    assert!(!kept.contains("ann@") && !kept.contains("555") && !kept.contains("browser-77"), "{kept}");
+    let Effect::Erase { whom, .. } = pending(&state).remove(0).2 else { panic!("an erasure") };
+    let is = |who: ErasureWho| whom.is(&who, &[9; 32]);
+    assert!(is(ErasureWho { email: Some("Ann@example.com".into()), ..ErasureWho::default() }));
+    assert!(is(ErasureWho { phone: Some("(415) 555-0100".into()), ..ErasureWho::default() }));
+    assert!(is(ErasureWho { visitor_id: Some("browser-77.ab12".into()), ..ErasureWho::default() }));
+    assert!(is(ErasureWho { visitor_id: Some("browser-77".into()), ..ErasureWho::default() }));
+    assert!(!is(ErasureWho { visitor_id: Some("browser".into()), email: Some("joe@example.com".into()), ..ErasureWho::default() }));
+    assert!(!is(ErasureWho::default()));
 }

@@ -157,6 +157,8 @@ pub struct ErasureView {
     pub id: String,
     /// How far.
     pub status: ErasureStatus,
+    /// Whom it is about, masked.
+    pub about: BTreeMap<String, String>,
     /// What was erased, by kind.
     pub counts: BTreeMap<String, u64>,
     /// When it was asked for, RFC 3339.
@@ -297,6 +299,14 @@ pub fn erasure(id: &str, erasure: &Erasure) -> ErasureView {
     ErasureView {
         id: id.to_owned(),
         status: erasure.status,
+        about: [
+            ("email", &erasure.whom.email),
+            ("phone", &erasure.whom.phone),
+            ("visitor_id", &erasure.whom.visitor_id),
+        ]
+        .into_iter()
+        .filter_map(|(name, hidden)| Some((name.to_owned(), hidden.as_ref()?.masked.clone())))
+        .collect(),
         counts: erasure.counts.clone(),
         requested_at: rfc3339(erasure.requested_ms),
         finished_at: erasure.finished_ms.map(rfc3339),

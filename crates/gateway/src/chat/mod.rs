@@ -330,9 +330,10 @@ pub fn key(guest: &Guest, conversation: &ConversationId) -> EntityKey {
     EntityKey::new(guest.agent.tenant.as_str(), conversation::KIND, conversation.as_str())
 }
 
-/// Rows of a visitor's own conversations.
-pub fn own_list(visitor: &VisitorId) -> String {
-    colloquy_actors::conversation::visitor_list(visitor)
+/// The lists of a visitor's own conversations: as it is called now, and before.
+pub fn own_lists(visitor: &VisitorId) -> [String; 2] {
+    use colloquy_actors::conversation::{visitor_list, visitor_list_before};
+    [visitor_list(visitor), visitor_list_before(visitor)]
 }
 
 /// A range over a visitor's own conversations.

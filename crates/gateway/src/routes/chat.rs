@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use colloquy_actors::cluster::client::ListRow;
 use colloquy_actors::cluster::trace;
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
@@ -127,9 +128,19 @@ fn stream(app: App, guest: Guest, mut standing: Standing) -> Response {
 #[utoipa::path(get, path = "/api/chat/conversations", tag = "chat", responses((status = 200, body = Value)))]
 async fn own(State(app): State<App>, MaybeVisitor(token): MaybeVisitor) -> Result<Json<Value>> {
     let visitor = need(token)?;
-    let list = chat::own_list(&visitor.visitor);
-    let rows =
-        app.actors.client.list::<Value>(visitor.tenant.as_str(), &list, &chat::own_range(OWN_CONVERSATIONS)).await?;
+    let mut rows = Vec::new();
+    for list in chat::own_lists(&visitor.visitor) {
+        let found = app
+            .actors
+            .client
+            .list::<Value>(visitor.tenant.as_str(), &list, &chat::own_range(OWN_CONVERSATIONS))
+            .await?;
+        // A conversation that went on since its list was renamed stands in both; the first one has it as it is now.
+        let known: Vec<String> = rows.iter().map(|row: &ListRow<Value>| row.id.clone()).collect();
+        rows.extend(found.into_iter().filter(|row| !known.contains(&row.id)));
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.at_ms));
+    rows.truncate(OWN_CONVERSATIONS);
     Ok(crate::listing::whole(rows.into_iter().map(|row| row.body).collect::<Vec<_>>()))
 }
 

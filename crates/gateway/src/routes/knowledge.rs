@@ -16,7 +16,7 @@ use colloquy_actors::domain::knowledge::{Blob, Command, NewSource, Reply};
 use colloquy_actors::domain::principal::{Actor, Principal, Role};
 use colloquy_actors::domain::text::fill;
 use colloquy_actors::domain::vocabulary::SourceType;
-use colloquy_actors::knowledge::{KnowledgeEntity, PLATFORM};
+use colloquy_actors::knowledge::{KnowledgeEntity, PLATFORM, unanswered as unanswered_questions};
 use colloquy_wire::knowledge as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -291,15 +291,9 @@ async fn unanswered(State(app): State<App>, console: Console, Query(query): Quer
         if only.as_ref().is_some_and(|only| only.as_str() != id) {
             continue;
         }
-        if let Reply::Unanswered { items } = knows(&app, &console.by, &id, Command::Unanswered).await? {
-            all.extend(items.into_iter().map(|item| {
-                let mut item = json!(item);
-                item["agent_id"] = json!(id);
-                item
-            }));
-        }
+        all.extend(unanswered_questions(&app.actors.client, &console.by, &AgentId(id)).await?);
     }
-    all.sort_by_key(|item| std::cmp::Reverse(item["count"].as_u64().unwrap_or(0)));
+    all.sort_by_key(|item| std::cmp::Reverse(item.count));
     Ok(listing::whole(all))
 }
 

@@ -64,6 +64,18 @@ impl Answers for Sqlite {
         .await
     }
 
+    async fn forget(&self, prefix: &str, instead: Bytes) -> Result<(), StoreError> {
+        limits::size("an answer", instead.len(), limits::ANSWER_MAX_BYTES)?;
+        // No character is above the last one: what begins with the prefix ends before this.
+        let (from, to) = (prefix.to_owned(), format!("{prefix}{}", char::MAX));
+        self.erase(move |db| {
+            let sql = "UPDATE answer SET answer = ?3 WHERE scope >= ?1 AND scope < ?2 AND answer IS NOT NULL";
+            db.prepare_cached(sql)?.execute((&from, &to, &instead[..]))?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn sweep(&self, now_ms: i64) -> Result<u64, StoreError> {
         let mut swept = 0;
         loop {

@@ -30,6 +30,21 @@ pub(crate) async fn the_first_answer_is_kept_and_repeated(fixture: &mut impl Fix
     assert_eq!(answers.begin("ann /b", "k", BODY, 5).await.unwrap(), Begun::First);
 }
 
+pub(crate) async fn forgotten_answers_leave_their_keys_used(fixture: &mut impl Fixture) {
+    let answers = fixture.store().answers.clone();
+    for scope in ["t/1", "t/2", "tt/1", "s/1"] {
+        assert_eq!(answers.begin(scope, "k", BODY, 0).await.unwrap(), Begun::First);
+        answers.finish(scope, "k", answer("words"), DAY_MS).await.unwrap();
+    }
+    answers.begin("t/1", "runs", BODY, 0).await.unwrap();
+    answers.forget("t/", answer("gone")).await.unwrap();
+    answers.forget("t/", answer("gone")).await.unwrap();
+    for (scope, kept) in [("t/1", "gone"), ("t/2", "gone"), ("tt/1", "words"), ("s/1", "words")] {
+        assert_eq!(answers.begin(scope, "k", BODY, 5).await.unwrap(), Begun::Done(answer(kept)), "{scope}");
+    }
+    assert_eq!(answers.begin("t/1", "runs", BODY, 5).await.unwrap(), Begun::Running);
+}
+
 pub(crate) async fn a_running_request_is_not_run_twice(fixture: &mut impl Fixture) {
     let answers = &fixture.store().answers;
     answers.begin("s", "k", BODY, 0).await.unwrap();

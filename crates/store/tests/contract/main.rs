@@ -74,6 +74,7 @@ contract! {
         only_the_owner_confirms,
     }
     answers {
+        forgotten_answers_leave_their_keys_used,
         the_first_answer_is_kept_and_repeated,
         a_running_request_is_not_run_twice,
         another_body_under_the_same_key_is_told,
