@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use colloquy_store::rows::{Range, Row};
-use colloquy_store::{EntityKey, Store};
+use colloquy_store::{EntityKey, Store, StoreError};
 use serde::de::DeserializeOwned;
 
 use crate::entity::Entity;
@@ -13,6 +13,7 @@ use crate::frame::{Answer, FRAME_SCHEMA, Frame, Source};
 use crate::host::NodeInner;
 pub use crate::host::watch::{Watch, WatchStream};
 use crate::record::{Folded, JournalRecord, fold, key_of};
+use crate::seal::{open_blob, seal_blob};
 
 /// How long an ask waits unless it says otherwise, milliseconds: what a person waits before trying again.
 pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
@@ -253,6 +254,19 @@ impl Client {
     /// Destroys the entity's data key, so that nothing personal of its past can be read again, and takes it out of memory.
     pub async fn erase(&self, key: &EntityKey) -> Result<(), ClusterError> {
         self.node.erase(key).await
+    }
+
+    /// Stores a blob, sealed with its entity's key.
+    pub async fn put_blob(&self, owner: &EntityKey, path: &str, plain: &[u8]) -> Result<(), StoreError> {
+        let key = self.node.sealer().key_for_writing(owner).await?;
+        self.store().blobs.put(path, seal_blob(&key, owner, path, plain)).await
+    }
+
+    /// Reads a blob of an entity.
+    pub async fn get_blob(&self, owner: &EntityKey, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let Some(stored) = self.store().blobs.get(path).await? else { return Ok(None) };
+        let key = self.node.sealer().key_for_reading(owner).await?;
+        open_blob(key.as_ref(), owner, path, stored).map(Some)
     }
 
     /// The store underneath: unique values, answers, blobs, raw rows.

@@ -24,6 +24,9 @@ const SEALED_ROW: u8 = 0x01;
 /// The same for a row in the list of another tenant than the entity's, such as an organization's in the list of all: it names the entity's.
 const SEALED_FOREIGN_ROW: u8 = 0x02;
 
+/// What a sealed blob begins with. Whatever is put is sealed, so no upload can pass for one.
+const SEALED_BLOB: &[u8; 8] = b"CQSEALED";
+
 /// Bytes of an AES-GCM nonce (NIST SP 800-38D).
 const NONCE_BYTES: usize = 12;
 
@@ -202,6 +205,22 @@ fn take_part(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(part).ok()?, rest))
 }
 
+/// Seals a blob for its path.
+pub fn seal_blob(key: &DataKey, entity: &EntityKey, path: &str, plain: &[u8]) -> Bytes {
+    let sealed = seal(key, plain, blob_place(entity, path).as_bytes());
+    [SEALED_BLOB.as_slice(), &sealed].concat().into()
+}
+
+/// Opens a blob. One from before blobs were sealed is as it is.
+pub fn open_blob(key: Option<&DataKey>, entity: &EntityKey, path: &str, stored: Bytes) -> Result<Bytes, StoreError> {
+    let Some(sealed) = stored.strip_prefix(SEALED_BLOB.as_slice()) else { return Ok(stored) };
+    let plain = key.and_then(|key| open(key, sealed, blob_place(entity, path).as_bytes()));
+    plain.map(Bytes::from).ok_or_else(|| StoreError::Corrupt {
+        place: format!("blob {path}"),
+        detail: "it does not open with the key of its entity".to_owned(),
+    })
+}
+
 fn wrap_place(entity: &EntityKey) -> String {
     format!("key\0{}\0{}\0{}", entity.tenant, entity.kind, entity.id)
 }
@@ -212,6 +231,10 @@ fn record_place(entity: &EntityKey, seq: u64) -> String {
 
 fn snapshot_place(entity: &EntityKey, seq: u64) -> String {
     format!("snapshot\0{}\0{}\0{}\0{seq}", entity.tenant, entity.kind, entity.id)
+}
+
+fn blob_place(entity: &EntityKey, path: &str) -> String {
+    format!("blob\0{}\0{}\0{}\0{path}", entity.tenant, entity.kind, entity.id)
 }
 
 fn row_place(entity: &EntityKey, row: &Row) -> String {
@@ -272,6 +295,26 @@ mod tests {
             flipped[at] ^= 1;
             assert_eq!(open(&cipher(1), &flipped, b"place"), None, "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn a_blob_opens_only_in_its_place_and_one_from_before_is_as_it_was() {
+        let (entity, other) = (EntityKey::new("t", "k", "a"), EntityKey::new("t", "k", "b"));
+        let sealed = seal_blob(&cipher(1), &entity, "a/b", b"a page");
+        assert!(!sealed.windows(6).any(|window| window == b"a page"));
+        let opened = |key: u8, entity: &EntityKey, path: &str, bytes: &Bytes| {
+            open_blob(Some(&cipher(key)), entity, path, bytes.clone()).ok()
+        };
+        assert_eq!(opened(1, &entity, "a/b", &sealed).as_deref(), Some(&b"a page"[..]));
+        assert_eq!(opened(2, &entity, "a/b", &sealed), None);
+        assert_eq!(opened(1, &other, "a/b", &sealed), None);
+        assert_eq!(opened(1, &entity, "a/c", &sealed), None);
+        assert!(open_blob(None, &entity, "a/b", sealed.clone()).is_err());
+        assert!((8..sealed.len()).all(|end| opened(1, &entity, "a/b", &sealed.slice(..end)).is_none()));
+        let old = Bytes::from_static(b"%PDF-1.7");
+        assert_eq!(opened(1, &entity, "a/b", &old), Some(old.clone()));
+        let twice = seal_blob(&cipher(1), &entity, "a/b", &sealed);
+        assert_eq!(opened(1, &entity, "a/b", &twice), Some(sealed), "an upload that looks sealed stays what it is");
     }
 
     #[test]

@@ -23,38 +23,9 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, version: u64, atte
                     Command::IndexFailed { version, attempt, reason }
                 }
             };
-            let built = matches!(result, Command::IndexBuilt { .. });
             report(handle, result).await;
-            if built {
-                forget_older(handle, version).await;
-            }
         }
         () = handle.cancelled() => {}
-    }
-}
-
-/// Deletes stored indices but this one and the one before, which nodes may still be loading.
-async fn forget_older(handle: &EffectHandle, version: u64) {
-    let blobs = &handle.client().store().blobs;
-    let key = handle.key();
-    let folder = format!("knowledge/{}/{}/index", key.tenant, key.id);
-    let older = |path: &str| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        name.split_once('-')
-            .and_then(|(number, _)| number.parse::<u64>().ok())
-            .is_some_and(|number| number + 1 < version)
-    };
-    let paths = match blobs.list(&folder).await {
-        Ok(paths) => paths,
-        Err(error) => {
-            tracing::warn!(agent = %key.id, %error, "old indices could not be listed");
-            return;
-        }
-    };
-    for path in paths.iter().filter(|path| older(path)) {
-        if let Err(error) = blobs.delete(path).await {
-            tracing::warn!(agent = %key.id, %error, "an old index could not be deleted");
-        }
     }
 }
 
@@ -71,12 +42,10 @@ async fn build(tools: &Tools, handle: &EffectHandle) -> Result<Option<Index>, St
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
     let key = handle.key();
-    let blob = format!("knowledge/{}/{}/index/{}-{}", key.tenant, key.id, manifest.version, manifest.content_version);
+    let blob = format!("{}{}-{}", super::sweep::indices(key), manifest.version, manifest.content_version);
     handle
         .client()
-        .store()
-        .blobs
-        .put(&blob, bytes.into())
+        .put_blob(key, &blob, &bytes)
         .await
         .map_err(|error| format!("The index could not be stored: {error}"))?;
     Ok(Some(Index {
@@ -96,9 +65,9 @@ async fn collect(tools: &Tools, handle: &EffectHandle, manifest: &Manifest) -> R
     let mut chunks = Vec::new();
     let mut chunk_vectors: Vec<Windows> = Vec::new();
     for page in &manifest.pages {
-        let blobs = &handle.client().store().blobs;
-        let bytes = blobs
-            .get(&page.blob)
+        let bytes = handle
+            .client()
+            .get_blob(handle.key(), &page.blob)
             .await
             .map_err(|error| format!("A page could not be read back: {error}"))?
             .ok_or_else(|| format!("The stored text of {} is missing: retrain this source.", page.url))?;

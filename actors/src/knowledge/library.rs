@@ -116,7 +116,7 @@ impl Library {
         if let Some(index) = self.cached(&key, current.version) {
             return Ok(index);
         }
-        let index = load(client, &current.blob).await?;
+        let index = load(client, &key, &current.blob).await?;
         self.keep(key, index.clone());
         Ok(index)
     }
@@ -225,11 +225,9 @@ impl Library {
     }
 }
 
-async fn load(client: &Client, blob: &str) -> Result<Arc<AgentIndex>, ActorError> {
+async fn load(client: &Client, agent: &EntityKey, blob: &str) -> Result<Arc<AgentIndex>, ActorError> {
     let bytes = client
-        .store()
-        .blobs
-        .get(blob)
+        .get_blob(agent, blob)
         .await?
         .ok_or_else(|| ActorError::Unavailable(format!("the index {blob} is missing: retrain the agent")))?;
     tokio::task::spawn_blocking(move || AgentIndex::from_bytes(&bytes))

@@ -5,6 +5,7 @@ mod faqs;
 mod library;
 mod pages;
 mod read;
+mod sweep;
 mod unanswered;
 
 use std::sync::Arc;
@@ -89,6 +90,7 @@ impl Entity for KnowledgeEntity {
         match effect {
             Effect::Crawl { source, run, attempt } => read::run(&self.tools, &handle, source, run, attempt).await,
             Effect::BuildIndex { version, attempt } => build::run(&self.tools, &handle, version, attempt).await,
+            Effect::Sweep { mark } => sweep::run(&handle, mark).await,
             Effect::GenerateFaqs { run, attempt } => faqs::run(&self.tools, &handle, run, attempt).await,
         }
     }

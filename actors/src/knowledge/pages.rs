@@ -3,6 +3,7 @@
 //! Layout: `CQPG`, version (u16), length of the JSON head (u32), head, vectors (f32 little-endian, window by window), BLAKE3 of all before.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use colloquy_cluster::EntityKey;
 use colloquy_knowledge::chunk::{Chunk, chunks};
 use colloquy_knowledge::embed::{Embedder, Windows};
 use colloquy_knowledge::extract::Document;
@@ -130,14 +131,14 @@ fn chunk_id(url: &str, text: &str, index: u32) -> String {
     hasher.finalize().to_hex()[..24].to_owned()
 }
 
-/// Where a page of this content is stored.
-pub(super) fn path(tenant: &str, agent: &str, url: &str, content_hash: &str, embedder: &str) -> String {
+/// Where a page of this content is stored by a run. No other run writes there: what nothing names any more once its run has ended can be deleted.
+pub(super) fn path(agent: &EntityKey, run: &str, url: &str, content_hash: &str, embedder: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [url, content_hash, embedder] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    format!("knowledge/{tenant}/{agent}/pages/{}", &hasher.finalize().to_hex()[..40])
+    format!("{}{}-{run}", super::sweep::pages(agent), &hasher.finalize().to_hex()[..40])
 }
 
 #[cfg(test)]

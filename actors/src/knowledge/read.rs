@@ -137,7 +137,8 @@ async fn take(
     match event {
         CrawlEvent::SiteMoved { .. } | CrawlEvent::PageFound { .. } => Ok(()),
         CrawlEvent::PageDone(page) => {
-            let outcome = store(tools, handle, &page.url, page.document, &page.content_hash).await?;
+            let page_of = PageOf { run: teller.run, address: &page.url, shown: &page.url };
+            let outcome = store(tools, handle, page_of, page.document, &page.content_hash).await?;
             teller.add(outcome).await
         }
         CrawlEvent::PageUnchanged { url, .. } => teller.add(PageOutcome::Unchanged { url }).await,
@@ -157,7 +158,7 @@ async fn take(
 
 async fn document(tools: &Tools, handle: &EffectHandle, teller: &mut Teller<'_>, plan: RunPlan) -> RunOutcome {
     let Some(content) = plan.content else { return RunOutcome::Failed { reason: "The source has no content.".into() } };
-    let bytes = match handle.client().store().blobs.get(&content.path).await {
+    let bytes = match handle.client().get_blob(handle.key(), &content.path).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return RunOutcome::Failed { reason: "The stored document is missing: upload it again.".into() },
         Err(error) => return RunOutcome::Failed { reason: error.to_string() },
@@ -182,7 +183,8 @@ async fn document(tools: &Tools, handle: &EffectHandle, teller: &mut Teller<'_>,
     let address = format!("{}:{}", teller.source, name);
     let hash = document.content_hash();
     teller.found = 1;
-    let outcome = match store_as(tools, handle, &address, "", document, &hash).await {
+    let page_of = PageOf { run: teller.run, address: &address, shown: "" };
+    let outcome = match store(tools, handle, page_of, document, &hash).await {
         Ok(outcome) => outcome,
         Err(ended) => return ended,
     };
@@ -227,27 +229,25 @@ fn unreadable(error: &dyn std::error::Error) -> colloquy_knowledge::Error {
     colloquy_knowledge::Error::Malformed { kind: "uploaded", reason: error.to_string() }
 }
 
+/// Whose page it is.
+struct PageOf<'a> {
+    run: &'a str,
+    /// What it is known as.
+    address: &'a str,
+    /// What answers name as their source.
+    shown: &'a str,
+}
+
+/// Cuts, embeds and stores a page. What cannot be stored ends the run.
 async fn store(
     tools: &Tools,
     handle: &EffectHandle,
-    url: &str,
+    page: PageOf<'_>,
     document: Document,
     hash: &str,
 ) -> Result<PageOutcome, RunOutcome> {
-    store_as(tools, handle, url, url, document, hash).await
-}
-
-/// Cuts, embeds and stores a page known as `address`; answers name `shown` as its source. What cannot be stored ends the run.
-async fn store_as(
-    tools: &Tools,
-    handle: &EffectHandle,
-    address: &str,
-    shown: &str,
-    document: Document,
-    hash: &str,
-) -> Result<PageOutcome, RunOutcome> {
-    let key = handle.key();
-    let path = pages::path(&key.tenant, &key.id, address, hash, tools.knowledge.embedder_id());
+    let PageOf { run, address, shown } = page;
+    let path = pages::path(handle.key(), run, address, hash, tools.knowledge.embedder_id());
     let failed = |reason: String| RunOutcome::Failed { reason };
     let (title, chars) = (document.title.clone(), document.markdown.chars().count() as u64);
     let begun = Instant::now();
@@ -258,9 +258,7 @@ async fn store_as(
     let chunks = u32::try_from(page.head.chunks.len()).unwrap_or(u32::MAX);
     handle
         .client()
-        .store()
-        .blobs
-        .put(&path, page.to_bytes())
+        .put_blob(handle.key(), &path, &page.to_bytes())
         .await
         .map_err(|error| failed(format!("A page could not be stored: {error}")))?;
     Ok(PageOutcome::Done { url: address.to_owned(), title, hash: hash.to_owned(), chars, chunks, blob: path })

@@ -1,6 +1,6 @@
 //! What may be asked of an agent's knowledge, and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -285,6 +285,13 @@ pub enum Command {
         /// Why, for people.
         reason: String,
     },
+    /// What stored things are named or being written (query).
+    Stored,
+    /// What nothing names any more was deleted.
+    Swept {
+        /// The event up to which.
+        mark: u64,
+    },
     /// A visitor's question got the fallback message.
     NoteUnanswered {
         /// The question. It is not journaled.
@@ -382,6 +389,8 @@ pub enum Reply {
     },
     /// What the next index consists of.
     Manifest(Box<Manifest>),
+    /// What stored things are named or being written.
+    Stored(Box<Stored>),
     /// One question.
     Faq(FaqView),
     /// Questions.
@@ -401,6 +410,21 @@ pub enum Reply {
     },
     /// Totals and the index.
     View(Box<KnowledgeView>),
+}
+
+/// What stored things an agent's knowledge names at a moment. What is none of it may be deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Pages, and the index that answers.
+    pub named: BTreeSet<String>,
+    /// Runs under way: what they stored is named once they tell of it.
+    pub runs: BTreeSet<String>,
+    /// The version that answers: nodes may still be loading the one before.
+    pub index_version: u64,
+    /// Uploads that were named before: no source waits for them.
+    pub dropped: BTreeSet<String>,
+    /// Nothing is named any more and nothing will be.
+    pub deleted: bool,
 }
 
 /// What a run's task needs to know.
@@ -442,6 +466,11 @@ pub enum Effect {
         version: u64,
         /// The try.
         attempt: u32,
+    },
+    /// Delete stored things that [`Command::Stored`] does not name, tell [`Command::Swept`].
+    Sweep {
+        /// The event up to which.
+        mark: u64,
     },
     /// Look for questions that the pages answer.
     GenerateFaqs {

@@ -164,6 +164,11 @@ pub enum Event {
         /// Why it failed.
         failure: Option<String>,
     },
+    /// What nothing names any more was deleted, up to an event.
+    Swept {
+        /// The event.
+        mark: u64,
+    },
     /// The key that questions are grouped by was drawn.
     GroupingSet {
         /// The key.

@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl Knowledge {
-    pub(super) fn fold(&mut self, event: &Event, _seq: u64, at_ms: i64) {
+    pub(super) fn fold(&mut self, event: &Event, seq: u64, at_ms: i64) {
+        self.mark(event, seq);
         match event {
             Event::SetUp { agent, tenant, max_pages } => {
                 self.agent = agent.clone();
@@ -24,7 +25,7 @@ impl Knowledge {
             }
             Event::Deleted => {
                 let (agent, tenant) = (self.agent.clone(), self.tenant.clone());
-                *self = Self { agent, tenant, deleted_ms: Some(at_ms), ..Self::default() };
+                *self = Self { agent, tenant, deleted_ms: Some(at_ms), unswept: Some(seq), ..Self::default() };
             }
             Event::LimitsSet { max_pages } => self.max_pages = *max_pages,
             Event::SourceAdded { source, new } => {
@@ -124,12 +125,18 @@ impl Knowledge {
                 self.generation = None;
                 self.generation_error.clone_from(failure);
             }
+            Event::Swept { mark } => {
+                if self.unswept == Some(*mark) {
+                    self.unswept = None;
+                    self.dropped.clear();
+                }
+            }
             Event::GroupingSet { key } => self.grouping = Some(*key),
-            Event::UnansweredNoted { key, conversation, seq, dropped } => {
+            Event::UnansweredNoted { key, conversation, seq: noted_at, dropped } => {
                 if let Some(dropped) = dropped {
                     self.unanswered.remove(dropped);
                 }
-                self.note(key, Asked { conversation: conversation.clone(), seq: *seq }, at_ms);
+                self.note(key, Asked { conversation: conversation.clone(), seq: *noted_at }, at_ms);
             }
             Event::UnansweredClosed { key } => {
                 self.unanswered.remove(key);
@@ -140,6 +147,23 @@ impl Knowledge {
                     !entry.asked.is_empty()
                 });
             }
+        }
+    }
+
+    /// Notes that an event may leave stored things unnamed.
+    fn mark(&mut self, event: &Event, seq: u64) {
+        let dropped = match event {
+            Event::SourceRemoved { source } => self.sources.get(source).map(|old| old.spec.content.clone()),
+            Event::SourceUpdated { source, new, .. } => {
+                let old = self.sources.get(source).map(|old| &old.spec.content);
+                old.filter(|old| **old != new.content).cloned()
+            }
+            Event::RunFinished { .. } | Event::IndexBuilt { .. } => Some(None),
+            _ => None,
+        };
+        if let Some(upload) = dropped {
+            self.unswept = Some(seq);
+            self.dropped.extend(upload.map(|blob| blob.path));
         }
     }
 

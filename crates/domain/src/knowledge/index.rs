@@ -2,7 +2,7 @@
 
 use super::{
     Outcome,
-    command::Reply,
+    command::{Reply, Stored},
     event::Event,
     limits::{BUILD_ATTEMPTS_MAX, BUILD_DEADLINE_MS, BUILD_RETRY_MS},
     settled,
@@ -31,6 +31,35 @@ pub(super) fn built(state: &Knowledge, cx: &Context, attempt: u32, mut index: In
 pub(super) fn failed(state: &Knowledge, cx: &Context, version: u64, attempt: u32, reason: &str) -> Outcome {
     let task = current(state, cx, version, attempt)?;
     Ok(Decision::event(again_or_fail(state, cx, task, kept(reason)), Reply::Done))
+}
+
+/// What stored things are named. A build under way may name others: then it waits for the next time.
+pub(super) fn stored(state: &Knowledge, cx: &Context) -> Outcome {
+    system(cx)?;
+    if state.build.is_some() {
+        return Err(Rejection::Superseded);
+    }
+    let runs = || state.sources.values().filter_map(|source| source.run.as_ref());
+    let pages = state.sources.values().flat_map(|source| source.pages.values());
+    let read = runs().flat_map(|run| run.pages.values().flatten());
+    let uploads = state.sources.values().filter_map(|source| source.spec.content.as_ref());
+    let index = state.index.iter().map(|index| &index.blob);
+    let named = pages.chain(read).map(|page| &page.blob).chain(uploads.map(|upload| &upload.path)).chain(index);
+    Ok(Decision::reply(Reply::Stored(Box::new(Stored {
+        named: named.filter(|path| !path.is_empty()).cloned().collect(),
+        runs: runs().map(|run| run.id.clone()).collect(),
+        index_version: state.index_version(),
+        dropped: state.dropped.clone(),
+        deleted: !state.exists(),
+    }))))
+}
+
+pub(super) fn swept(state: &Knowledge, cx: &Context, mark: u64) -> Outcome {
+    system(cx)?;
+    if state.unswept != Some(mark) {
+        return Err(Rejection::Superseded);
+    }
+    Ok(Decision::event(Event::Swept { mark }, Reply::Done))
 }
 
 /// The next index, if the one that answers lacks something and none is being built. After a failure it waits for its retry, or for new content.

@@ -19,7 +19,7 @@ mod tests;
 mod unanswered;
 pub mod view;
 
-pub use command::{Command, Effect, GeneratedFaq, NewSource, PageOutcome, Reply, RunOutcome, RunPlan};
+pub use command::{Command, Effect, GeneratedFaq, NewSource, PageOutcome, Reply, RunOutcome, RunPlan, Stored};
 pub use event::Event;
 pub use unanswered::same_question;
 pub use state::{Asked, Blob, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered};
@@ -51,6 +51,11 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
     }
     if !state.exists() {
         // What is gone has nothing left to delete or forget.
+        match command {
+            Command::Stored => return index::stored(state, cx),
+            Command::Swept { mark } => return index::swept(state, cx, mark),
+            _ => {}
+        }
         let leftover =
             matches!(command, Command::Delete | Command::ForgetConversation { .. } | Command::NoteUnanswered { .. });
         let quiet = leftover && cx.principal.actor == Actor::System;
@@ -95,6 +100,8 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
         Command::Manifest => index::manifest(state, cx),
         Command::IndexBuilt { attempt, index } => index::built(state, cx, attempt, index),
         Command::IndexFailed { version, attempt, reason } => index::failed(state, cx, version, attempt, &reason),
+        Command::Stored => index::stored(state, cx),
+        Command::Swept { mark } => index::swept(state, cx, mark),
         Command::AddFaq { question, answer, category, priority } => {
             faqs::add(state, cx, faqs::Text { question, answer, category, priority })
         }
@@ -179,7 +186,10 @@ pub fn pending(state: &Knowledge) -> Vec<(String, u32, Effect)> {
     let generation = state.generation.as_ref().map(|(run, task)| {
         (format!("faqs:{run}"), task.attempt, Effect::GenerateFaqs { run: run.clone(), attempt: task.attempt })
     });
-    runs.chain(build).chain(generation).collect()
+    // Not beside a build: it reads pages that its manifest named before.
+    let sweep = state.unswept.filter(|_| state.build.is_none());
+    let sweep = sweep.map(|mark| (format!("sweep:{mark}"), 1, Effect::Sweep { mark }));
+    runs.chain(build).chain(generation).chain(sweep).collect()
 }
 
 /// When the knowledge wants to be woken, Unix milliseconds.
@@ -236,6 +246,7 @@ pub fn tells(state: &Knowledge, event: &Event) -> Vec<agent::Command> {
         | Event::FaqRemoved { .. }
         | Event::GenerationStarted { .. }
         | Event::GenerationEnded { .. }
+        | Event::Swept { .. }
         | Event::GroupingSet { .. }
         | Event::UnansweredNoted { .. }
         | Event::UnansweredClosed { .. }

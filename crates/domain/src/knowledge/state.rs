@@ -1,6 +1,6 @@
 //! The state of an agent's knowledge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,10 @@ pub struct Knowledge {
     pub generation: Option<(String, Task)>,
     /// Why the last search failed, until one succeeds.
     pub generation_error: Option<String>,
+    /// The last event that may have left stored things which nothing names any more, until they were looked for.
+    pub unswept: Option<u64>,
+    /// Uploads that were named until then.
+    pub dropped: BTreeSet<String>,
     /// What questions without an answer are grouped by: the key of their hashes, drawn with the first.
     pub grouping: Option<[u8; 32]>,
     /// Questions without an answer, by the hash of their normalised text.

@@ -67,7 +67,7 @@ impl Base {
     pub(super) fn crawl(&self) -> (SourceId, String, u32) {
         let crawl = pending(&self.state).into_iter().find_map(|(_, _, effect)| match effect {
             Effect::Crawl { source, run, attempt } => Some((source, run, attempt)),
-            Effect::BuildIndex { .. } | Effect::GenerateFaqs { .. } => None,
+            Effect::BuildIndex { .. } | Effect::GenerateFaqs { .. } | Effect::Sweep { .. } => None,
         });
         crawl.expect("a crawl")
     }
@@ -86,7 +86,7 @@ impl Base {
     pub(super) fn build_effect(&self) -> Option<(u64, u32)> {
         pending(&self.state).into_iter().find_map(|(_, _, effect)| match effect {
             Effect::BuildIndex { version, attempt } => Some((version, attempt)),
-            Effect::Crawl { .. } | Effect::GenerateFaqs { .. } => None,
+            Effect::Crawl { .. } | Effect::GenerateFaqs { .. } | Effect::Sweep { .. } => None,
         })
     }
 
@@ -612,10 +612,16 @@ fn a_journal_of_version_1_is_read_without_its_words_and_its_groups_go_on() {
 fn what_is_deleted_is_gone() {
     let mut base = Base::set_up(Some("https://joes.example"), None);
     base.system(Command::Delete).unwrap();
+    let (name, _, Effect::Sweep { mark }) = pending(&base.state).remove(0) else { panic!("what was stored goes too") };
+    let Reply::Stored(stored) = base.system(Command::Stored).unwrap() else { panic!("what is stored") };
+    assert!(stored.deleted && stored.named.is_empty() && name == format!("sweep:{mark}"));
+    assert_eq!(code(base.manager(Command::Stored)), "not_found");
+    base.system(Command::Swept { mark }).unwrap();
+    assert_eq!(code(base.system(Command::Swept { mark })), "superseded");
     assert!(pending(&base.state).is_empty() && timer(&base.state).is_none() && base.state.sources.is_empty());
     assert_eq!(code(base.manager(Command::Sources)), "not_found");
     base.system(Command::NoteUnanswered { question: "x".into(), conversation: "c".into(), seq: 1 }).unwrap();
-    assert_eq!(base.events.len(), base.events.iter().position(|(event, ..)| *event == Event::Deleted).unwrap() + 1);
+    assert_eq!(base.events.len(), base.events.iter().position(|(event, ..)| *event == Event::Deleted).unwrap() + 2);
 }
 
 #[test]
@@ -628,4 +634,40 @@ fn the_system_wide_base_tells_no_agent() {
     base.finish(RunOutcome::Complete);
     base.build();
     assert!(base.told().is_empty() && base.view().index_version == 1);
+}
+
+#[test]
+fn what_nothing_names_any_more_is_swept_but_never_beside_a_build() {
+    let mut base = Base::set_up(None, None);
+    base.build();
+    base.system(text_source("guide")).unwrap();
+    base.progress(vec![done("guide", "1")]).unwrap();
+    let stored = |base: &mut Base| match base.system(Command::Stored) {
+        Ok(Reply::Stored(stored)) => *stored,
+        other => panic!("what is stored, not {other:?}"),
+    };
+    let sweeps = |base: &Base| pending(&base.state).iter().any(|(_, _, effect)| matches!(effect, Effect::Sweep { .. }));
+    let running = stored(&mut base);
+    assert_eq!((running.runs.len(), running.named.len()), (1, 3), "page, upload and index: {running:?}");
+    base.finish(RunOutcome::Complete);
+    assert!(base.state.build.is_some() && base.state.unswept.is_some() && !sweeps(&base));
+    assert_eq!(code(base.system(Command::Stored)), "superseded", "a build reads what it was told of before");
+    base.build();
+    assert!(sweeps(&base));
+    let served = stored(&mut base);
+    assert!(served.runs.is_empty() && served.dropped.is_empty() && served.named.len() == 3, "{served:?}");
+    let mark = base.state.unswept.unwrap();
+    base.system(Command::Swept { mark }).unwrap();
+    assert!(!sweeps(&base));
+
+    let source = base.state.sources.keys().next().unwrap().clone();
+    base.system(Command::RemoveSource { source }).unwrap();
+    assert!(!sweeps(&base), "the index that answers is being replaced");
+    base.build();
+    let gone = stored(&mut base);
+    assert_eq!((gone.named.len(), gone.dropped.len()), (1, 1), "the index; the upload may go: {gone:?}");
+    assert_eq!(code(base.system(Command::Swept { mark })), "superseded", "of an older look");
+    let mark = base.state.unswept.unwrap();
+    base.system(Command::Swept { mark }).unwrap();
+    assert!(stored(&mut base).dropped.is_empty());
 }

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::agent::AgentEntity;
+use colloquy_actors::cluster::EntityKey;
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::account;
 use colloquy_actors::domain::agent;
@@ -507,7 +508,8 @@ async fn store(
     let path = format!("knowledge/{}/{id}/uploads/{}", by.tenant, fresh_id());
     let hash = colloquy_actors::digest(&bytes);
     let size = bytes.len() as u64;
-    app.actors.client.store().blobs.put(&path, bytes).await?;
+    let owner = EntityKey::new(by.tenant.as_str(), colloquy_actors::domain::knowledge::KIND, id);
+    app.actors.client.put_blob(&owner, &path, &bytes).await?;
     Ok(Blob { path, bytes: size, hash, media_type: media_type.to_owned(), file_name: file_name.to_owned() })
 }
 
