@@ -184,3 +184,38 @@ fn success(output: &Output) -> String {
     assert!(output.status.success(), "{said}{failed}");
     said.into_owned()
 }
+
+#[tokio::test]
+async fn limits_hold_for_each_client_behind_a_trusted_proxy_and_the_mailbox_is_not_passed_on() {
+    let trusted = [
+        ("COLLOQUY_HTTP__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]"),
+        ("COLLOQUY_LIMITS__LOGIN_PER_ADDRESS_PER_MINUTE", "2"),
+    ];
+    let body = json!({ "email": "nobody@example.com", "password": "not the right one" });
+    let proxied = Server::start_with(&trusted).await;
+    let try_from = async |server: &Server, header: &str, value: &str| {
+        server.api().header(header, value).post("/api/auth/login", body.clone()).await.status
+    };
+    for _ in 0..2 {
+        assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.4").await, 401);
+    }
+    assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.4").await, 429);
+    assert_eq!(try_from(&proxied, "x-forwarded-for", "7.7.7.7, 1.2.3.4").await, 429, "an invented address is no other client");
+    assert_eq!(try_from(&proxied, "forwarded", "for=1.2.3.4").await, 429);
+    assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.5").await, 401);
+    for host in ["1", "2"] {
+        assert_eq!(try_from(&proxied, "x-forwarded-for", &format!("2001:db8::{host}")).await, 401);
+    }
+    assert_eq!(try_from(&proxied, "x-forwarded-for", "2001:db8::3").await, 429, "one IPv6 network is one client");
+    assert_eq!(try_from(&proxied, "x-forwarded-for", "not an address").await, 401, "counted as the proxy");
+
+    proxied.api().get("/dev/mailbox").await.expect(200);
+    for (header, value) in [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=::1"), ("x-real-ip", "::1"), ("via", "1.1 proxy")] {
+        proxied.api().header(header, value).get("/dev/mailbox").await.expect(404);
+    }
+
+    let open = Server::start_with(&trusted[1..]).await;
+    for (address, status) in [("1.2.3.4", 401), ("1.2.3.5", 401), ("1.2.3.6", 429)] {
+        assert_eq!(try_from(&open, "x-forwarded-for", address).await, status, "without the setting nobody is believed");
+    }
+}

@@ -6,7 +6,8 @@ use colloquy_actors::Actors;
 use colloquy_actors::connectors::mailbox::Mailbox;
 use tokio::sync::Semaphore;
 
-use crate::limits::RateLimit;
+use crate::limits::{AddressLimit, RateLimit};
+use crate::proxies::Proxies;
 use crate::sockets::Sockets;
 use crate::tokens::Tokens;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub plan: colloquy_actors::domain::tenant::plan::Plan,
     /// The secret of the manual triggers; empty: off.
     pub cron_secret: String,
+    /// Proxies whose word on a client's address is taken.
+    pub proxies: Proxies,
     /// Largest JSON body, bytes.
     pub body_bytes_max: usize,
     /// Largest upload, bytes.
@@ -55,9 +58,9 @@ pub struct Limits {
     /// Chat, by visitor.
     pub chat_visitor: RateLimit,
     /// Chat, by address.
-    pub chat_address: RateLimit,
+    pub chat_address: AddressLimit,
     /// Sign-in, by address.
-    pub login_address: RateLimit,
+    pub login_address: AddressLimit,
     /// Sign-in, by e-mail address.
     pub login_email: RateLimit,
     /// Console and programs, by principal.

@@ -126,17 +126,17 @@ impl FromRequestParts<App> for MaybeVisitor {
     }
 }
 
-/// The address a request comes from.
+/// The address of the client a request comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Address(pub IpAddr);
 
-impl<S: Send + Sync> FromRequestParts<S> for Address {
+impl FromRequestParts<App> for Address {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let address =
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let peer =
             parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
-        Ok(Self(address))
+        Ok(Self(app.settings.proxies.client(peer, &parts.headers)))
     }
 }
 

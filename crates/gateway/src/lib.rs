@@ -1,6 +1,6 @@
 //! The HTTP and WebSocket front: authenticates, routes to the owning actor, speaks problem+json.
 //!
-//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`limits`], [`linger`], [`idempotency`], [`listen`], `accounts`; then
+//! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`proxies`], [`limits`], [`linger`], [`idempotency`], [`listen`], `accounts`; then
 //! [`routes`], one file per resource,
 //! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
 
@@ -18,6 +18,7 @@ pub mod listing;
 mod mails;
 mod passwords;
 pub mod problem;
+pub mod proxies;
 pub mod routes;
 pub mod sockets;
 pub mod telemetry;

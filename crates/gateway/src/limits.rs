@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
 use std::sync::Mutex;
+
+use crate::proxies::group;
 
 /// How many buckets one limit keeps: at 100 bytes each a flood of made-up visitors costs 20 MB and no more.
 pub const BUCKETS_MAX: usize = 200_000;
@@ -57,6 +60,21 @@ impl RateLimit {
             let wait_ms = (1.0 - bucket.tokens) * 60_000.0 / self.per_minute.max(1.0);
             Err(((wait_ms / 1000.0).ceil() as u64).max(1))
         }
+    }
+}
+
+/// A limit for each client's address; IPv6 clients count by network, see [`group`].
+pub struct AddressLimit(RateLimit);
+
+impl AddressLimit {
+    /// A limit of `per_minute` actions a minute for each client.
+    pub fn per_minute(per_minute: u32) -> Self {
+        Self(RateLimit::per_minute(per_minute))
+    }
+
+    /// Takes one action for a client, or says after how many seconds the next is allowed.
+    pub fn take(&self, client: IpAddr, now_ms: i64) -> Result<(), u64> {
+        self.0.take(group(client), now_ms)
     }
 }
 

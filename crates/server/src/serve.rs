@@ -10,8 +10,9 @@ use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
-use colloquy_gateway::limits::RateLimit;
+use colloquy_gateway::limits::{AddressLimit, RateLimit};
 use colloquy_gateway::listen::{Bounded, Peer};
+use colloquy_gateway::proxies::Proxies;
 use colloquy_gateway::routes::health::Health;
 use colloquy_gateway::tokens::Tokens;
 use colloquy_knowledge::crawl::{CrawlConfig, Crawler, Limits as CrawlLimits};
@@ -289,6 +290,8 @@ fn gateway(settings: &Settings) -> GatewaySettings {
             PlanName::Trial => colloquy_domain::tenant::plan::Plan::trial(),
         },
         cron_secret: settings.cron.secret.clone(),
+        // Settings that are none were refused when they were read.
+        proxies: Proxies::parse(&settings.http.trusted_proxies).unwrap_or_default(),
         body_bytes_max: limits.body_bytes_max,
         upload_bytes_max: limits.upload_bytes_max,
         message_chars_max: limits.message_chars_max,
@@ -303,8 +306,8 @@ fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
     Limits {
         chat_visitor: RateLimit::per_minute(limits.chat_per_visitor_per_minute),
-        chat_address: RateLimit::per_minute(limits.chat_per_address_per_minute),
-        login_address: RateLimit::per_minute(limits.login_per_address_per_minute),
+        chat_address: AddressLimit::per_minute(limits.chat_per_address_per_minute),
+        login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
     }

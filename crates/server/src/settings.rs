@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use colloquy_gateway::proxies::Proxies;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
 pub(crate) struct Http {
     /// Address and port.
     pub(crate) listen: SocketAddr,
+    /// Networks and addresses of proxies whose forwarding headers are believed.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 /// `[ops]`
@@ -426,6 +429,10 @@ impl Settings {
                 format!("`{key}` must start with http:// or https://, not `{url}`"),
             );
             need(!url.ends_with('/'), format!("`{key}` must not end with a slash: `{url}`"));
+        }
+        if let Err(text) = Proxies::parse(&self.http.trusted_proxies) {
+            let example = "such as 10.0.0.0/8 or 192.168.1.5";
+            need(false, format!("`http.trusted_proxies` must hold networks or addresses {example}, not `{text}`"));
         }
         need(
             self.secrets.key.is_empty()

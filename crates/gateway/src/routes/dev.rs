@@ -2,13 +2,16 @@
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::auth::Address;
 use crate::body::{Json, Query};
 use crate::problem::{Problem, Result};
+use crate::proxies::is_forwarded;
 
 /// Letters shown at once.
 const SHOWN: usize = 100;
@@ -24,7 +27,17 @@ struct To {
 }
 
 /// Letters and recorded text messages, newest first.
-async fn mailbox(State(app): State<App>, Query(query): Query<To>) -> Result<Json<Value>> {
+///
+/// They hold sign-in links: they are for whoever sits at this machine, not for whom a proxy on it lets in.
+async fn mailbox(
+    State(app): State<App>,
+    Address(client): Address,
+    headers: HeaderMap,
+    Query(query): Query<To>,
+) -> Result<Json<Value>> {
+    if !client.is_loopback() || is_forwarded(&headers) {
+        return Err(Problem::not_found("mailbox"));
+    }
     let mailbox = app.mailbox.as_ref().ok_or_else(|| Problem::not_found("mailbox"))?;
     Ok(Json(json!({ "items": mailbox.list(query.to.as_deref(), SHOWN) })))
 }

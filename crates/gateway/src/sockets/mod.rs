@@ -11,6 +11,8 @@ use axum::extract::ws::WebSocketUpgrade;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::proxies::group;
+
 /// The largest frame a client may send, bytes: a message of the longest allowed text in JSON fits.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
@@ -76,6 +78,7 @@ impl Sockets {
         if counts.all >= self.limits.all {
             return Err("limits.sockets_max");
         }
+        let address = group(address);
         let from = counts.addresses.entry(address).or_default();
         if *from >= self.limits.per_address {
             return Err("limits.sockets_per_address");
