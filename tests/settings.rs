@@ -18,7 +18,7 @@ fn help_explains_every_command_and_how_to_begin() {
     for word in ["serve", "config", "quickstart", "--url", "config/colloquy.toml", "http://127.0.0.1:8080"] {
         assert!(help.contains(word), "`{word}` is not in:\n{help}");
     }
-    for command in ["serve", "config", "quickstart"] {
+    for command in ["serve", "config", "quickstart", "backup"] {
         assert!(success(&run(&[command, "--help"], &[], folder.path())).lines().count() > 4, "{command} --help");
     }
     assert!(!run(&["dance"], &[], folder.path()).status.success());

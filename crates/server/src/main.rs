@@ -1,5 +1,6 @@
 //! The binary `colloquy`: command line and life cycle.
 
+mod backup;
 mod catalog;
 mod quickstart;
 mod secrets;
@@ -43,6 +44,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Copy the data of a running or stopped server into a new folder, as it is at one moment
+    Backup(backup::Arguments),
     /// Create an organization and an agent on a running server, learn a website and print the chat page's address
     Quickstart(quickstart::Arguments),
     /// Turn a PDF on standard input into text, under memory and time limits (used by the server itself)
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Config { config } => {
             Settings::load(config.as_deref()).map_err(|e| e.to_string()).map(|s| print!("{}", s.masked()))
         }
+        Command::Backup(arguments) => backup::run(&arguments),
         Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::ExtractPdf => return colloquy_knowledge::extract::pdf::child_main(),
     };

@@ -107,6 +107,41 @@ impl Blobs for Folder {
     }
 }
 
+/// Copies the blobs of the data folder `dir` into the data folder `to`, also while a process uses `dir`; those that are in `to` already are not
+/// copied again. Returns how many were copied. A blob that vanishes meanwhile is left out.
+///
+/// # Errors
+/// [`StoreError::Full`] and [`StoreError::Unavailable`], with the file.
+pub fn copy(dir: &Path, to: &Path) -> Result<u64, StoreError> {
+    let (from, to) = (dir.join("blobs"), to.join("blobs"));
+    let mut paths = Vec::new();
+    collect(&from, "", &mut paths).map_err(|error| fault(&from, &error))?;
+    fs::create_dir_all(&to).map_err(|error| fault(&to, &error))?;
+    let mut copied = 0;
+    for path in paths {
+        let name = format!("{path}{MARKER}");
+        let (source, target) = (from.join(&name), to.join(&name));
+        if target.exists() {
+            continue;
+        }
+        let whole = || -> io::Result<bool> {
+            let bytes = match fs::read(&source) {
+                Err(error) if is_missing(&error) => return Ok(false),
+                bytes => bytes?,
+            };
+            let parent = target.parent().unwrap_or(&to);
+            fs::create_dir_all(parent)?;
+            let mut out = File::create(&target)?;
+            out.write_all(&bytes)?;
+            out.sync_all()?;
+            sync_dir(parent)?;
+            Ok(true)
+        };
+        copied += u64::from(whole().map_err(|error| fault(&target, &error))?);
+    }
+    Ok(copied)
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

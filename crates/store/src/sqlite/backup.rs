@@ -3,14 +3,18 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
 
-use super::{FILE_NAME, beside, fault, lock::Lock, wal};
+use super::{BUSY_WAIT, FILE_NAME, beside, fault, lock::Lock, wal};
 
 /// Writes a compact copy of the database in `dir` to the new file `to`, as it is at one moment, also while a process uses the folder.
-/// Blobs are not in it: they are plain files, written once, and may be copied afterwards.
+/// Blobs are not in it: see [`crate::folder::copy`].
+///
+/// A second process may read beside the one that holds the folder: the log's index is shared, and a reader sees one moment. It must not fold
+/// the log into the file, which is why it only reads and leaves the log alone when it ends, even if the other process died meanwhile.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] when `to` exists, [`StoreError::Corrupt`] when the database cannot be read whole.
@@ -19,6 +23,10 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Invalid(format!("{} exists already", to.display())));
     }
     let file = dir.join(FILE_NAME);
+    // Looked at first: taking the lock of a folder that is none would make one.
+    if !file.exists() {
+        return Err(StoreError::Unavailable(format!("{} does not exist", file.display())));
+    }
     // Nobody uses the folder: then this is who opens the log first. Somebody does: then it was checked.
     let lock = Lock::take(dir);
     if lock.is_ok() {
@@ -29,8 +37,12 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(unavailable)?;
     }
-    let source =
-        Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let access = if lock.is_ok() { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+    let source = Connection::open_with_flags(&file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    source.busy_timeout(BUSY_WAIT)?;
+    if lock.is_err() {
+        source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    }
     let name = unfinished.to_str().ok_or_else(|| StoreError::Invalid(format!("{} is not UTF-8", to.display())))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(|error| fault::at(file.display(), error))?;
     drop(source);

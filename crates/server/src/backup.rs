@@ -1,0 +1,75 @@
+//! `colloquy backup`: a copy of the data folder, of one moment, of a running or stopped server.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use colloquy_store::{folder, sqlite};
+
+use crate::settings::Settings;
+
+/// Arguments of `colloquy backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The settings the server runs with, for its data folder (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A folder that does not exist yet; it becomes a data folder without secret.key
+    #[arg(long, value_name = "FOLDER")]
+    to: PathBuf,
+}
+
+/// Makes the copy under another name first: a folder with the wanted name is always whole.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
+    let settings = Settings::load(arguments.config.as_deref()).map_err(|error| error.to_string())?;
+    let (dir, to) = (&settings.data.dir, &arguments.to);
+    let at = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    if to.exists() {
+        return Err(format!("{} exists already: choose another name, nothing is overwritten", to.display()));
+    }
+    let mut name = to.clone().into_os_string();
+    name.push(".unfinished");
+    let unfinished = PathBuf::from(name);
+    if unfinished.exists() {
+        return Err(format!(
+            "{} is there from a backup that did not finish, or another one is running: remove it first",
+            unfinished.display()
+        ));
+    }
+    DirBuilder::new().mode(0o700).create(&unfinished).map_err(|error| at(&unfinished, error))?;
+    let copied = copy(dir, &unfinished);
+    let blobs = match copied {
+        Ok(blobs) => blobs,
+        Err(error) => {
+            // What was copied is of no use; a rest that cannot be removed is named by the next backup.
+            let _ = fs::remove_dir_all(&unfinished);
+            return Err(error);
+        }
+    };
+    fs::rename(&unfinished, to).map_err(|error| at(to, error))?;
+    if let Some(parent) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| at(parent, error))?;
+    }
+    println!("{} holds the database and {blobs} blobs of {}.", to.display(), dir.display());
+    if settings.secrets.key.is_empty() {
+        println!(
+            "{} is not in it: without it nobody can read the copy, with it everybody can. Keep a copy of it in another place.",
+            dir.join("secret.key").display()
+        );
+    } else {
+        println!("`secrets.key` is not in it: without it nobody can read the copy, with it everybody can.");
+    }
+    println!("To restore: docs/guides/operate.md, \"Backup and restore\".");
+    Ok(())
+}
+
+/// Blobs, database, and the blobs that were stored in between. What the copied database names was stored before it was named, and is deleted only
+/// after nothing names it: it was there either before or after.
+fn copy(dir: &Path, to: &Path) -> Result<u64, String> {
+    let before = folder::copy(dir, to).map_err(|error| error.to_string())?;
+    sqlite::backup(dir, &to.join(sqlite::FILE_NAME)).map_err(|error| error.to_string())?;
+    let after = folder::copy(dir, to).map_err(|error| error.to_string())?;
+    File::open(to).and_then(|folder| folder.sync_all()).map_err(|error| format!("{}: {error}", to.display()))?;
+    Ok(before + after)
+}
