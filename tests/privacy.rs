@@ -107,9 +107,8 @@ async fn everything(owner: &Member, agent: &str, conversation: &str, lead: &str,
         let mut live = Socket::live(owner.api.address, &owner.token).await;
         live.send(&json!({ "type": "subscribe", "topic": topic })).await;
         let wanted = topic.clone();
-        let snapshot = live
-            .until("a snapshot", move |frame| frame["type"] == "snapshot" && frame["topic"] == json!(wanted))
-            .await;
+        let snapshot =
+            live.until("a snapshot", move |frame| frame["type"] == "snapshot" && frame["topic"] == json!(wanted)).await;
         all.push((format!("live {topic}"), snapshot.to_string()));
         live.close().await;
     }
@@ -140,9 +139,12 @@ async fn an_erased_person_is_gone_from_every_file_every_journal_and_every_answer
     first["metadata"]["referrer"] = json!(format!("https://search.example/?q={}", words.page));
     let answer = visitor.post(&first).await.expect(200);
     visitor.remember(&answer);
-    visitor.say(&format!("My name is {} Ash, my number is {} and my e-mail is {}", words.name, words.phone, words.email)).await;
+    visitor
+        .say(&format!("My name is {} Ash, my number is {} and my e-mail is {}", words.name, words.phone, words.email))
+        .await;
     let keyed = visitor.api().header("idempotency-key", &words.key);
-    let repeated = visitor.body(&format!("Help, a pipe burst under the {} and the basement is flooding!", words.detail), &random_id());
+    let repeated = visitor
+        .body(&format!("Help, a pipe burst under the {} and the basement is flooding!", words.detail), &random_id());
     keyed.post("/api/chat", repeated.clone()).await.expect(200);
     let form = json!({
         "agent_id": agent, "conversation_id": visitor.talk(),
@@ -184,7 +186,13 @@ async fn an_erased_person_is_gone_from_every_file_every_journal_and_every_answer
     // It is there to be found: what is looked for afterwards is seen before.
     eventually("the alert", SOON, || async {
         let mails = mailbox(&server, &owner.email).await;
-        mails.iter().any(|mail| mail.to_string().to_lowercase().contains(&words.phone.replace('-', "")) || mail.to_string().contains(&words.detail)).then_some(())
+        mails
+            .iter()
+            .any(|mail| {
+                mail.to_string().to_lowercase().contains(&words.phone.replace('-', ""))
+                    || mail.to_string().contains(&words.detail)
+            })
+            .then_some(())
     })
     .await;
     eventually("the questions", SOON, || async {

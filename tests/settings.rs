@@ -200,7 +200,11 @@ async fn limits_hold_for_each_client_behind_a_trusted_proxy_and_the_mailbox_is_n
         assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.4").await, 401);
     }
     assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.4").await, 429);
-    assert_eq!(try_from(&proxied, "x-forwarded-for", "7.7.7.7, 1.2.3.4").await, 429, "an invented address is no other client");
+    assert_eq!(
+        try_from(&proxied, "x-forwarded-for", "7.7.7.7, 1.2.3.4").await,
+        429,
+        "an invented address is no other client"
+    );
     assert_eq!(try_from(&proxied, "forwarded", "for=1.2.3.4").await, 429);
     assert_eq!(try_from(&proxied, "x-forwarded-for", "1.2.3.5").await, 401);
     for host in ["1", "2"] {
@@ -210,7 +214,13 @@ async fn limits_hold_for_each_client_behind_a_trusted_proxy_and_the_mailbox_is_n
     assert_eq!(try_from(&proxied, "x-forwarded-for", "not an address").await, 401, "counted as the proxy");
 
     proxied.api().get("/dev/mailbox").await.expect(200);
-    for (header, value) in [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=::1"), ("x-real-ip", "::1"), ("via", "1.1 proxy")] {
+    for (header, value) in [
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=::1"),
+        ("x-real-ip", "::1"),
+        ("via", "1.1 proxy"),
+    ] {
         proxied.api().header(header, value).get("/dev/mailbox").await.expect(404);
     }
 

@@ -56,7 +56,11 @@ async fn what_vanishes_changes_or_is_removed_leaves_the_disk_and_what_serves_sta
 
     // One page changes, one vanishes, one stays.
     write("prices.html", page("Prices", "A drain cleaning costs 151 dollars in Springfield, whatever the hour."));
-    write("index.html", page("Oak Plumbing", "We repair pipes, drains and water heaters in Springfield since 1974.").replace("/team.html", "/"));
+    write(
+        "index.html",
+        page("Oak Plumbing", "We repair pipes, drains and water heaters in Springfield since 1974.")
+            .replace("/team.html", "/"),
+    );
     fs::remove_file(folder.path().join("team.html")).expect("removed");
     let again = async || {
         owner.api.post(&format!("/api/agents/{agent}/scrape"), json!({ "url": site.url("/") })).await.ok();
@@ -90,7 +94,14 @@ async fn what_vanishes_changes_or_is_removed_leaves_the_disk_and_what_serves_sta
     })
     .await;
     // What is left is enough to build again from.
-    owner.api.post(&format!("/api/agents/{agent}/faqs"), json!({ "question": "Do you sell boats?", "answer": "Only bath tubs that float." })).await.expect(201);
+    owner
+        .api
+        .post(
+            &format!("/api/agents/{agent}/faqs"),
+            json!({ "question": "Do you sell boats?", "answer": "Only bath tubs that float." }),
+        )
+        .await
+        .expect(201);
     let answer = eventually("the next index serves", SOON, async || {
         let answer = text(&visitor.say("Do you sell boats?").await, "response");
         answer.contains("float").then_some(answer)

@@ -121,7 +121,7 @@ pub fn visitor_list(visitor: &VisitorId) -> String {
     format!("visitor/{}", blake3::hash(visitor.as_str().as_bytes()).to_hex())
 }
 
-/// What the list of a visitor's own conversations was called in databases of version 0.1.0 before names were hidden.
+/// What the list of a visitor's own conversations was called before names were hidden: rows of conversations that rest since are in it.
 pub fn visitor_list_before(visitor: &VisitorId) -> String {
     format!("visitor/{visitor}")
 }

@@ -35,7 +35,8 @@ async fn generate(handle: &EffectHandle) -> Result<Option<Vec<GeneratedFaq>>, St
     let mut known: Vec<String> = manifest.faqs.iter().map(|faq| faq.question.clone()).collect();
     let mut found = Vec::new();
     for page in &manifest.pages {
-        let Some(bytes) = handle.client().get_blob(handle.key(), &page.blob).await.map_err(|error| error.to_string())?
+        let Some(bytes) =
+            handle.client().get_blob(handle.key(), &page.blob).await.map_err(|error| error.to_string())?
         else {
             continue;
         };

@@ -1,11 +1,11 @@
 //! Unanswered questions with their words, which are read from the conversations they stand in: when one is erased, its words are gone here too.
 
 use colloquy_cluster::{Client, ClusterError, EntityKey};
+use colloquy_domain::Principal;
 use colloquy_domain::conversation::{self, Event};
 use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::knowledge::view::{UnansweredRef, UnansweredView};
 use colloquy_domain::knowledge::{Asked, Command, Reply, same_question};
-use colloquy_domain::Principal;
 
 use super::KnowledgeEntity;
 use crate::ActorError;
@@ -16,7 +16,8 @@ const SEARCHED_MAX: usize = 2_000;
 
 /// An agent's unanswered questions, the most frequent first. Those whose words are gone everywhere are left out.
 pub async fn unanswered(client: &Client, by: &Principal, agent: &AgentId) -> Result<Vec<UnansweredView>, ActorError> {
-    let Reply::Unanswered { items } = ask::<KnowledgeEntity>(client, by, agent.as_str(), Command::Unanswered).await? else {
+    let Reply::Unanswered { items } = ask::<KnowledgeEntity>(client, by, agent.as_str(), Command::Unanswered).await?
+    else {
         return Err(ActorError::Failed);
     };
     let mut shown = Vec::with_capacity(items.len());

@@ -8,10 +8,7 @@ use super::{
     limits::{FAILED_PAGES_LISTED, UNANSWERED_CONVERSATIONS_MAX},
     state::{Asked, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered},
 };
-use crate::{
-    ids::SourceId,
-    vocabulary::ScrapeStatus,
-};
+use crate::{ids::SourceId, vocabulary::ScrapeStatus};
 
 impl Knowledge {
     pub(super) fn fold(&mut self, event: &Event, seq: u64, at_ms: i64) {

@@ -21,8 +21,10 @@ pub mod view;
 
 pub use command::{Command, Effect, GeneratedFaq, NewSource, PageOutcome, Reply, RunOutcome, RunPlan, Stored};
 pub use event::Event;
+pub use state::{
+    Asked, Blob, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered,
+};
 pub use unanswered::same_question;
-pub use state::{Asked, Blob, Faq, FaqStatus, Index, Knowledge, Page, Run, RunKind, RunSummary, Source, Task, Unanswered};
 
 use crate::{
     agent,

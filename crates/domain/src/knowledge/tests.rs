@@ -584,7 +584,9 @@ fn a_visitors_words_never_reach_the_journal_of_knowledge() {
     assert!(groups.contains(&2) && groups.contains(&1), "and they are grouped all the same: {groups:?}");
     let mut other = Base::set_up(None, None);
     other.system(Command::SetLimits { max_pages: Some(7) }).unwrap();
-    other.system(Command::NoteUnanswered { question: "And what of quokkas?".into(), conversation: "c".into(), seq: 1 }).unwrap();
+    other
+        .system(Command::NoteUnanswered { question: "And what of quokkas?".into(), conversation: "c".into(), seq: 1 })
+        .unwrap();
     let key = other.state.unanswered.keys().next().unwrap();
     assert!(!base.state.unanswered.contains_key(key), "each agent has a key of its own");
 }

@@ -11,12 +11,7 @@ use super::{
     state::Knowledge,
     system, writer,
 };
-use crate::{
-    context::Context,
-    decision::Decision,
-    ids::ConversationId,
-    rejection::Rejection,
-};
+use crate::{context::Context, decision::Decision, ids::ConversationId, rejection::Rejection};
 
 /// What the key of groups is derived for: the decision's randomness also makes ids, which are seen.
 const GROUPING: &str = "colloquy unanswered questions grouping v1";
@@ -75,7 +70,8 @@ pub(super) fn dismiss(state: &Knowledge, cx: &Context, key: String) -> Outcome {
 
 pub(super) fn forget(state: &Knowledge, cx: &Context, conversation: ConversationId) -> Outcome {
     system(cx)?;
-    let known = state.unanswered.values().any(|entry| entry.asked.iter().any(|asked| asked.conversation == conversation));
+    let known =
+        state.unanswered.values().any(|entry| entry.asked.iter().any(|asked| asked.conversation == conversation));
     Ok(if known {
         Decision::event(Event::ConversationForgotten { conversation }, Reply::Done)
     } else {

@@ -332,7 +332,10 @@ fn an_erasure_is_retried_then_ends_and_never_kept_whom_it_was_about() {
     const KEY: [u8; 32] = [3; 32];
     let mut org = Org::founded(Plan::unlimited());
     let who = ErasureWho { email: Some(" Ann@Example.com ".into()), ..ErasureWho::default() };
-    assert_eq!(code(org.owner(Command::RequestErasure { id: "e0".into(), who: ErasureWho::default(), key: KEY })), "email");
+    assert_eq!(
+        code(org.owner(Command::RequestErasure { id: "e0".into(), who: ErasureWho::default(), key: KEY })),
+        "email"
+    );
     let request = |id: &str| Command::RequestErasure { id: id.into(), who: who.clone(), key: KEY };
     org.owner(request("e1")).unwrap();
     let (_, attempt, Effect::Erase { whom, .. }) = pending(&org.state).remove(0) else { panic!("an erasure") };
@@ -494,6 +497,10 @@ fn an_erasure_of_version_1_that_is_open_goes_on_without_naming_anybody() {
     assert!(is(ErasureWho { phone: Some("(415) 555-0100".into()), ..ErasureWho::default() }));
     assert!(is(ErasureWho { visitor_id: Some("browser-77.ab12".into()), ..ErasureWho::default() }));
     assert!(is(ErasureWho { visitor_id: Some("browser-77".into()), ..ErasureWho::default() }));
-    assert!(!is(ErasureWho { visitor_id: Some("browser".into()), email: Some("joe@example.com".into()), ..ErasureWho::default() }));
+    assert!(!is(ErasureWho {
+        visitor_id: Some("browser".into()),
+        email: Some("joe@example.com".into()),
+        ..ErasureWho::default()
+    }));
     assert!(!is(ErasureWho::default()));
 }
