@@ -54,7 +54,11 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Puts the parts together.
+    /// Puts the parts together; keys are derived from the installation's `secret`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, by the binary, with parts that have nothing else in common"
+    )]
     pub fn new(
         catalog: Arc<Catalog>,
         links: Links,

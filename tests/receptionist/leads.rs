@@ -122,3 +122,21 @@ fn adds_up(lead: &Value) {
 fn reasons(lead: &Value) -> BTreeSet<String> {
     lead["score_reasons"].as_array().into_iter().flatten().map(|reason| text(reason, "signal")).collect()
 }
+
+#[tokio::test]
+async fn a_form_filled_in_at_once_is_confirmed_as_one_filled_in_by_talking_is() {
+    let place = Place::open().await;
+    let mut visitor = place.visitor();
+    visitor.say("Hello").await;
+    let fields = json!({
+        "form": "service_request", "name": "Jo March", "phone": "(217) 555-0177", "email": "jo@example.com",
+        "address": "9 Oak Lane, Chatham, IL 62629", "service_type": "Plumbing",
+    });
+    let form = json!({ "agent_id": place.agent, "conversation_id": visitor.talk(), "fields": fields });
+    let keyed = visitor.api().header("idempotency-key", "one-form");
+    for _ in 0..2 {
+        keyed.post("/api/leads/capture", form.clone()).await.expect(201);
+    }
+    let history = visitor.history().await["messages"].to_string();
+    assert_eq!(history.matches("passed your Plumbing request for 9 Oak Lane").count(), 1, "{history}");
+}

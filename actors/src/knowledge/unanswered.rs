@@ -50,9 +50,9 @@ async fn question(client: &Client, tenant: &TenantId, key: &str, asked: &Asked) 
         Err(ClusterError::Store(colloquy_cluster::store::StoreError::Erased(_))) => return Ok(None),
         Err(error) => return Err(ActorError::Unavailable(error.to_string())),
     };
-    let questions = records.into_iter().filter_map(|record| match serde_json::from_value(record.event) {
+    let mut questions = records.into_iter().filter_map(|record| match serde_json::from_value(record.event) {
         Ok(Event::Unanswered { question }) => Some(question),
         Ok(_) | Err(_) => None,
     });
-    Ok(questions.filter(|question| asked.seq > 0 || same_question(key, question)).last())
+    Ok(questions.rfind(|question| asked.seq > 0 || same_question(key, question)))
 }

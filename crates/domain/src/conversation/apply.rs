@@ -3,7 +3,7 @@
 use super::{
     Event, State,
     dialogue::{Facts, FormMove, Plan},
-    event::{AnswerGiven, Opening},
+    event::{AnswerGiven, Opening, Said},
     state::{
         Alert, AlertStatus, Author, EscalationRecord, Floor, LeadLink, Message, OpenTurn, Seen, Turn, TurnOutcome,
         Unanswered,
@@ -120,8 +120,12 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 link.told = (**lead).clone();
             }
         }
-        Event::FormSubmitted { client_id, lead_id, facts } => {
+        Event::FormSubmitted { client_id, lead_id, facts, said } => {
             absorb(state, facts);
+            if let Some(Said { message_id, text }) = said {
+                let channel = state.messages.last().map_or(state.channel, |last| last.channel);
+                add(state, message(message_id, seq, at_ms, MessageRole::Assistant, channel, text));
+            }
             state.active_at_ms = at_ms;
             remember(state, client_id.as_ref(), seq, &lead_id.0, None);
         }

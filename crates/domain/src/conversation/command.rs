@@ -90,6 +90,9 @@ pub struct SubmitLead {
     /// Which of the values say how to reach the visitor (`dialogue::contact`).
     #[serde(default)]
     pub contact: Contact,
+    /// What is said once it is in (`dialogue::confirmation`).
+    #[serde(default)]
+    pub confirmation: Option<String>,
     /// The urgency the form gives.
     #[serde(default)]
     pub urgency: Option<Urgency>,

@@ -57,6 +57,15 @@ pub struct AnswerGiven {
     pub latency_ms: i64,
 }
 
+/// Something the assistant said without being asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// What.
+    pub text: String,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -182,6 +191,9 @@ pub enum Event {
         lead_id: LeadId,
         /// What its values mean.
         facts: Box<Facts>,
+        /// What the assistant said to it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<Said>,
     },
     /// A person took the floor.
     TakenOver {

@@ -147,6 +147,7 @@ fn take(run: &mut Run, step: &Step) -> Result<Reply, Rejection> {
                 known: Vec::new(),
                 alerts: Vec::new(),
                 contact: Contact::default(),
+                confirmation: Some("Thanks, we have it.".into()),
                 urgency: None,
                 collect_leads: true,
             };
@@ -198,7 +199,9 @@ fn holds(run: &Run, before: &State) {
             "the assistant is silent while a person holds the floor"
         );
     }
-    let answers = state.messages.iter().filter(|message| message.role == MessageRole::Assistant).count();
+    // What is said to a form answers no turn.
+    let spoken = state.messages.iter().filter(|message| message.role == MessageRole::Assistant);
+    let answers = spoken.filter(|message| message.turn.is_some()).count();
     let answered = state.turns.iter().filter(|turn| matches!(turn.outcome, TurnOutcome::Answered { .. })).count();
     assert_eq!(answers, answered, "one answer for each answered turn");
     if before.message_count >= CAP && before.closed.is_some() && before.floor == Floor::Assistant {

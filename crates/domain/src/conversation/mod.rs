@@ -30,7 +30,7 @@ mod visitor;
 pub use apply::apply;
 pub use command::{Answer, Command, Outcome, Post, Posted, Reply, SubmitLead};
 pub use dialogue::Prompt;
-pub use event::Event;
+pub use event::{Event, Said};
 pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};

@@ -476,6 +476,7 @@ fn a_filled_form_is_checked_and_becomes_the_one_lead() {
             known: super::dialogue::known_fields(&config),
             alerts: vec![draft(AlertChannel::Email)],
             contact: Contact::default(),
+            confirmation: Some("Thanks, we have it.".into()),
             urgency: None,
             collect_leads: true,
         }))
@@ -496,6 +497,9 @@ fn a_filled_form_is_checked_and_becomes_the_one_lead() {
             .map(|reply| matches!(reply, Reply::Lead { .. })),
         Ok(true)
     );
+    let said = |run: &Run| run.state.messages.iter().filter(|message| message.content == "Thanks, we have it.").count();
+    assert_eq!(said(&run), 1, "a form is answered, a repeated one not again");
+    assert_eq!(run.state.messages.last().map(|message| message.role), Some(MessageRole::Assistant));
     let Ok(Reply::Lead { lead_id: second, .. }) = run.ask(visitor(), form(&[("email", "ann@lee.com")], "f2")) else {
         panic!("the same lead")
     };

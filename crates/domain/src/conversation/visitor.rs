@@ -6,8 +6,9 @@ use super::{
     Decision, Event, Reply, State,
     command::SubmitLead,
     dialogue::{self, Facts, FormMove},
+    event::Said,
     leads, own,
-    state::{CloseReason, SEEN_MAX},
+    state::{CloseReason, Floor, SEEN_MAX},
     turn,
 };
 use crate::{
@@ -60,6 +61,9 @@ pub(super) fn feedback(
 }
 
 /// Takes a filled form: checked field by field, then it is a lead.
+/// Tells the id of what is said to a form apart from the decision's other ids.
+const SAID: u8 = 9;
+
 pub(super) fn submit_lead(state: &State, cx: &Context, form: SubmitLead) -> Result<Decision, Rejection> {
     own(state, cx)?;
     if let Some(seen) = form.client_id.as_ref().and_then(|id| state.seen.get(id)) {
@@ -87,10 +91,18 @@ pub(super) fn submit_lead(state: &State, cx: &Context, form: SubmitLead) -> Resu
         urgency: form.urgency,
         ..Facts::default()
     };
+    // While a person holds the floor only they speak.
+    let speaks = matches!(state.floor, Floor::Assistant) && state.closed.is_none();
+    let text = form.confirmation.filter(|text| speaks && !text.is_empty());
+    let said = text.map(|text| Said { message_id: MessageId(cx.fresh_id(SAID)), text });
     // Told before apply: the lead's id is the conversation's own, or made here.
     let lead_id = leads::lead_id(state, cx);
-    let mut events =
-        vec![Event::FormSubmitted { client_id: form.client_id, lead_id: lead_id.clone(), facts: Box::new(facts) }];
+    let mut events = vec![Event::FormSubmitted {
+        client_id: form.client_id,
+        lead_id: lead_id.clone(),
+        facts: Box::new(facts),
+        said,
+    }];
     super::alerts::queue(state, cx, &form.alerts, &mut events);
     leads::follow(state, cx, &mut events);
     Ok(Decision::new(events, Reply::Lead { lead_id, seq: cx.seq + 1 }))

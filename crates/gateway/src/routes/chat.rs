@@ -232,6 +232,7 @@ pub(crate) async fn submit(
     let submit = SubmitLead {
         client_id,
         alerts: form.as_deref().map(|id| dialogue::form_alerts(config, &brief, id, &values)).unwrap_or_default(),
+        confirmation: intake.as_ref().map(|form| dialogue::confirmation(config, form, &values)),
         urgency: intake.map(|form| form.urgency),
         known: dialogue::known_fields(config),
         asked: dialogue::lead_form(config, form.as_deref()),

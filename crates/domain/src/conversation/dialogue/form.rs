@@ -211,6 +211,12 @@ pub fn contact(config: &AgentConfig, values: &BTreeMap<String, String>) -> Conta
 }
 
 /// Values as people read them.
+/// What is said once a form is in: the same whether it was filled in at once or in talking.
+pub fn confirmation(config: &AgentConfig, form: &IntakeForm, values: &BTreeMap<String, String>) -> String {
+    let filled = text::fill_fields(&text::fill(&form.confirmation, &config.variables), &readable(values));
+    if filled.is_empty() { lines::CONFIRMED.to_owned() } else { filled }
+}
+
 pub(super) fn readable(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     values.iter().map(|(name, value)| (name.clone(), text::pretty_phone(value))).collect()
 }

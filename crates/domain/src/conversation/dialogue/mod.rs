@@ -28,7 +28,7 @@ pub(super) use alert::tool_alerts;
 pub(super) use compose::fallback_line;
 pub use compose::{Composed, compose, wrap};
 pub use extract::check_value;
-pub use form::{CONTACT_FORM, contact, field_of, form_of, known_fields, lead_form, validate};
+pub use form::{CONTACT_FORM, confirmation, contact, field_of, form_of, known_fields, lead_form, validate};
 pub use mood::{Mood, names_tools_or_overrides};
 pub use understand::understand;
 pub use when::{When, find_when};

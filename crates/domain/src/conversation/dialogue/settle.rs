@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     catalog::template::{EscalationRule, IntakeForm, NoticeWhen, Trigger},
-    text,
     vocabulary::{EscalationAction, FieldType, Urgency},
 };
 
@@ -253,8 +252,7 @@ impl Turn<'_> {
         let complete = form::complete(self.config, form, &self.values);
         self.result.facts.form = FormMove::Done { form: form.id.clone(), complete };
         if complete {
-            let filled = text::fill_fields(&self.fill(&form.confirmation), &form::readable(&self.values));
-            self.plan().confirmation = Some(if filled.is_empty() { lines::CONFIRMED.to_owned() } else { filled });
+            self.plan().confirmation = Some(form::confirmation(self.config, form, &self.values));
         } else {
             self.plan().confirmation = Some(lines::INCOMPLETE.to_owned());
             if alert::reachable(self.config)
