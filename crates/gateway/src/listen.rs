@@ -12,6 +12,8 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::proxies::{Proxies, group};
+
 /// Connections of one address for each socket it may have: as many again for plain requests, of which a browser opens six at a time.
 const CONNECTIONS_PER_SOCKET: u32 = 2;
 /// What a connection beyond the limit is told before it is closed.
@@ -23,6 +25,8 @@ const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: applica
 pub struct Bounded {
     listener: TcpListener,
     per_address: u32,
+    /// Each holds the connections of many clients: whoever runs it bounds them there, and sockets are bounded here by client.
+    proxies: Proxies,
     open: Open,
 }
 
@@ -43,9 +47,9 @@ pub struct Peer(pub SocketAddr);
 
 impl Bounded {
     /// Bounds a listener by the number of sockets that one address may have.
-    pub fn new(listener: TcpListener, sockets_per_address: u32) -> Self {
+    pub fn new(listener: TcpListener, sockets_per_address: u32, proxies: Proxies) -> Self {
         let per_address = sockets_per_address.saturating_mul(CONNECTIONS_PER_SOCKET);
-        Self { listener, per_address, open: Open::default() }
+        Self { listener, per_address, proxies, open: Open::default() }
     }
 }
 
@@ -57,11 +61,13 @@ impl Listener for Bounded {
         loop {
             // The library's own way with errors: those of one connection are passed over, a lack of descriptors is waited out.
             let (stream, peer) = Listener::accept(&mut self.listener).await;
-            if self.open.take(peer.ip(), self.per_address) {
+            let most = if self.proxies.trusts(peer.ip()) { u32::MAX } else { self.per_address };
+            let address = group(peer.ip());
+            if self.open.take(address, most) {
                 // Small writes leave at once: with Nagle's delay the last part of a streamed answer waits up to 40 ms for the client's
                 // acknowledgement. A connection that refuses is already closed.
                 let _ = stream.set_nodelay(true);
-                return (Connection { stream, open: self.open.clone(), address: peer.ip() }, peer);
+                return (Connection { stream, open: self.open.clone(), address }, peer);
             }
             // Whoever floods is not waited for: what does not go out at once is lost.
             let _ = stream.try_write(REFUSAL.as_bytes());
@@ -149,7 +155,7 @@ mod tests {
     async fn an_address_has_its_share_and_gets_it_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
-        let mut bounded = Bounded::new(listener, 1);
+        let mut bounded = Bounded::new(listener, 1, Proxies::default());
         let connect = || TcpStream::connect(at);
         let (_one, _two) = (connect().await.unwrap(), connect().await.unwrap());
         let first = bounded.accept().await.0;
@@ -168,6 +174,20 @@ mod tests {
         let _fourth = connect().await.unwrap();
         let fourth = bounded.accept().await.0;
         drop((second, fourth));
+        assert!(bounded.open.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_holds_the_connections_of_all_its_clients() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let mut bounded = Bounded::new(listener, 0, Proxies::parse(&["127.0.0.1".to_owned()]).unwrap());
+        let mut held = Vec::new();
+        for _ in 0..5 {
+            let client = TcpStream::connect(at).await.unwrap();
+            held.push((client, bounded.accept().await.0));
+        }
+        drop(held);
         assert!(bounded.open.0.lock().unwrap().is_empty());
     }
 }

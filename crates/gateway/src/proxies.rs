@@ -48,7 +48,9 @@ impl Proxies {
         }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of theirs.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 

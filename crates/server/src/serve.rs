@@ -81,7 +81,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let stop = sockets.stopping.clone();
     let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<Peer>();
     let stopping = stop.clone();
-    let public = Bounded::new(public, settings.limits.sockets_per_address);
+    let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving =
         tokio::spawn(
             async move { axum::serve(public, service).with_graceful_shutdown(stopping.cancelled_owned()).await },
@@ -275,6 +275,11 @@ fn smtp(settings: &Settings) -> Result<Smtp, String> {
     Smtp::new(&config).map_err(|error| format!("settings: {error}"))
 }
 
+/// Whose word on addresses is taken. What is no network was refused when the settings were read.
+fn proxies(settings: &Settings) -> Proxies {
+    Proxies::parse(&settings.http.trusted_proxies).unwrap_or_default()
+}
+
 fn gateway(settings: &Settings) -> GatewaySettings {
     let limits = &settings.limits;
     GatewaySettings {
@@ -290,8 +295,7 @@ fn gateway(settings: &Settings) -> GatewaySettings {
             PlanName::Trial => colloquy_domain::tenant::plan::Plan::trial(),
         },
         cron_secret: settings.cron.secret.clone(),
-        // Settings that are none were refused when they were read.
-        proxies: Proxies::parse(&settings.http.trusted_proxies).unwrap_or_default(),
+        proxies: proxies(settings),
         body_bytes_max: limits.body_bytes_max,
         upload_bytes_max: limits.upload_bytes_max,
         message_chars_max: limits.message_chars_max,
