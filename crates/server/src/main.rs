@@ -54,6 +54,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    one_thread_a_pass();
     let outcome = match Cli::parse().command {
         Command::Serve { config } => Settings::load(config.as_deref()).map_err(|e| e.to_string()).and_then(serve::run),
         Command::Config { config } => {
@@ -70,6 +71,20 @@ fn main() -> ExitCode {
                 eprintln!("error: {line}");
             }
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Keeps the embedder's matrix library to one thread a pass; passes are spread over threads instead.
+#[expect(
+    unsafe_code,
+    reason = "the environment may be changed while this is the only thread, and the library can be told in no other way"
+)]
+fn one_thread_a_pass() {
+    for name in colloquy_knowledge::embed::THREAD_VARIABLES {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: called first in `main`, so no other thread reads the environment.
+            unsafe { std::env::set_var(name, "1") };
         }
     }
 }

@@ -23,6 +23,7 @@ struct Wanted {
 }
 
 fn main() -> ExitCode {
+    one_thread_a_pass();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [memory::ARGUMENT, kind, held] = arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         return ended(memory::hold(kind, held));
@@ -38,6 +39,20 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     ended(measure(&wanted))
+}
+
+/// Keeps the embedder's matrix library to one thread a pass; passes are spread over threads instead.
+#[expect(
+    unsafe_code,
+    reason = "the environment may be changed while this is the only thread, and the library can be told in no other way"
+)]
+fn one_thread_a_pass() {
+    for name in colloquy_knowledge::embed::THREAD_VARIABLES {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: called first in `main`, so no other thread reads the environment.
+            unsafe { std::env::set_var(name, "1") };
+        }
+    }
 }
 
 fn ended(outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use tokenizers::Tokenizer;
@@ -19,12 +20,19 @@ const MAX_WINDOWS: usize = 32;
 const MAX_TEXT_BYTES: usize = 64 << 10;
 /// Tokens of one forward pass, padding included: larger passes leave the cache, take fresh pages each time and hold up what waits.
 const BATCH_TOKENS: usize = 1_024;
+/// Threads that share the passes of one site's texts. Passes run side by side, each on one thread: what the matrix library gains by splitting
+/// one pass it loses at its barriers. More than eight would only wait for memory.
+const BULK_THREADS_MAX: usize = 8;
 /// Texts per call up to which it counts as a question that somebody waits for.
 const INTERACTIVE_TEXTS: usize = 4;
 /// Calls waiting for each thread. More callers wait on the channel, which is what slows them down.
 const QUEUE: usize = 64;
 /// A file larger than this is not this model's (its weights are 91 MB).
 const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// The variables that the matrix library reads its number of threads from, once, at its first pass. Set both to 1 at the start of a process:
+/// passes are spread over threads here.
+pub const THREAD_VARIABLES: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
 
 /// The embedder that needs no provider.
 ///
@@ -88,8 +96,9 @@ impl LocalEmbedder {
         let bert = Bert::load(&config, weights).map_err(|error| bad(format!("model.safetensors: {error}")))?;
         let model = Arc::new(Model { tokenizer, bert, first, last });
         // Questions have a thread of their own, so that they never wait behind a site that is being indexed.
-        let interactive = start("embed-questions", Arc::clone(&model)).map_err(|error| bad(error.to_string()))?;
-        let bulk = start("embed-texts", model).map_err(|error| bad(error.to_string()))?;
+        let interactive = start("embed-questions", Arc::clone(&model), 1).map_err(|error| bad(error.to_string()))?;
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(BULK_THREADS_MAX));
+        let bulk = start("embed-texts", model, threads).map_err(|error| bad(error.to_string()))?;
         Ok(LocalEmbedder {
             id: format!("local/all-minilm-l6-v2/{}", &digest[..12]),
             dimension: config.hidden_size,
@@ -127,12 +136,12 @@ impl Embedder for LocalEmbedder {
     }
 }
 
-/// A thread that works off calls until the embedder is dropped.
-fn start(name: &str, model: Arc<Model>) -> std::io::Result<mpsc::Sender<Job>> {
+/// A thread that works off calls until the embedder is dropped, each with the help of `threads` in all.
+fn start(name: &str, model: Arc<Model>, threads: usize) -> std::io::Result<mpsc::Sender<Job>> {
     let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         while let Some(job) = jobs.blocking_recv() {
-            let result = model.embed(&job.texts, || job.reply.is_closed());
+            let result = model.embed(&job.texts, threads, || job.reply.is_closed());
             // A caller that has gone needs no answer.
             let _ = job.reply.send(result);
         }
@@ -141,7 +150,7 @@ fn start(name: &str, model: Arc<Model>) -> std::io::Result<mpsc::Sender<Job>> {
 }
 
 impl Model {
-    fn embed(&self, texts: &[String], given_up: impl Fn() -> bool) -> Result<Embedded> {
+    fn embed(&self, texts: &[String], threads: usize, given_up: impl Fn() -> bool + Sync) -> Result<Embedded> {
         let failed = |error: &dyn std::fmt::Display| Error::Model { reason: error.to_string() };
         let mut windows: Vec<(usize, Vec<u32>)> = Vec::with_capacity(texts.len());
         for (text, content) in texts.iter().enumerate() {
@@ -149,32 +158,66 @@ impl Model {
             windows.extend(self.windows(encoding.get_ids()).map(|window| (text, window)));
         }
         let tokens = windows.iter().map(|(_, window)| window.len() as u64).sum();
-        let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); windows.len()];
-        // Windows of like length share a pass, so that little is padded.
-        let mut order: Vec<usize> = (0..windows.len()).collect();
-        order.sort_by_key(|at| std::cmp::Reverse(windows[*at].1.len()));
-        let mut rest = order.as_slice();
-        while let Some(longest) = rest.first() {
-            if given_up() {
-                return Err(Error::Model { reason: "nobody waits for the result".to_owned() });
-            }
-            let count = (BATCH_TOKENS / windows[*longest].1.len().max(1)).clamp(1, rest.len());
-            let (batch, later) = rest.split_at(count);
-            let ids: Vec<&[u32]> = batch.iter().map(|at| windows[*at].1.as_slice()).collect();
-            let embedded = self.bert.embed(&ids).map_err(|error| failed(&error))?;
-            for (at, vector) in batch.iter().zip(embedded) {
-                if vector.iter().any(|value| !value.is_finite()) {
-                    return Err(Error::NotFinite);
-                }
-                vectors[*at] = vector;
-            }
-            rest = later;
-        }
+        let vectors = self.passes(&windows, threads, &given_up)?;
         let mut out: Vec<Windows> = vec![Windows::new(); texts.len()];
         for ((text, _), vector) in windows.iter().zip(vectors) {
             out[*text].push(vector);
         }
         Ok(Embedded { vectors: out, tokens })
+    }
+
+    /// Runs all windows through the network, in passes that threads take from a common heap.
+    fn passes(
+        &self,
+        windows: &[(usize, Vec<u32>)],
+        threads: usize,
+        given_up: &(impl Fn() -> bool + Sync),
+    ) -> Result<Vec<Vec<f32>>> {
+        // Windows of like length share a pass, so that little is padded.
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(windows[*at].1.len()));
+        let mut passes: Vec<&[usize]> = Vec::new();
+        let mut rest = order.as_slice();
+        while let Some(longest) = rest.first() {
+            let count = (BATCH_TOKENS / windows[*longest].1.len().max(1)).clamp(1, rest.len());
+            let (pass, later) = rest.split_at(count);
+            passes.push(pass);
+            rest = later;
+        }
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, Vec<f32>)>> {
+            let mut done = Vec::new();
+            while let Some(pass) = passes.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if given_up() {
+                    return Err(Error::Model { reason: "nobody waits for the result".to_owned() });
+                }
+                let ids: Vec<&[u32]> = pass.iter().map(|at| windows[*at].1.as_slice()).collect();
+                let embedded = self.bert.embed(&ids).map_err(|error| Error::Model { reason: error.to_string() })?;
+                for (at, vector) in pass.iter().zip(embedded) {
+                    if vector.iter().any(|value| !value.is_finite()) {
+                        return Err(Error::NotFinite);
+                    }
+                    done.push((*at, vector));
+                }
+            }
+            Ok(done)
+        };
+        let mut vectors: Vec<Vec<f32>> = vec![Vec::new(); windows.len()];
+        std::thread::scope(|scope| {
+            let helpers = threads.min(passes.len()).saturating_sub(1);
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let mut parts = vec![work()];
+            parts.extend(helpers.into_iter().map(|helper| {
+                helper.join().unwrap_or_else(|_| Err(Error::Model { reason: "a thread of it panicked".to_owned() }))
+            }));
+            for part in parts {
+                for (at, vector) in part? {
+                    vectors[at] = vector;
+                }
+            }
+            Ok(())
+        })
+        .map(|()| vectors)
     }
 
     /// Cuts a text's tokens into windows of equal length with the model's marks around each.

@@ -8,7 +8,7 @@ mod openai;
 use async_trait::async_trait;
 
 pub use self::calibration::Calibration;
-pub use self::local::LocalEmbedder;
+pub use self::local::{LocalEmbedder, THREAD_VARIABLES};
 pub use self::openai::{OpenAiConfig, OpenAiEmbedder};
 use crate::{Error, Result};
 
