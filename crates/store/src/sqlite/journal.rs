@@ -149,7 +149,7 @@ impl Journal for Sqlite {
         limits::snapshot(key, &snapshot)?;
         let seq = limits::signed("a sequence number", snapshot.seq)?;
         let key = key.clone();
-        self.write(snapshot.bytes.len(), move |db| {
+        self.write_sometime(snapshot.bytes.len(), move |db| {
             let Some(entity) = Entity::find(db, &key)? else {
                 return Err(StoreError::Invalid(format!("a snapshot of {key}, which was never claimed")));
             };

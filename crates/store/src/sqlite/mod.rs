@@ -59,6 +59,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use backup::backup;
 
+use self::writer::Need;
 use crate::{Store, StoreError, folder::Folder};
 
 /// The name of the database file in the data folder.
@@ -145,7 +146,16 @@ impl Sqlite {
         bytes: usize,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(bytes, false, work).await
+        self.writer.run(bytes, Need::Soon, work).await
+    }
+
+    /// As [`Sqlite::write`], for what nobody waits for: it may wait some milliseconds for others to share a commit with.
+    async fn write_sometime<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.run(bytes, Need::Sometime, work).await
     }
 
     /// As [`Sqlite::write`], and answers only when the write-ahead log no longer holds what the work overwrote.
@@ -153,7 +163,7 @@ impl Sqlite {
         &self,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(0, true, work).await
+        self.writer.run(0, Need::Gone, work).await
     }
 }
 

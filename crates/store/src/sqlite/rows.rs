@@ -147,7 +147,7 @@ impl Rows for Sqlite {
             return Ok(());
         }
         let rows = rows.to_vec();
-        self.write(bytes, move |db| rows.iter().try_for_each(|row| put(db, row))).await
+        self.write_sometime(bytes, move |db| rows.iter().try_for_each(|row| put(db, row))).await
     }
 
     async fn list(&self, tenant: &str, list: &str, range: &Range) -> Result<Vec<Row>, StoreError> {

@@ -27,14 +27,14 @@ impl WakeList for Sqlite {
         limits::key(&wake.key)?;
         limits::signed("an epoch", wake.epoch)?;
         let wake = wake.clone();
-        self.write(0, move |db| put(db, &wake)).await
+        self.write_sometime(0, move |db| put(db, &wake)).await
     }
 
     async fn remove(&self, shard: u32, key: &EntityKey, epoch: u64) -> Result<(), StoreError> {
         limits::key(key)?;
         let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
         let key = key.clone();
-        self.write(0, move |db| {
+        self.write_sometime(0, move |db| {
             db.prepare_cached(
                 "DELETE FROM wake WHERE shard = ?1 AND tenant = ?2 AND kind = ?3 AND id = ?4 AND epoch <= ?5",
             )?

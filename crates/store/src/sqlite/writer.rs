@@ -4,12 +4,13 @@
 //! the writer goes on, so that the writer itself has only a short rest to copy before it truncates the log.
 
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::StoreError;
 
@@ -33,12 +34,16 @@ const GROUP_MAX_BYTES: usize = 16 << 20;
 /// A log this many times larger than wanted is folded by the writer itself, however long callers wait for it: the copier cannot keep up.
 const LOG_HARD_FACTOR: u64 = 4;
 
+/// How long a write that nobody waits for may wait for one that somebody does, to share its fdatasync: list rows, wake rows and snapshots are
+/// more than half of all writes, and a list may trail by milliseconds.
+const PATIENCE: Duration = Duration::from_millis(5);
+
 /// A log that did not grow for this long is folded into the file, so that a quiet machine has little to recover.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     /// `None` only while dropping.
-    queue: Option<mpsc::Sender<Order>>,
+    queue: Option<mpsc::SyncSender<Box<dyn Job>>>,
     space: Arc<Semaphore>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -56,15 +61,20 @@ impl Log {
     }
 }
 
-enum Order {
-    Job(Box<dyn Job>),
-    /// Fold the log into the file and truncate it.
-    Truncate,
+/// What a caller needs of a write besides that it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Somebody waits for it.
+    Soon,
+    /// It may wait for others to share a commit with.
+    Sometime,
+    /// What it overwrote must be gone from the log as well.
+    Gone,
 }
 
 trait Job: Send {
     fn bytes(&self) -> usize;
-    fn erases(&self) -> bool;
+    fn need(&self) -> Need;
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -73,7 +83,7 @@ struct TypedJob<T, F> {
     work: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
-    erases: bool,
+    need: Need,
     /// Returned when the job was answered.
     space: OwnedSemaphorePermit,
 }
@@ -83,8 +93,8 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T, StoreError> + Send> Job for Typ
         self.space.num_permits()
     }
 
-    fn erases(&self) -> bool {
-        self.erases
+    fn need(&self) -> Need {
+        self.need
     }
 
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
@@ -106,36 +116,39 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T, StoreError> + Send> Job for Typ
 impl Writer {
     /// Takes the connection that writes and one that copies the log.
     pub(super) fn start(connection: Connection, copier: Connection, log: Log) -> Result<Self, StoreError> {
-        let (queue, orders) = mpsc::channel(QUEUE);
+        let (queue, jobs) = mpsc::sync_channel(QUEUE);
         // One notice is enough: the copier looks at the log's size itself.
-        let (grown, notices) = std_mpsc::sync_channel(1);
-        let weak = queue.downgrade();
+        let (grown, notices) = mpsc::sync_channel(1);
+        let truncate = Arc::new(AtomicBool::new(false));
+        let wanted = truncate.clone();
         let mut writer =
             Self { queue: Some(queue), space: Arc::new(Semaphore::new(QUEUE_MAX_BYTES as usize)), threads: Vec::new() };
         let unavailable = |error: std::io::Error| StoreError::Unavailable(error.to_string());
         let same = log.clone();
         let write = thread::Builder::new().name("store-write".to_owned());
-        writer.threads.push(write.spawn(move || write_all(&connection, orders, &same, &grown)).map_err(unavailable)?);
+        writer
+            .threads
+            .push(write.spawn(move || write_all(&connection, &jobs, &same, &grown, &wanted)).map_err(unavailable)?);
         let copy = thread::Builder::new().name("store-copy".to_owned());
-        writer.threads.push(copy.spawn(move || copy_log(&copier, &weak, &log, &notices)).map_err(unavailable)?);
+        writer.threads.push(copy.spawn(move || copy_log(&copier, &truncate, &log, &notices)).map_err(unavailable)?);
         Ok(writer)
     }
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
-        erases: bool,
+        need: Need,
         work: impl FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let busy = || StoreError::Unavailable("too many writes are waiting".to_owned());
         let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_add(JOB_BYTES);
         let space = self.space.clone().try_acquire_many_owned(cost).map_err(|_| busy())?;
         let (reply, answer) = oneshot::channel();
-        let job = TypedJob { work, result: None, reply, erases, space };
+        let job = TypedJob { work, result: None, reply, need, space };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue.try_send(Order::Job(Box::new(job))).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => busy(),
-            mpsc::error::TrySendError::Closed(_) => stopped(),
+        queue.try_send(Box::new(job)).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => busy(),
+            mpsc::TrySendError::Disconnected(_) => stopped(),
         })?;
         answer.await.unwrap_or_else(|_| Err(StoreError::Unknown("the writing thread ended".to_owned())))
     }
@@ -151,26 +164,24 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(connection: &Connection, mut orders: mpsc::Receiver<Order>, log: &Log, grown: &std_mpsc::SyncSender<()>) {
-    while let Some(order) = orders.blocking_recv() {
-        let mut jobs = Vec::new();
-        let mut truncate = false;
-        let mut bytes = 0;
-        let mut next = Some(order);
-        while let Some(order) = next {
-            match order {
-                Order::Job(job) => {
-                    bytes += job.bytes();
-                    jobs.push(job);
-                }
-                Order::Truncate => truncate = true,
-            }
-            let more = jobs.len() < GROUP && bytes < GROUP_MAX_BYTES && !truncate;
-            next = if more { orders.try_recv().ok() } else { None };
+fn write_all(
+    connection: &Connection,
+    jobs: &mpsc::Receiver<Box<dyn Job>>,
+    log: &Log,
+    grown: &mpsc::SyncSender<()>,
+    truncate: &AtomicBool,
+) {
+    loop {
+        let first = match jobs.recv_timeout(IDLE) {
+            Ok(job) => Some(job),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        };
+        if let Some(first) = first {
+            commit(connection, gather(first, jobs, PATIENCE));
         }
-        commit(connection, jobs);
         let log_bytes = log.bytes();
-        if truncate || log_bytes > log.wanted_bytes.saturating_mul(LOG_HARD_FACTOR) {
+        if truncate.swap(false, Ordering::AcqRel) || log_bytes > log.wanted_bytes.saturating_mul(LOG_HARD_FACTOR) {
             truncate_log(connection);
         } else if log_bytes > log.wanted_bytes {
             // Full means that a notice is waiting already; closed cannot be before this thread ends.
@@ -178,6 +189,25 @@ fn write_all(connection: &Connection, mut orders: mpsc::Receiver<Order>, log: &L
         }
     }
     truncate_log(connection);
+}
+
+/// What is waiting, up to the size of a group. While all of it is patient, it waits for something that is not.
+fn gather(first: Box<dyn Job>, jobs: &mpsc::Receiver<Box<dyn Job>>, patience: Duration) -> Vec<Box<dyn Job>> {
+    let (mut bytes, mut patient) = (first.bytes(), first.need() == Need::Sometime);
+    let until = Instant::now() + patience;
+    let mut group = vec![first];
+    while group.len() < GROUP && bytes < GROUP_MAX_BYTES {
+        let next = match jobs.try_recv() {
+            Ok(job) => Ok(job),
+            Err(_) if patient => jobs.recv_timeout(until.saturating_duration_since(Instant::now())).map_err(drop),
+            Err(_) => Err(()),
+        };
+        let Ok(job) = next else { break };
+        bytes += job.bytes();
+        patient &= job.need() == Need::Sometime;
+        group.push(job);
+    }
+    group
 }
 
 /// Commits jobs together. When the disk is full or a statement broke the transaction, each is tried alone: what still fits is written.
@@ -198,7 +228,7 @@ fn commit(connection: &Connection, mut jobs: Vec<Box<dyn Job>>) {
             }
         }
         committed => {
-            if jobs.iter().any(|job| job.erases()) {
+            if jobs.iter().any(|job| job.need() == Need::Gone) {
                 truncate_log(connection);
             }
             for job in jobs {
@@ -270,10 +300,10 @@ fn truncate_log(connection: &Connection) {
     }
 }
 
-fn copy_log(connection: &Connection, queue: &mpsc::WeakSender<Order>, log: &Log, notices: &std_mpsc::Receiver<()>) {
+fn copy_log(connection: &Connection, truncate: &AtomicBool, log: &Log, notices: &mpsc::Receiver<()>) {
     let mut seen = 0;
     loop {
-        let truncate = match notices.recv_timeout(IDLE) {
+        let wanted = match notices.recv_timeout(IDLE) {
             Ok(()) => {
                 // PASSIVE copies beside readers and the writer and waits for nobody.
                 if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
@@ -281,17 +311,17 @@ fn copy_log(connection: &Connection, queue: &mpsc::WeakSender<Order>, log: &Log,
                 }
                 true
             }
-            Err(std_mpsc::RecvTimeoutError::Timeout) => {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
                 let now = log.bytes();
                 let idle = now > 0 && now == seen;
                 seen = now;
                 idle
             }
-            Err(std_mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
         };
-        if truncate && let Some(queue) = queue.upgrade() {
-            // A full queue means a busy writer: it notices the grown log again after its next group.
-            let _ = queue.try_send(Order::Truncate);
+        if wanted {
+            // The writer sees it after its next group, or when it has had nothing to do for a while.
+            truncate.store(true, Ordering::Release);
         }
     }
 }
@@ -309,7 +339,7 @@ mod tests {
     fn job(work: impl FnMut(&Connection) -> Result<(), StoreError> + Send + 'static) -> (Box<dyn Job>, Answer) {
         let (reply, answer) = oneshot::channel();
         let space = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        (Box::new(TypedJob { work, result: None, reply, erases: false, space }), answer)
+        (Box::new(TypedJob { work, result: None, reply, need: Need::Soon, space }), answer)
     }
 
     fn insert(value: i64) -> impl Fn(&Connection) -> Result<(), StoreError> {
@@ -349,13 +379,42 @@ mod tests {
         let log = Log { path: dir.path().join("none"), wanted_bytes: 1 };
         let open = || Connection::open_in_memory().unwrap();
         let writer = Writer::start(open(), open(), log).unwrap();
-        let died: Result<(), _> = writer.run(0, false, |_| panic!("on purpose")).await;
+        let died: Result<(), _> = writer.run(0, Need::Soon, |_| panic!("on purpose")).await;
         assert!(matches!(died, Err(StoreError::Unknown(_))), "{died:?}");
-        // The channel closes a moment after the answer was lost, while the thread unwinds.
-        let closed = writer.queue.as_ref().unwrap().closed();
+        // The channel closes a moment after the answer was lost, while the thread unwinds: a write in between is lost as well.
+        let closed = async {
+            loop {
+                match writer.run(0, Need::Soon, |_| Ok(())).await {
+                    Err(StoreError::Unavailable(_)) => break,
+                    Err(StoreError::Unknown(_)) => tokio::task::yield_now().await,
+                    other => panic!("a dead thread answered {other:?}"),
+                }
+            }
+        };
         tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
-        let later = writer.run(0, false, |_| Ok(())).await;
-        assert!(matches!(later, Err(StoreError::Unavailable(_))), "{later:?}");
+    }
+
+    #[test]
+    fn patient_writes_wait_for_one_that_is_not_and_for_no_longer_than_a_moment() {
+        let (queue, jobs) = mpsc::sync_channel(QUEUE);
+        let send = |need: Need| {
+            let (reply, _) = oneshot::channel();
+            let space = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let work = |_: &Connection| Ok(());
+            let job: Box<dyn Job> = Box::new(TypedJob { work, result: None, reply, need, space });
+            queue.send(job).unwrap();
+        };
+        let group = |patience| gather(jobs.recv().unwrap(), &jobs, patience).len();
+        let for_ever = Duration::from_secs(3600);
+        send(Need::Soon);
+        assert_eq!(group(for_ever), 1, "what somebody waits for is written at once");
+        send(Need::Sometime);
+        let begun = Instant::now();
+        assert!(group(PATIENCE) == 1 && begun.elapsed() >= PATIENCE, "alone it waits, but not for ever");
+        for need in [Need::Sometime, Need::Sometime, Need::Soon] {
+            send(need);
+        }
+        assert_eq!(group(for_ever), 3, "they share a commit");
     }
 
     #[test]
