@@ -50,7 +50,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
         server.process.watch(with_keywords(options, report, &server)).await?;
         server.process.stop().await?;
     }
-    let figure = "100 chunks embedded and indexed, local embedder";
+    let figure = "100 pages searchable, local embedder";
     if options.weights.is_some() {
         let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "local" })?;
         let server = home.start().await?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
         server.process.stop().await?;
     } else {
         let reason = "the embedder's weights are not on this machine (scripts/fetch-weights.sh gets them)";
-        report.add(Row::missing(NAME, figure, reason).goal(Goal::AtMost(5.0)).in_unit(Unit::Seconds));
+        report.add(Row::missing(NAME, figure, reason).goal(Goal::AtMost(300.0)).in_unit(Unit::Seconds));
     }
     report.note(
         NAME,
@@ -105,18 +105,17 @@ async fn with_keywords(options: &Options, report: &mut Report, server: &Server) 
 async fn with_embedder(options: &Options, report: &mut Report, server: &Server, figure: &str) -> Result<()> {
     let owner = Arc::new(Owner::sign_up(&server.client).await?);
     let (_, indexed, site) = learn(&owner, "Small site", SITE).await?;
-    let each = (indexed.took.saturating_sub(indexed.read)).as_secs_f64() / indexed.chunks.max(1) as f64;
+    // Pages are embedded while others are still being read, so only the whole can be timed from outside; the embedder alone is timed in
+    // crates/knowledge.
+    let each = indexed.took.as_secs_f64() / indexed.chunks.max(1) as f64;
     let beside = format!(
-        "{} chunks of {} pages; searchable {} after the first request",
+        "{} chunks of {} pages, from the request until the index serves; all pages were read after {}",
         indexed.chunks,
         site.size().pages,
-        seconds(indexed.took)
+        seconds(indexed.read)
     );
-    report.add(Row::new(NAME, figure, each * 100.0, Unit::Seconds).goal(Goal::AtMost(5.0)).beside(beside));
     report.add(
-        Row::new(NAME, "100 pages searchable, local embedder", indexed.took.as_secs_f64(), Unit::Seconds)
-            .goal(Goal::AtMost(300.0))
-            .beside("from the request until the index serves"),
+        Row::new(NAME, figure, indexed.took.as_secs_f64(), Unit::Seconds).goal(Goal::AtMost(300.0)).beside(beside),
     );
     let size = Size { pages: options.scaled(BUSINESS.pages, 10), words: BUSINESS.words };
     match search_after_learning(&owner, "1,000 chunks", size).await {
@@ -127,7 +126,7 @@ async fn with_embedder(options: &Options, report: &mut Report, server: &Server, 
     report.add(Row::missing(
         NAME,
         "search of 100,000 chunks, local embedder",
-        format!("embedding them would take {hours:.1} hours at the rate above"),
+        format!("learning that site would take {hours:.1} hours at the rate above"),
     ));
     Ok(())
 }
