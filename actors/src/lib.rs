@@ -282,6 +282,7 @@ impl Actors {
             visitor: state.visitor.clone(),
             terms: agent.terms(),
             agent_live: true,
+            continues: false,
         };
         let posted =
             ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), Command::Post(Box::new(post)))

@@ -81,8 +81,8 @@ pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: 
         name: name.clone(),
         password_hash: Some(passwords::hash(app, body.password).await?),
         platform_admin: app.settings.admin_emails.iter().any(|admin| check::normal_email(admin) == email),
-        // Whoever holds a code that was mailed to this address has shown that the address is theirs.
-        verified: invited.is_some(),
+        // An invitation's code proves nothing about the address: whoever invites sees it too.
+        verified: false,
     };
     let client = &app.actors.client;
     signup::register(client, id.clone(), person).await?;
@@ -119,18 +119,20 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     app.limits.login_address.take(from, now).map_err(Problem::too_many)?;
     app.limits.login_email.take(&email, now).map_err(Problem::too_many)?;
     let client = &app.actors.client;
-    let wrong =
-        || Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "E-mail address or password is wrong.");
+    let wrong = || {
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_credentials",
+            "E-mail address or password is wrong. After several wrong tries, wait some minutes or use a link by mail.",
+        )
+    };
     let user = signup::user_of(client, &email).await?;
     let credentials = match &user {
         None => None,
         Some(user) => match app.actors.account(user, account::Command::Credentials).await {
             Ok(account::Reply::Credentials { password_hash, wait_ms }) => {
-                if let Some(wait) = wait_ms {
-                    // The lock is the address's own; told to whoever tries, known or not, by the limit above.
-                    return Err(Problem::too_many(u64::try_from(wait).unwrap_or(1).div_ceil(1000).max(1)));
-                }
-                password_hash
+                // While locked no password is right, and nothing tells a locked account from an unknown one.
+                password_hash.filter(|_| wait_ms.is_none())
             }
             Ok(_) => None,
             Err(colloquy_actors::ActorError::Rejected(Rejection::NotFound { .. })) => None,
@@ -358,7 +360,8 @@ fn mail_link(
     let now = app.now_ms();
     let email = check::normal_email(email);
     app.limits.login_address.take(from, now).map_err(Problem::too_many)?;
-    app.limits.login_email.take(&email, now).map_err(Problem::too_many)?;
+    // Apart from log-ins: whoever is locked out by somebody else's guesses still gets in by a link.
+    app.limits.mail_email.take(&email, now).map_err(Problem::too_many)?;
     // In a task of its own: the answer's time does not tell whether the address is known.
     let app = app.clone();
     tokio::spawn(async move {

@@ -63,6 +63,8 @@ pub struct Limits {
     pub login_address: AddressLimit,
     /// Sign-in, by e-mail address.
     pub login_email: RateLimit,
+    /// Mails with links, by e-mail address.
+    pub mail_email: RateLimit,
     /// Console and programs, by principal.
     pub api: RateLimit,
 }

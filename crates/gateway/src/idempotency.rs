@@ -78,7 +78,11 @@ pub async fn idempotent(State(app): State<App>, request: Request, next: Next) ->
 
 async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let limit = app.settings.upload_bytes_max.max(app.settings.body_bytes_max);
+    let limit = if crate::takes_uploads(parts.uri.path()) {
+        app.settings.upload_bytes_max.max(app.settings.body_bytes_max)
+    } else {
+        app.settings.body_bytes_max
+    };
     let body = to_bytes(body, limit)
         .await
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
@@ -168,7 +172,8 @@ async fn scope(app: &AppState, path: &str, headers: &HeaderMap) -> Option<String
         let who = format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.visitor);
         return Some(answers::scope(visitor.tenant.as_str(), &who));
     }
-    (path != "/api/chat").then(|| answers::scope(answers::ANYBODY, path))
+    // Nobody uploads without a name: such a body is not even gathered.
+    (path != "/api/chat" && !crate::takes_uploads(path)).then(|| answers::scope(answers::ANYBODY, path))
 }
 
 fn seal(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {

@@ -89,8 +89,8 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     if method == Method::OPTIONS && public {
         return cors(StatusCode::NO_CONTENT.into_response());
     }
-    let multipart =
-        request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/"));
+    let multipart = takes_uploads(request.uri().path())
+        && request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/"));
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -147,6 +147,11 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         .entry(header::REFERRER_POLICY)
         .or_insert(HeaderValue::from_static("strict-origin-when-cross-origin"));
     response
+}
+
+/// The one call whose body may be as large as an upload.
+pub(crate) fn takes_uploads(path: &str) -> bool {
+    path.starts_with("/api/agents/") && path.ends_with("/sources")
 }
 
 /// A bounded label: a client may invent methods without end.

@@ -313,6 +313,7 @@ fn limits(settings: &Settings) -> Limits {
         chat_address: AddressLimit::per_minute(limits.chat_per_address_per_minute),
         login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+        mail_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
     }
 }

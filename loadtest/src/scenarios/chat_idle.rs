@@ -132,7 +132,7 @@ async fn measure(options: &Options, report: &mut Report, server: &Server, count:
     let busy = held.cpu_since(&live).as_secs_f64() / options.steady().as_secs_f64() * 100.0;
     report.add(Row::new(NAME, "processor while idle", busy, Unit::Percent).beside("of one core"));
     report.add(Row::new(NAME, "sockets lost while idle", lost as f64, Unit::Count).goal(Goal::AtMost(0.0)));
-    report.note(NAME, "Memory is the server's resident memory above what it was with 50 sessions, divided by the sessions; the kernel's own socket buffers are not in it. Each conversation holds one question and one answer.");
+    report.note(NAME, "Memory is the server's whole resident memory divided by the sessions; the kernel's own socket buffers are not in it. Each conversation holds one question and one answer.");
     Ok(())
 }
 

@@ -219,6 +219,8 @@ pub enum Event {
         /// Its hash.
         password_hash: String,
     },
+    /// The password was set before anybody had shown that the address is theirs, and no longer opens the account.
+    PasswordDropped,
     /// A session began; wrong passwords are forgotten.
     SessionStarted {
         /// The session, its organization resolved.

@@ -55,7 +55,14 @@ pub(super) fn request_magic(state: &Account, cx: &Context, token_hash: String) -
 pub(super) fn use_magic(state: &Account, cx: &Context, token_hash: &str, new: NewSession) -> Outcome {
     good(&state.magics, cx, token_hash)?;
     let mut decision = session::start(state, cx, new)?;
-    decision.events.insert(0, Event::MagicUsed { token_hash: token_hash.to_owned() });
+    let mut events = vec![Event::MagicUsed { token_hash: token_hash.to_owned() }];
+    if state.verified_ms.is_none() {
+        // Nobody had shown that the address is theirs: a password and sessions from before may be somebody else's.
+        events.extend(state.password_hash.is_some().then_some(Event::PasswordDropped));
+        events.extend(session::end_all(state, None, SessionEnd::Revoked));
+    }
+    events.append(&mut decision.events);
+    decision.events = events;
     if let Reply::Session { account, .. } = &mut decision.reply {
         account.user.email_verified = true;
         account.user.platform_admin = state.platform_admin;

@@ -163,6 +163,7 @@ impl Account {
                 self.password_hash = Some(password_hash.clone());
                 self.throttle = Throttle::default();
             }
+            Event::PasswordDropped => self.password_hash = None,
             Event::SessionStarted { session, expires_ms } => self.start(session, *expires_ms, at_ms),
             Event::SessionRefreshed { family, next_hash, sibling, expires_ms } => {
                 if let Some(family) = self.families.get_mut(family) {

@@ -36,6 +36,9 @@ pub struct Post {
     pub terms: Terms,
     /// Whether the agent answers at all now (active, or tested by a console session).
     pub agent_live: bool,
+    /// Whether the client named the conversation: then it must exist, because ids of new ones are not the client's to choose.
+    #[serde(default)]
+    pub continues: bool,
 }
 
 /// The finished answer of an attempt.

@@ -27,7 +27,7 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
     if state.exists() {
         own(state, cx)?;
     } else if let Actor::Visitor { agent, .. } = &cx.principal.actor
-        && *agent != post.agent_id
+        && (*agent != post.agent_id || post.continues)
     {
         return Err(Rejection::not_found("conversation"));
     }

@@ -112,6 +112,7 @@ pub(super) fn post(id: &str, text: &str) -> Command {
             alert_email: Some("b@x.com".into()),
         },
         agent_live: true,
+        continues: false,
     }))
 }
 

@@ -282,6 +282,9 @@ fn changed(differs: bool, event: Event) -> Decision<Event, Reply> {
 
 /// The principal's role, refused below `role`. Visitors learn nothing of an organization.
 fn need(cx: &Context, role: Role, what: &str) -> Result<Role, Rejection> {
+    if role > Role::Viewer && matches!(cx.principal.actor, Actor::ApiKey { agent: Some(_), .. }) {
+        return Err(Rejection::forbidden(format!("This key is for one agent only and may not {what}.")));
+    }
     match cx.principal.role() {
         Some(own) if own >= role => Ok(own),
         Some(_) => Err(Rejection::forbidden(format!("Only {} and above may {what}.", role_name(role)))),

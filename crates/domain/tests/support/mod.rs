@@ -142,6 +142,7 @@ impl Talk {
                 alert_email: self.config.escalation_email.clone(),
             },
             agent_live: true,
+            continues: false,
         };
         match self.ask(Self::visitor(), Command::Post(Box::new(post)))? {
             Reply::Posted(posted) => Ok(posted),

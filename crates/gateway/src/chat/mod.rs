@@ -189,6 +189,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
     if incoming.client_message_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > CLIENT_ID_MAX) {
         return Err(Problem::field("client_message_id", format!("must have 1 to {CLIENT_ID_MAX} bytes")));
     }
+    let continues = incoming.conversation.is_some();
     let conversation = match incoming.conversation {
         Some(id) => id,
         None => {
@@ -221,6 +222,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
         },
         terms: guest.agent.now.terms(),
         agent_live: guest.agent.now.live() || guest.agent.tested,
+        continues,
     };
     if let Err(problem) = limit_of_plan(app, &guest.agent).await {
         // The repeat of a message that stands still gets its answer.

@@ -258,11 +258,13 @@ pub(crate) async fn submit(
 #[utoipa::path(post, path = "/api/chat/{conversation_id}/rating", tag = "chat", params(("conversation_id" = String, Path)), request_body = wire::Rating, responses((status = 200, body = Value)))]
 async fn rate(
     State(app): State<App>,
+    Address(address): Address,
     MaybeVisitor(token): MaybeVisitor,
     Path(conversation): Path<String>,
     Json(body): Json<wire::Rating>,
 ) -> Result<Json<Value>> {
     let guest = of_token(&app, need(token)?).await?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
     let command = Command::Rate { rating: body.rating, feedback: body.feedback };
     ask::<ConversationEntity>(&app.actors.client, &guest.by(), &conversation, command).await?;
     Ok(Json(json!({ "rating": body.rating })))
@@ -272,11 +274,13 @@ async fn rate(
 #[utoipa::path(post, path = "/api/chat/{conversation_id}/messages/{id}/feedback", tag = "chat", params(("conversation_id" = String, Path), ("id" = String, Path)), request_body = wire::Thumbs, responses((status = 200, body = Value)))]
 async fn thumb(
     State(app): State<App>,
+    Address(address): Address,
     MaybeVisitor(token): MaybeVisitor,
     Path((conversation, id)): Path<(String, String)>,
     Json(body): Json<wire::Thumbs>,
 ) -> Result<Json<Value>> {
     let guest = of_token(&app, need(token)?).await?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
     let command = Command::Feedback { message_id: id.into(), thumbs_up: body.thumbs_up, feedback: body.feedback };
     ask::<ConversationEntity>(&app.actors.client, &guest.by(), &conversation, command).await?;
     Ok(Json(json!({ "thumbs_up": body.thumbs_up })))

@@ -120,6 +120,9 @@ async fn update(
 #[utoipa::path(get, path = "/api/organization/identity-secret", tag = "accounts", responses((status = 200, body = Value)))]
 async fn identity_secret(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     console.need(Role::Admin, "see the identity secret")?;
+    if matches!(console.by.actor, colloquy_actors::domain::Actor::ApiKey { agent: Some(_), .. }) {
+        return Err(Problem::forbidden("This key is for one agent only and may not see the identity secret."));
+    }
     Ok(Json(json!({ "secret": identity_secret_of(&app, console.tenant()) })))
 }
 

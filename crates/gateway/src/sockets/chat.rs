@@ -187,6 +187,11 @@ impl Session {
             }
             ChatClient::Lead { client_id, fields } => self.lead(client_id, fields).await,
             ChatClient::Rating { client_id, rating, feedback } => {
+                let agent = &self.agent.id;
+                let visitor = self.guest.as_ref().map_or("", |guest| guest.visitor.visitor.as_str());
+                if let Err(problem) = chat::limit(&self.app, self.address, agent, visitor) {
+                    return self.problem(Some(client_id), problem).await;
+                }
                 let command = Command::Rate { rating, feedback };
                 match self.ask(command).await {
                     Ok(_) => self.send(&ChatServer::Done { id: client_id.clone(), client_id }).await,
