@@ -65,6 +65,7 @@ pub(super) fn use_magic(state: &Account, cx: &Context, token_hash: &str, new: Ne
     decision.events = events;
     if let Reply::Session { account, .. } = &mut decision.reply {
         account.user.email_verified = true;
+        account.user.has_password &= state.verified_ms.is_some();
         account.user.platform_admin = state.platform_admin;
     }
     Ok(decision)
