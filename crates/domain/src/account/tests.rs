@@ -117,6 +117,26 @@ fn a_listed_address_administers_the_platform_only_once_proven() {
 }
 
 #[test]
+fn the_first_proof_of_an_address_ends_what_somebody_else_may_have_begun() {
+    let mut person = Person::registered();
+    person.log_in("somebody").unwrap();
+    let follow = |person: &mut Person, link: &str, family: &str| {
+        person.ask(Command::RequestMagic { token_hash: link.into() }).unwrap();
+        person.ask(Command::UseMagic { token_hash: link.into(), session: session(family) }).unwrap()
+    };
+    let Reply::Session { account, .. } = follow(&mut person, "m", "owner") else { panic!("a session") };
+    assert!(!account.user.has_password && person.state.password_hash.is_none());
+    assert_eq!(person.state.families.keys().collect::<Vec<_>>(), ["owner"]);
+    assert!(person.log_in("somebody again").is_err());
+    // Later links leave everything as it is.
+    person.ask(Command::RequestReset { token_hash: "r".into() }).unwrap();
+    person.ask(Command::UseReset { token_hash: "r".into(), password_hash: "hash-0".into() }).unwrap();
+    person.log_in("own").unwrap();
+    follow(&mut person, "m2", "second");
+    assert!(person.state.password_hash.is_some() && person.state.families.contains_key("own"));
+}
+
+#[test]
 fn a_password_checked_against_an_old_hash_is_refused() {
     let mut person = Person::registered();
     let set = Command::SetPassword {
