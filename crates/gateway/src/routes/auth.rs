@@ -123,8 +123,9 @@ async fn follow_magic_link(
     let wants_json = accepts("application/json");
     let plain = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
     // Every browser names its purpose; what a page loads by itself (an image, a frame) must not sign anybody in.
-    let browser = headers.contains_key("sec-fetch-mode") || accepts("text/html") || accepts("image/");
-    if browser && !(wants_json && !headers.contains_key("sec-fetch-mode")) && plain {
+    let by_browser = headers.contains_key("sec-fetch-mode");
+    let looks_like_one = !wants_json && (accepts("text/html") || accepts("image/"));
+    if (by_browser || looks_like_one) && plain {
         // A browser, or a mail scanner that looks like one: the link is used up by a person's click only.
         return Ok(Redirect::to(&format!("/magic-link?token={token}")).into_response());
     }
