@@ -2,8 +2,8 @@
 # Sets up what is missing and passes every test: Rust, web units, and the browser against the real binary.
 . "$(dirname "$0")/lib.sh"
 toolchain
-# Chromium drives the widget and the pages; the two documentation packages are the real sites that the responder is measured on.
-packages chromium git-doc sqlite3-doc
+# Chromium drives the widget and the pages; the two documentation packages are the real sites that the responder is measured on; the tests start Redis servers of their own.
+packages chromium git-doc sqlite3-doc redis-server
 scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web

@@ -3,7 +3,7 @@
 //! Two layers: [`core`] holds synchronous machines without IO (`on(now, Input, &mut Vec<Output>)`), [`host`] drives them with
 //! ractor and tokio. Business code implements [`entity::Entity`] and talks through [`client::Client`].
 //!
-//! Reading order: [`entity`], [`frame`], [`client`], [`effect`], [`trace`]; then [`core`], [`record`], [`seal`]; then [`host`].
+//! Reading order: [`entity`], [`frame`], [`client`], [`effect`], [`trace`]; then [`core`], [`record`], [`seal`]; then [`host`], [`redis`].
 
 pub mod client;
 pub mod clock;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod frame;
 pub mod host;
 pub mod record;
+pub mod redis;
 pub mod seal;
 pub mod telemetry;
 pub mod trace;

@@ -44,6 +44,16 @@ pub const BEATS: &str = "colloquy_lease_beats_total";
 pub const LEASE_VALID: &str = "colloquy_lease_valid";
 /// Watchers that fell behind and must re-sync.
 pub const WATCH_LAGGED: &str = "colloquy_watch_lagged_total";
+/// Watch items for other nodes by outcome (`sent`, `dropped`).
+pub const FANOUT_PUBLISHED: &str = "colloquy_fanout_published_total";
+/// Watch items from other nodes by outcome (`delivered`, `unreadable`).
+pub const FANOUT_RECEIVED: &str = "colloquy_fanout_received_total";
+/// 1 while watch items travel between nodes.
+pub const FANOUT_UP: &str = "colloquy_fanout_up";
+/// Parts of watchers told to ask their owners because items may have been lost.
+pub const FANOUT_CATCH_UPS: &str = "colloquy_fanout_catch_ups_total";
+/// Actions told to the counts all nodes share, by outcome (`allowed`, `refused`, `failed`, `dropped`).
+pub const SHARED_SPENDS: &str = "colloquy_shared_limit_spends_total";
 
 /// Registers the descriptions with whatever recorder is installed.
 pub fn describe() {
@@ -68,4 +78,9 @@ pub fn describe() {
     describe_counter!(BEATS, "Lease renewals by outcome");
     describe_gauge!(LEASE_VALID, "1 while this node's lease is valid");
     describe_counter!(WATCH_LAGGED, "Watchers that fell behind and must re-sync");
+    describe_counter!(FANOUT_PUBLISHED, "Watch items published to other nodes, by outcome");
+    describe_counter!(FANOUT_RECEIVED, "Watch items received from other nodes, by outcome");
+    describe_gauge!(FANOUT_UP, "1 while watch items travel between nodes");
+    describe_counter!(FANOUT_CATCH_UPS, "Parts of watchers told to ask their owners because items may have been lost");
+    describe_counter!(SHARED_SPENDS, "Actions told to the rate limits that all nodes share, by outcome");
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fanout::FanoutFactory;
 use crate::clock::{Clock, SystemClock};
 
 /// How many shards a cluster has unless it says otherwise: enough to spread over a hundred nodes evenly, few enough to scan at boot.
@@ -63,6 +64,8 @@ pub struct NodeConfig {
     pub replace: bool,
     /// The key that wraps the entities' data keys.
     pub master_key: [u8; 32],
+    /// How watch items reach watchers on other nodes; a single node needs none.
+    pub fanout: Option<FanoutFactory>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// The bounds.
@@ -79,6 +82,7 @@ impl NodeConfig {
             address: String::new(),
             replace: true,
             master_key,
+            fanout: None,
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
         }

@@ -108,7 +108,7 @@ impl Drop for Waiting<'_> {
 
 impl NodeInner {
     pub(super) fn new(config: NodeConfig, store: Store, registry: Registry) -> Self {
-        let NodeConfig { id, cluster: _, shards, address: _, replace: _, master_key, clock, limits } = config;
+        let NodeConfig { id, cluster: _, shards, address: _, replace: _, master_key, fanout: _, clock, limits } = config;
         let outbound = Outbound {
             inbox: Mutex::default(),
             driving: AtomicBool::new(false),
@@ -227,6 +227,11 @@ impl NodeInner {
     /// The epoch this node owns a shard under.
     pub(super) fn epoch(&self, shard: u32) -> u64 {
         self.epochs.get().and_then(|epochs| epochs.get(shard as usize)).copied().unwrap_or(0)
+    }
+
+    /// Whether an entity's shard is this node's.
+    pub(super) fn owns(&self, key: &EntityKey) -> bool {
+        self.epoch(self.shard_of(key)) > 0
     }
 
     pub(super) fn shard_of(&self, key: &EntityKey) -> u32 {

@@ -1,13 +1,14 @@
 //! The asynchronous half: drives the machines of [`crate::core`] with ractor and tokio.
 //!
 //! Reading order: [`config`], [`registry`], [`node`], `inner` (the parts of a node and how a frame passes through them), `directory`,
-//! `admission`, `shard`, `entity_actor`, `storage`, `timers`, `effects`, [`watch`], `resident`, `lease`, `passivate`, [`transport`].
+//! `admission`, `shard`, `entity_actor`, `storage`, `timers`, `effects`, [`watch`], [`fanout`], `resident`, `lease`, `passivate`, [`transport`].
 
 mod admission;
 pub mod config;
 mod directory;
 mod effects;
 mod entity_actor;
+pub mod fanout;
 mod inner;
 mod lease;
 pub mod node;

@@ -10,6 +10,7 @@ use ractor::Actor;
 use tokio_util::sync::CancellationToken;
 
 use super::config::NodeConfig;
+use super::fanout::Arrivals;
 use super::registry::Registry;
 use super::shard::NodeSupervisor;
 use super::transport::LocalTransport;
@@ -64,7 +65,11 @@ impl Node {
         let found = store.leases.found(&wanted).await?;
         check_founded(&wanted, &found)?;
         let (id, address, replace, shards) = (config.id.clone(), config.address.clone(), config.replace, config.shards);
+        let fanout = config.fanout.clone();
         let inner = Arc::new(NodeInner::new(config, store, registry));
+        if let Some(fanout) = fanout {
+            inner.hub().fan_out(fanout(Arrivals::new(&inner)));
+        }
         // The lease runs from before it was asked for.
         let joined_ms = inner.monotonic_ms();
         let me = inner.store().leases.join(&id, &address, replace).await?;
