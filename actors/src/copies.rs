@@ -39,7 +39,7 @@ impl<T> Copies<T> {
             return Ok(value);
         }
         // Subscribed before it is loaded: a change in between is seen at the next read.
-        let changes = client.watch(key);
+        let changes = client.watch(key).followed().await;
         let value = Arc::new(load.await?);
         let mut kept = self.lock();
         if kept.len() >= COPIES_MAX

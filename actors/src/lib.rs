@@ -232,7 +232,7 @@ impl Actors {
     ) -> Result<colloquy_domain::lead::LeadView, ActorError> {
         let by = Principal::system(tenant.clone());
         let key = EntityKey::new(tenant.as_str(), colloquy_domain::lead::KIND, id.as_str());
-        let mut changes = self.client.watch(&key);
+        let mut changes = self.client.watch(&key).followed().await;
         let deadline = tokio::time::Instant::now() + LEAD_WITHIN;
         loop {
             match ask::<lead::LeadEntity>(&self.client, &by, id.as_str(), colloquy_domain::lead::Command::Get).await {
@@ -272,7 +272,7 @@ impl Actors {
     ) -> Result<(), ActorError> {
         use colloquy_domain::conversation::{Command, Post, Reply, TurnOutcome};
         let key = EntityKey::new(by.tenant.as_str(), colloquy_domain::conversation::KIND, sandbox.as_str());
-        let mut watch = self.client.watch(&key);
+        let mut watch = self.client.watch(&key).followed().await;
         let post = Post {
             conversation_id: sandbox.clone(),
             agent_id: state.agent_id.clone(),

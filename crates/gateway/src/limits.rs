@@ -1,9 +1,9 @@
 //! Rate limits: token buckets per visitor, address, login and key, bounded in number.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::proxies::group;
 
@@ -12,8 +12,42 @@ pub const BUCKETS_MAX: usize = 200_000;
 /// Buckets are spread over this many locks so that two requests seldom meet.
 const STRIPES: usize = 16;
 
-/// A limit of so many actions a minute, with a burst of the same size.
+/// Counts that several frontends share. Telling must not block; only a refusal comes back.
+pub trait Shared: Send + Sync {
+    /// Tells of one action of `key` under a limit of so many a minute; `refused` gets the milliseconds to wait if it was one too many.
+    fn spend(&self, key: &str, per_minute: u32, refused: Box<dyn FnOnce(u64) + Send>);
+}
+
+/// A limit of so many actions a minute, with a burst of the same size. Shared, it holds for all frontends together, give or take what
+/// arrives within one round trip to the shared counts; without them it holds on this frontend.
 pub struct RateLimit {
+    per_minute: u32,
+    buckets: Arc<Buckets>,
+    shared: Option<(Arc<dyn Shared>, SharedName)>,
+}
+
+/// Under which names a limit's clients are known to the shared counts: keyed, so that nobody who reads the counts learns an address.
+#[derive(Clone)]
+pub struct SharedName {
+    limit: &'static str,
+    secret: [u8; 32],
+}
+
+impl SharedName {
+    /// The name of a limit, with the installation's secret.
+    pub fn new(limit: &'static str, secret: [u8; 32]) -> Self {
+        Self { limit, secret }
+    }
+
+    fn of(&self, key: impl Hash) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, self.limit).hash(&mut hasher);
+        key.hash(&mut hasher);
+        format!("{}/{:016x}", self.limit, hasher.finish())
+    }
+}
+
+struct Buckets {
     per_minute: f64,
     hasher: RandomState,
     stripes: Vec<Mutex<HashMap<u64, Bucket>>>,
@@ -28,18 +62,37 @@ struct Bucket {
 impl RateLimit {
     /// A limit of `per_minute` actions a minute for each key.
     pub fn per_minute(per_minute: u32) -> Self {
-        Self {
+        let buckets = Buckets {
             per_minute: f64::from(per_minute),
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
-        }
+        };
+        Self { per_minute, buckets: Arc::new(buckets), shared: None }
+    }
+
+    /// The same, counted together with other frontends.
+    #[must_use]
+    pub fn shared(mut self, counts: Arc<dyn Shared>, name: SharedName) -> Self {
+        self.shared = Some((counts, name));
+        self
     }
 
     /// Takes one action for `key`, or says after how many seconds the next is allowed.
     pub fn take(&self, key: impl Hash, now_ms: i64) -> Result<(), u64> {
-        let key = self.hasher.hash_one(key);
-        let stripe = &self.stripes[(key % STRIPES as u64) as usize];
-        let mut buckets = stripe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let hash = self.buckets.hasher.hash_one(&key);
+        self.buckets.take(hash, now_ms)?;
+        if let Some((counts, name)) = &self.shared {
+            let buckets = self.buckets.clone();
+            let refused = Box::new(move |wait_ms| buckets.refuse_for(hash, wait_ms, now_ms));
+            counts.spend(&name.of(&key), self.per_minute, refused);
+        }
+        Ok(())
+    }
+}
+
+impl Buckets {
+    fn take(&self, key: u64, now_ms: i64) -> Result<(), u64> {
+        let mut buckets = self.stripe(key);
         if buckets.len() >= BUCKETS_MAX / STRIPES && !buckets.contains_key(&key) {
             // A full bucket is the same as none: forget those first, and all if a flood filled none of them up again.
             let refill = self.per_minute / 60_000.0;
@@ -61,6 +114,18 @@ impl RateLimit {
             Err(((wait_ms / 1000.0).ceil() as u64).max(1))
         }
     }
+
+    /// The next action is allowed so long after `at_ms`: other frontends have spent what this one thought it had.
+    fn refuse_for(&self, key: u64, wait_ms: u64, at_ms: i64) {
+        let mut buckets = self.stripe(key);
+        let tokens = 1.0 - wait_ms as f64 * self.per_minute / 60_000.0;
+        let bucket = buckets.entry(key).or_insert(Bucket { tokens, at_ms });
+        bucket.tokens = bucket.tokens.min(tokens);
+    }
+
+    fn stripe(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Bucket>> {
+        self.stripes[(key % STRIPES as u64) as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A limit for each client's address; IPv6 clients count by network, see [`group`].
@@ -70,6 +135,12 @@ impl AddressLimit {
     /// A limit of `per_minute` actions a minute for each client.
     pub fn per_minute(per_minute: u32) -> Self {
         Self(RateLimit::per_minute(per_minute))
+    }
+
+    /// The same, counted together with other frontends.
+    #[must_use]
+    pub fn shared(self, counts: Arc<dyn Shared>, name: SharedName) -> Self {
+        Self(self.0.shared(counts, name))
     }
 
     /// Takes one action for a client, or says after how many seconds the next is allowed.
@@ -102,13 +173,43 @@ mod tests {
         assert!(limit.take("v", 100_001).is_err());
     }
 
+    /// Counts for all frontends that refuse from the third action on.
+    #[derive(Default)]
+    struct Third(Mutex<HashMap<String, u32>>);
+
+    impl Shared for Third {
+        fn spend(&self, key: &str, per_minute: u32, refused: Box<dyn FnOnce(u64) + Send>) {
+            assert_eq!(per_minute, 60);
+            let mut spent = self.0.lock().unwrap();
+            let nth = spent.entry(key.to_owned()).or_insert(0);
+            *nth += 1;
+            if *nth > 2 {
+                refused(2_500);
+            }
+        }
+    }
+
+    #[test]
+    fn what_other_frontends_have_spent_is_refused_here_too() {
+        let counts = Arc::new(Third::default());
+        let frontend = || RateLimit::per_minute(60).shared(counts.clone(), SharedName::new("chat", [1; 32]));
+        let (one, two) = (frontend(), frontend());
+        assert_eq!(one.take("v", 0), Ok(()));
+        assert_eq!(one.take("v", 0), Ok(()));
+        assert_eq!(two.take("v", 0), Ok(()), "told, not asked: what is learnt holds from the next on");
+        assert_eq!(two.take("v", 0), Err(3));
+        assert_eq!(two.take("v", 2_000), Err(1));
+        assert_eq!(two.take("w", 0), Ok(()), "others are not held");
+        assert_eq!(counts.0.lock().unwrap().len(), 2, "the same client has the same name on every frontend");
+    }
+
     #[test]
     fn a_flood_of_keys_does_not_grow_without_bound() {
         let limit = RateLimit::per_minute(60);
         for key in 0..(BUCKETS_MAX * 2) {
             let _ = limit.take(key, 0);
         }
-        let kept: usize = limit.stripes.iter().map(|stripe| stripe.lock().unwrap().len()).sum();
+        let kept: usize = limit.buckets.stripes.iter().map(|stripe| stripe.lock().unwrap().len()).sum();
         assert!(kept <= BUCKETS_MAX, "{kept} buckets");
     }
 }

@@ -234,7 +234,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
             return Err(problem);
         }
     }
-    let watch = app.actors.client.watch(&key(guest, &conversation));
+    let watch = app.actors.client.watch(&key(guest, &conversation)).followed().await;
     match ask::<ConversationEntity>(
         &app.actors.client,
         &guest.by(),
@@ -292,7 +292,7 @@ pub async fn answer(
             }
             Some(Watch::Lagged) => true,
             None => {
-                standing.watch = app.actors.client.watch(&key(guest, &standing.conversation));
+                standing.watch = app.actors.client.watch(&key(guest, &standing.conversation)).followed().await;
                 true
             }
         };

@@ -154,7 +154,7 @@ impl Session {
                     }
                     Some(Watch::Lagged) => Box::pin(self.resume()).await?,
                     None => {
-                        self.follow();
+                        self.follow().await;
                         Box::pin(self.resume()).await?;
                     }
                 },
@@ -235,7 +235,7 @@ impl Session {
                 Ok(state) => {
                     current_seq = state.seq;
                     self.conversation = Some(id);
-                    self.follow();
+                    self.follow().await;
                 }
                 // Another's, erased or never stored: the client starts anew.
                 Err(problem) if problem.body.status == 404 => {}
@@ -361,9 +361,9 @@ impl Session {
         Ok(ask::<ConversationEntity>(&self.app.actors.client, &guest.by(), conversation.as_str(), command).await?)
     }
 
-    fn follow(&mut self) {
+    async fn follow(&mut self) {
         if let (Some(guest), Some(conversation)) = (&self.guest, &self.conversation) {
-            self.watch = Some(self.app.actors.client.watch(&chat::key(guest, conversation)));
+            self.watch = Some(self.app.actors.client.watch(&chat::key(guest, conversation)).followed().await);
         }
     }
 

@@ -158,7 +158,7 @@ impl Session {
                     Some(Watch::Frame { bytes }) | Some(Watch::Event { bytes, .. }) => self.update(&bytes).await?,
                     Some(Watch::Lagged) => self.catch_up_all().await?,
                     None => {
-                        self.follow_feed();
+                        self.follow_feed().await;
                         self.catch_up_all().await?;
                     }
                 },
@@ -237,15 +237,15 @@ impl Session {
             return self.error(&name, "not_found").await;
         }
         if self.feed.is_none() {
-            self.follow_feed();
+            self.follow_feed().await;
         }
         self.boards.insert(name.clone(), (topic, since.unwrap_or(0)));
         self.catch_up(&name, since).await
     }
 
-    fn follow_feed(&mut self) {
+    async fn follow_feed(&mut self) {
         if let Some(console) = &self.console {
-            self.feed = Some(self.app.actors.client.watch(&feed::key(console.tenant())));
+            self.feed = Some(self.app.actors.client.watch(&feed::key(console.tenant())).followed().await);
         }
     }
 
@@ -316,7 +316,7 @@ impl Session {
     async fn follow_talk(&mut self, console: &Console, id: String) -> Result<(), Gone> {
         let key = EntityKey::new(console.tenant().as_str(), conversation::KIND, id.as_str());
         // Watched before it is read, so that nothing in between is missed; a second subscription replaces the first.
-        let (watch, handle) = abortable(self.app.actors.client.watch(&key));
+        let (watch, handle) = abortable(self.app.actors.client.watch(&key).followed().await);
         if let Some(seq) = self.talk_snapshot(console, &id).await? {
             let name = id.clone();
             self.heard.push(Box::pin(watch.map(move |watch| (name.clone(), watch))));
