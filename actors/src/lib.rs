@@ -13,6 +13,7 @@ mod error;
 pub mod feed;
 pub mod knowledge;
 pub mod lead;
+pub mod ops_log;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
@@ -58,6 +59,7 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(conversation::ConversationEntity::new(tools.clone()))
         .entity(lead::LeadEntity::new(tools.clone()))
         .entity(traffic::TrafficEntity)
+        .entity(ops_log::OpsLogEntity)
         .resident::<feed::Feed>(tools.clone())
 }
 

@@ -16,6 +16,7 @@ pub mod knowledge;
 pub mod lead;
 pub mod local_time;
 pub mod numbers;
+pub mod ops_log;
 pub mod principal;
 pub mod rejection;
 pub mod tenant;

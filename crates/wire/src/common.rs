@@ -14,6 +14,13 @@ pub struct Page<T: TS> {
     pub next_cursor: Option<String>,
 }
 
+impl<T: TS> Page<T> {
+    /// A list that is whole: of things there are few of.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}
+
 /// How a list is asked for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
 #[ts(export, export_to = "api.ts")]

@@ -10,4 +10,5 @@ pub mod common;
 pub mod conversations;
 pub mod knowledge;
 pub mod live;
+pub mod ops;
 pub mod sockets;

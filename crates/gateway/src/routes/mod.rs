@@ -10,6 +10,7 @@ pub mod docs;
 pub mod health;
 pub mod knowledge;
 pub mod leads;
+pub mod ops;
 pub mod organization;
 pub mod pages;
 pub mod privacy;

@@ -1,0 +1,398 @@
+//! `/ops/*` on the operators' listener: nodes, shards, moves. Every call that changes something is written to the audit log, refused ones too.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use colloquy_actors::cluster::Client;
+use colloquy_actors::domain::local_time::rfc3339;
+use colloquy_actors::domain::ops_log::Entry;
+use colloquy_actors::ops_log;
+use colloquy_wire::common::Page;
+use colloquy_wire::ops::{OpsAuditEntry, OpsEntity, OpsMove, OpsMoves, OpsNode, OpsShard};
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+
+use crate::body::{Json, OptionalJson, Query};
+use crate::problem::{Problem, Result};
+
+/// What an operator may order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Move a shard.
+    Move {
+        /// Which.
+        shard: u32,
+        /// To which node.
+        to: String,
+    },
+    /// Leave a shard where it is.
+    Pin(u32),
+    /// Let it be moved again.
+    Unpin(u32),
+    /// Move everything away from a node.
+    Drain(String),
+    /// Give a node no further shards.
+    Cordon(String),
+    /// Take back a drain or a cordon.
+    Uncordon(String),
+    /// Spread the shards evenly.
+    Rebalance {
+        /// Only say what would move.
+        dry_run: bool,
+        /// At most so many moves.
+        max_moves: Option<usize>,
+    },
+    /// Begin no further moves.
+    Pause,
+    /// Begin them again.
+    Resume,
+}
+
+impl Order {
+    /// How the audit log names it: the call and what it is about.
+    fn named(&self) -> (&'static str, String, String) {
+        let shard = |shard: &u32| format!("shard {shard}");
+        let node = |node: &String| format!("node {node}");
+        match self {
+            Self::Move { shard: id, to } => ("shards.move", shard(id), format!("to {to}")),
+            Self::Pin(id) => ("shards.pin", shard(id), String::new()),
+            Self::Unpin(id) => ("shards.unpin", shard(id), String::new()),
+            Self::Drain(id) => ("nodes.drain", node(id), String::new()),
+            Self::Cordon(id) => ("nodes.cordon", node(id), String::new()),
+            Self::Uncordon(id) => ("nodes.uncordon", node(id), String::new()),
+            Self::Rebalance { dry_run, max_moves } => {
+                let most = max_moves.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} moves"));
+                ("rebalance", "cluster".into(), if *dry_run { format!("dry run, {most}") } else { most })
+            }
+            Self::Pause => ("pause", "cluster".into(), String::new()),
+            Self::Resume => ("resume", "cluster".into(), String::new()),
+        }
+    }
+}
+
+/// What the binary knows and does for operators.
+#[async_trait]
+pub trait Operations: Send + Sync + 'static {
+    /// This node's id.
+    fn node(&self) -> &str;
+    /// All nodes.
+    async fn nodes(&self) -> Result<Vec<OpsNode>>;
+    /// All shards, by number.
+    async fn shards(&self) -> Result<Vec<OpsShard>>;
+    /// The moves of the last hours, newest first.
+    async fn moves(&self) -> Result<Vec<OpsMove>>;
+    /// Where an entity lives; without a tenant it is looked for.
+    async fn entity(&self, tenant: Option<&str>, kind: &str, id: &str) -> Result<OpsEntity>;
+    /// Carries an order out, or begins to.
+    async fn order(&self, order: Order) -> Result<Vec<OpsMove>>;
+}
+
+/// Who calls: put into the request by whoever checked it.
+#[derive(Clone, Debug)]
+pub struct Operator(pub String);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Ops {
+    operations: Arc<dyn Operations>,
+    client: Client,
+}
+
+impl Ops {
+    /// The calls over a node's operations; `client` writes the audit log.
+    pub fn new(operations: Arc<dyn Operations>, client: Client) -> Self {
+        Self { operations, client }
+    }
+}
+
+/// The calls behind the operators' token.
+pub fn routes(ops: Ops, token: String) -> Router {
+    let token: Arc<str> = token.into();
+    let guarded = middleware::from_fn(move |mut request: Request, next: Next| {
+        let token = token.clone();
+        async move {
+            let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
+            if !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+                return Problem::unauthorized("Send the operators' token (`ops.token`): `Authorization: Bearer …`.")
+                    .into_response();
+            }
+            request.extensions_mut().insert(Operator("ops.token".into()));
+            next.run(request).await
+        }
+    });
+    Router::new().nest("/ops", calls(ops)).layer(guarded)
+}
+
+/// The calls themselves; whoever mounts them checks who calls and says so with [`Operator`].
+pub fn calls(ops: Ops) -> Router {
+    Router::new()
+        .route("/nodes", get(nodes))
+        .route("/nodes/{id}/drain", post(drain))
+        .route("/nodes/{id}/cordon", post(cordon))
+        .route("/nodes/{id}/uncordon", post(uncordon))
+        .route("/shards", get(shards))
+        .route("/shards/{id}/move", post(move_shard))
+        .route("/shards/{id}/pin", post(pin))
+        .route("/shards/{id}/unpin", post(unpin))
+        .route("/moves", get(moves))
+        .route("/moves/{id}", get(one_move))
+        .route("/entities/{kind}/{id}", get(entity))
+        .route("/rebalance", post(rebalance))
+        .route("/rebalance/pause", post(pause))
+        .route("/rebalance/resume", post(resume))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/audit", get(audit))
+        .fallback(async || Problem::not_found("operator's call"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This call does not take this method.")
+        })
+        .with_state(ops)
+}
+
+async fn nodes(&self) -> Result<Vec<OpsNode>>;
+    /// All shards, by number.
+    async fn shards(&self) -> Result<Vec<OpsShard>>;
+    /// The moves of the last hours, newest first.
+    async fn moves(&self) -> Result<Vec<OpsMove>>;
+    /// Where an entity lives; without a tenant it is looked for.
+    async fn entity(&self, tenant: Option<&str>, kind: &str, id: &str) -> Result<OpsEntity>;
+    /// Carries an order out, or begins to.
+    async fn order(&self, order: Order) -> Result<Vec<OpsMove>>;
+}
+
+/// Who calls: put into the request by whoever checked it.
+#[derive(Clone, Debug)]
+pub struct Operator(pub String);
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Ops {
+    operations: Arc<dyn Operations>,
+    client: Client,
+}
+
+impl Ops {
+    /// The calls over a node's operations; `client` writes the audit log.
+    pub fn new(operations: Arc<dyn Operations>, client: Client) -> Self {
+        Self { operations, client }
+    }
+}
+
+/// The calls behind the operators' token.
+pub fn routes(ops: Ops, token: String) -> Router {
+    let token: Arc<str> = token.into();
+    let guarded = middleware::from_fn(move |mut request: Request, next: Next| {
+        let token = token.clone();
+        async move {
+            let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
+            if !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+                return Problem::unauthorized("Send the operators' token (`ops.token`): `Authorization: Bearer …`.")
+                    .into_response();
+            }
+            request.extensions_mut().insert(Operator("ops.token".into()));
+            next.run(request).await
+        }
+    });
+    Router::new().nest("/ops", calls(ops)).layer(guarded)
+}
+
+/// The calls themselves; whoever mounts them checks who calls and says so with [`Operator`].
+pub fn calls(ops: Ops) -> Router {
+    Router::new()
+        .route("/nodes", get(nodes))
+        .route("/nodes/{id}/drain", post(drain))
+        .route("/nodes/{id}/cordon", post(cordon))
+        .route("/nodes/{id}/uncordon", post(uncordon))
+        .route("/shards", get(shards))
+        .route("/shards/{id}/move", post(move_shard))
+        .route("/shards/{id}/pin", post(pin))
+        .route("/shards/{id}/unpin", post(unpin))
+        .route("/moves", get(moves))
+        .route("/moves/{id}", get(one_move))
+        .route("/entities/{kind}/{id}", get(entity))
+        .route("/rebalance", post(rebalance))
+        .route("/rebalance/pause", post(pause))
+        .route("/rebalance/resume", post(resume))
+        .route("/pause", post(pause))
+        .route("/resume", post(resume))
+        .route("/audit", get(audit))
+        .fallback(async || Problem::not_found("operator's call"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This call does not take this method.")
+        })
+        .with_state(ops)
+}
+
+/// Lists here are whole: a cluster has a fixed number of shards and a handful of nodes.
+fn whole<T: ts_rs::TS>(items: Vec<T>) -> Json<Page<T>> {
+    Json(Page { items, next_cursor: None })
+}
+
+async fn nodes(State(ops): State<Ops>) -> Result<Json<Page<OpsNode>>> {
+    Ok(Json(Page::whole(ops.operations.nodes().await?)))
+}
+
+#[derive(Debug, Deserialize)]
+struct ShardQuery {
+    owner: Option<String>,
+    state: Option<String>,
+}
+
+async fn shards(State(ops): State<Ops>, Query(query): Query<ShardQuery>) -> Result<Json<Page<OpsShard>>> {
+    let mut shards = ops.operations.shards().await?;
+    if let Some(owner) = &query.owner {
+        shards.retain(|shard| shard.owner == *owner);
+    }
+    if let Some(state) = &query.state {
+        if !["owned", "draining", "orphan"].contains(&state.as_str()) {
+            return Err(Problem::field("state", "must be owned, draining or orphan"));
+        }
+        shards.retain(|shard| shard.state == *state);
+    }
+    Ok(Json(Page::whole(shards)))
+}
+
+async fn moves(State(ops): State<Ops>) -> Result<Json<Page<OpsMove>>> {
+    Ok(Json(Page::whole(ops.operations.moves().await?)))
+}
+
+async fn one_move(State(ops): State<Ops>, Path(id): Path<String>) -> Result<Json<OpsMove>> {
+    let moves = ops.operations.moves().await?;
+    moves.into_iter().find(|known| known.id == id).map(Json).ok_or_else(|| Problem::not_found("move"))
+}
+
+#[derive(Debug, Deserialize)]
+struct EntityQuery {
+    tenant: Option<String>,
+}
+
+async fn entity(
+    State(ops): State<Ops>,
+    Path((kind, id)): Path<(String, String)>,
+    Query(query): Query<EntityQuery>,
+) -> Result<Json<OpsEntity>> {
+    Ok(Json(ops.operations.entity(query.tenant.as_deref(), &kind, &id).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveBody {
+    to: String,
+}
+
+async fn move_shard(
+    State(ops): State<Ops>,
+    operator: axum::Extension<Operator>,
+    Path(id): Path<String>,
+    Json(body): Json<MoveBody>,
+) -> Result<Response> {
+    carry_out(&ops, operator, Order::Move { shard: number(&id)?, to: body.to }).await
+}
+
+async fn pin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
+    carry_out(&ops, by, Order::Pin(number(&id)?)).await
+}
+
+async fn unpin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
+    carry_out(&ops, by, Order::Unpin(number(&id)?)).await
+}
+
+async fn drain(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
+    carry_out(&ops, by, Order::Drain(id)).await
+}
+
+async fn cordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
+    carry_out(&ops, by, Order::Cordon(id)).await
+}
+
+async fn uncordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
+    carry_out(&ops, by, Order::Uncordon(id)).await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RebalanceBody {
+    dry_run: bool,
+    max_moves: Option<usize>,
+}
+
+async fn rebalance(
+    State(ops): State<Ops>,
+    by: axum::Extension<Operator>,
+    OptionalJson(body): OptionalJson<RebalanceBody>,
+) -> Result<Response> {
+    carry_out(&ops, by, Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves }).await
+}
+
+async fn pause(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
+    carry_out(&ops, by, Order::Pause).await
+}
+
+async fn resume(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
+    carry_out(&ops, by, Order::Resume).await
+}
+
+#[derive(Debug, Deserialize)]
+struct AuditQuery {
+    month: Option<String>,
+}
+
+async fn audit(State(ops): State<Ops>, Query(query): Query<AuditQuery>) -> Result<Json<Page<OpsAuditEntry>>> {
+    if query.month.as_deref().is_some_and(|month| !is_month(month)) {
+        return Err(Problem::field("month", "must be a month such as 2026-01"));
+    }
+    let entries = ops_log::read(&ops.client, query.month).await?;
+    Ok(Json(Page::whole(
+        entries
+            .into_iter()
+            .map(|entry| OpsAuditEntry {
+                at: rfc3339(entry.at_ms),
+                actor: entry.actor,
+                action: entry.action,
+                resource: entry.resource,
+                detail: entry.detail,
+                outcome: entry.outcome,
+                node: entry.node,
+            })
+            .collect(),
+    )))
+}
+
+fn is_month(text: &str) -> bool {
+    text.len() == 7 && format!("{text}-01").parse::<jiff::civil::Date>().is_ok()
+}
+
+/// A shard's number; what is none is the name of no shard.
+fn number(id: &str) -> Result<u32> {
+    id.parse().map_err(|_| Problem::not_found("shard"))
+}
+
+async fn carry_out(ops: &Ops, axum::Extension(operator): axum::Extension<Operator>, order: Order) -> Result<Response> {
+    let (action, resource, detail) = order.named();
+    let outcome = ops.operations.order(order).await;
+    let told = outcome.as_ref().map_or_else(|problem| problem.body.code.clone(), |_| "accepted".to_owned());
+    // The log keeps it also when the journal cannot be reached now, which is when operators act.
+    tracing::info!(target: "colloquy::audit", actor = operator.0, action, resource, detail, outcome = told, "operator's call");
+    let entry = Entry {
+        at_ms: 0,
+        actor: operator.0,
+        action: action.to_owned(),
+        resource,
+        detail,
+        outcome: told,
+        node: ops.operations.node().to_owned(),
+    };
+    if let Err(error) = ops_log::record(&ops.client, entry).await {
+        tracing::error!(%error, "an operator's call could not be written to the audit log; it stands in this log");
+    }
+    Ok((StatusCode::ACCEPTED, Json(OpsMoves { moves: outcome? })).into_response())
+}
