@@ -77,6 +77,11 @@ impl Hub {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 
+    /// Everything that is watched.
+    pub(super) fn watched(&self) -> Vec<EntityKey> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// Gives an item to all watchers of an entity.
     pub(crate) fn publish(&self, key: &EntityKey, item: Watch) {
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
