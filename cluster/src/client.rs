@@ -155,6 +155,7 @@ impl Client {
             trace: ask.trace.or_else(|| crate::trace::current().map(|trace| trace.traceparent().to_owned())),
             source,
             after_rows: ask.after_rows,
+            note: false,
             bytes: command,
         };
         self.node.ask(frame).await

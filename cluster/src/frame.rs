@@ -45,6 +45,8 @@ pub struct Frame {
     pub source: Option<Source>,
     /// Answer only after the list rows that follow from the command are written.
     pub after_rows: bool,
+    /// A best-effort note to a resident: answered at once, empty. One without content starts the resident and keeps it.
+    pub note: bool,
     /// The command, JSON of its kind's `Command`.
     pub bytes: Bytes,
 }

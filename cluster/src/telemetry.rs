@@ -42,6 +42,22 @@ pub const ROWS_REFUSED: &str = "colloquy_rows_refused_total";
 pub const BEATS: &str = "colloquy_lease_beats_total";
 /// 1 while this node's lease is valid.
 pub const LEASE_VALID: &str = "colloquy_lease_valid";
+/// 1 for each shard this node owns (several nodes only).
+pub const SHARD_OWNED: &str = "colloquy_shard_owned";
+/// The epoch of each shard this node owns (several nodes only).
+pub const SHARD_EPOCH: &str = "colloquy_shard_epoch";
+/// Seconds from when a shard was marked to move until its new owner was written down.
+pub const HANDOFF_SECONDS: &str = "colloquy_handoff_seconds";
+/// Shards that left this node by outcome (`handed_over`, `abandoned`).
+pub const HANDOFFS: &str = "colloquy_handoffs_total";
+/// Frames that came for a shard under another epoch than it is served under here.
+pub const STALE_ROUTES: &str = "colloquy_stale_routes_total";
+/// Seconds since each other living node's beat was seen to move.
+pub const BEAT_AGE: &str = "colloquy_beat_age_seconds";
+/// Looks at the lease tables by outcome (`read`, `failed`).
+pub const LOOKS: &str = "colloquy_membership_looks_total";
+/// 1 while this node is steward.
+pub const STEWARD: &str = "colloquy_steward";
 /// Watchers that fell behind and must re-sync.
 pub const WATCH_LAGGED: &str = "colloquy_watch_lagged_total";
 /// Watch items for other nodes by outcome (`sent`, `dropped`).
@@ -77,6 +93,18 @@ pub fn describe() {
     describe_counter!(ROWS_REFUSED, "Row writes the store refused for good, by entity kind");
     describe_counter!(BEATS, "Lease renewals by outcome");
     describe_gauge!(LEASE_VALID, "1 while this node's lease is valid");
+    describe_gauge!(SHARD_OWNED, "1 for each shard this node owns");
+    describe_gauge!(SHARD_EPOCH, "Epoch of each shard this node owns");
+    describe_histogram!(
+        HANDOFF_SECONDS,
+        Unit::Seconds,
+        "From the mark on a shard until its new owner was written down"
+    );
+    describe_counter!(HANDOFFS, "Shards that left this node, by outcome");
+    describe_counter!(STALE_ROUTES, "Frames for a shard under another epoch than it is served under");
+    describe_gauge!(BEAT_AGE, Unit::Seconds, "Since another living node's beat was seen to move, by node");
+    describe_counter!(LOOKS, "Looks at the lease tables, by outcome");
+    describe_gauge!(STEWARD, "1 while this node is steward");
     describe_counter!(WATCH_LAGGED, "Watchers that fell behind and must re-sync");
     describe_counter!(FANOUT_PUBLISHED, "Watch items published to other nodes, by outcome");
     describe_counter!(FANOUT_RECEIVED, "Watch items received from other nodes, by outcome");

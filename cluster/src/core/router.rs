@@ -1,7 +1,8 @@
 //! The way of a frame to the owner of its entity, in order per entity, across bounces.
 //!
 //! `shard = hash(tenant, kind, id) mod shards`, with the first eight bytes of BLAKE3 over the length-prefixed parts: the same on every machine
-//! and for ever. A bounce (`NotOwner`, `Moving`) freezes this sender's queue to that entity until the first bounced frame got through.
+//! and for ever. A bounce (`NotOwner`, `Moving`) freezes this sender's queue to that entity until the first bounced frame got through; so does a
+//! new owner while frames to the old one have no answer yet. The first is only sent again once none is on its way, so none can overtake it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -87,20 +88,36 @@ struct Frozen {
     probing: Option<u64>,
 }
 
+/// Frames of one entity without an answer, and under which epoch they left.
+#[derive(Debug)]
+struct Left {
+    frames: usize,
+    epoch: u64,
+}
+
 /// The router machine of one sender.
 #[derive(Debug)]
 pub struct Router {
     shards: u32,
     owners: Vec<Option<Owner>>,
     on_the_way: HashMap<u64, Frame>,
+    left: HashMap<EntityKey, Left>,
     frozen: HashMap<EntityKey, Frozen>,
+    alarm_ms: Option<i64>,
 }
 
 impl Router {
     /// A router that knows no owner yet.
     pub fn new(shards: u32) -> Self {
         let owners = vec![None; shards as usize];
-        Self { shards, owners, on_the_way: HashMap::new(), frozen: HashMap::new() }
+        Self {
+            shards,
+            owners,
+            on_the_way: HashMap::new(),
+            left: HashMap::new(),
+            frozen: HashMap::new(),
+            alarm_ms: None,
+        }
     }
 
     /// Whether some entity's frames are held back.
@@ -123,6 +140,7 @@ impl Router {
         match input {
             Input::Send(mut frame) => {
                 frame.shard = shard_of(&frame.key, self.shards);
+                let epoch = self.epoch(frame.shard);
                 match self.frozen.get_mut(&frame.key) {
                     Some(frozen) if frozen.frames.len() >= MAX_FROZEN => {
                         let retry_after_ms = u64::try_from(frozen.retry_at_ms - now_ms).unwrap_or(0).max(1);
@@ -133,6 +151,10 @@ impl Router {
                     }
                     Some(frozen) => {
                         frozen.frames.insert(frame.correlation, frame);
+                    }
+                    None if self.left.get(&frame.key).is_some_and(|left| left.epoch != epoch) => {
+                        let frames = BTreeMap::from([(frame.correlation, frame.clone())]);
+                        self.frozen.insert(frame.key, Frozen { frames, retry_at_ms: now_ms, probing: None });
                     }
                     None => self.transmit(frame, now_ms, out),
                 }
@@ -150,7 +172,10 @@ impl Router {
                     self.retry(now_ms, out);
                 }
             }
-            Input::Tick => self.retry(now_ms, out),
+            Input::Tick => {
+                self.alarm_ms = None;
+                self.retry(now_ms, out);
+            }
         }
     }
 
@@ -158,18 +183,25 @@ impl Router {
         let Some(frame) = self.on_the_way.remove(&correlation) else {
             return;
         };
-        let retry_after_ms = match &answer {
-            Answer::Moving { retry_after_ms } => Some(*retry_after_ms),
-            Answer::NotOwner { owner: Some(node), epoch } => {
-                let owner = Owner { node: node.clone(), epoch: *epoch };
-                let known = self.owner(frame.shard).map_or(0, |known| known.epoch);
-                let news = owner.epoch > known;
-                if news && let Some(slot) = self.owners.get_mut(frame.shard as usize) {
-                    *slot = Some(owner);
-                }
-                Some(if news { 0 } else { NOT_OWNER_RETRY_MS })
+        let last = match self.left.get_mut(&frame.key) {
+            Some(left) if left.frames > 1 => {
+                left.frames -= 1;
+                false
             }
-            Answer::NotOwner { owner: None, .. } => Some(NOT_OWNER_RETRY_MS),
+            Some(_) | None => self.left.remove(&frame.key).is_some(),
+        };
+        if let Answer::NotOwner { owner: Some(node), epoch } = &answer
+            && *epoch > self.epoch(frame.shard)
+            && let Some(slot) = self.owners.get_mut(frame.shard as usize)
+        {
+            *slot = Some(Owner { node: node.clone(), epoch: *epoch });
+        }
+        // With a newer owner known there is nothing to wait for.
+        let known = self.epoch(frame.shard) > frame.epoch;
+        let retry_after_ms = match &answer {
+            Answer::Moving { .. } | Answer::NotOwner { .. } if known => Some(0),
+            Answer::Moving { retry_after_ms } => Some(*retry_after_ms),
+            Answer::NotOwner { .. } => Some(NOT_OWNER_RETRY_MS),
             Answer::Ok(_)
             | Answer::Rejected(_)
             | Answer::Busy { .. }
@@ -204,6 +236,8 @@ impl Router {
                     for frame in frozen.frames.into_values() {
                         self.transmit(frame, now_ms, out);
                     }
+                } else if last && self.frozen.contains_key(&key) {
+                    self.retry(now_ms, out);
                 }
             }
         }
@@ -213,7 +247,8 @@ impl Router {
     fn retry(&mut self, now_ms: i64, out: &mut Vec<Output>) {
         let mut probes = Vec::new();
         let mut next: Option<i64> = None;
-        self.frozen.retain(|_, frozen| {
+        let left = &self.left;
+        self.frozen.retain(|key, frozen| {
             while let Some(entry) = frozen.frames.first_entry() {
                 if entry.get().deadline_ms > now_ms {
                     break;
@@ -227,8 +262,11 @@ impl Router {
             if frozen.frames.is_empty() {
                 return false;
             }
-            if frozen.retry_at_ms > now_ms {
-                let deadline_ms = frozen.frames.values().next().map_or(i64::MAX, |frame| frame.deadline_ms);
+            let deadline_ms = frozen.frames.values().next().map_or(i64::MAX, |frame| frame.deadline_ms);
+            if left.contains_key(key) {
+                // Those on their way may still bounce, and belong before or between these.
+                next = Some(next.map_or(deadline_ms, |next| next.min(deadline_ms)));
+            } else if frozen.retry_at_ms > now_ms {
                 let at = frozen.retry_at_ms.min(deadline_ms);
                 next = Some(next.map_or(at, |next| next.min(at)));
             } else if let Some((correlation, frame)) = frozen.frames.pop_first() {
@@ -240,12 +278,23 @@ impl Router {
         for frame in probes {
             self.transmit(frame, now_ms, out);
         }
-        if let Some(at_ms) = next {
+        if let Some(at_ms) = next
+            && self.alarm_ms.is_none_or(|armed| at_ms < armed || armed <= now_ms)
+        {
+            self.alarm_ms = Some(at_ms);
             out.push(Output::Alarm { at_ms });
         }
     }
 
+    fn epoch(&self, shard: u32) -> u64 {
+        self.owner(shard).map_or(0, |owner| owner.epoch)
+    }
+
     fn transmit(&mut self, mut frame: Frame, now_ms: i64, out: &mut Vec<Output>) {
+        let epoch = self.epoch(frame.shard);
+        let left = self.left.entry(frame.key.clone()).or_insert(Left { frames: 0, epoch });
+        left.frames += 1;
+        left.epoch = epoch;
         match self.owner(frame.shard) {
             Some(owner) => {
                 frame.epoch = owner.epoch;
@@ -282,6 +331,7 @@ mod tests {
             trace: None,
             source: None,
             after_rows: false,
+            note: false,
             bytes: Bytes::new(),
         }
     }
@@ -326,7 +376,7 @@ mod tests {
         assert_eq!(step(&mut router, 0, Input::Send(frame("x", 1, 9_000))), ["1->a"]);
         assert_eq!(step(&mut router, 0, Input::Send(frame("x", 2, 9_000))), ["2->a"]);
         let moving = |correlation| Input::Answered { correlation, answer: Answer::Moving { retry_after_ms: 50 } };
-        assert_eq!(step(&mut router, 10, moving(1)), ["alarm 60"]);
+        assert_eq!(step(&mut router, 10, moving(1)), ["alarm 9000"], "the second may bounce, too");
         assert!(step(&mut router, 11, Input::Send(frame("x", 3, 9_000))).is_empty(), "held behind the bounced ones");
         assert_eq!(step(&mut router, 12, Input::Send(frame("y", 4, 9_000))), ["4->a"], "others are not held");
         assert_eq!(step(&mut router, 13, moving(2)), ["alarm 60"]);
@@ -334,6 +384,32 @@ mod tests {
         let done = Input::Answered { correlation: 1, answer: ok() };
         assert_eq!(step(&mut router, 61, done), ["1=ok", "2->a", "3->a"]);
         assert!(!router.is_frozen(&EntityKey::new("t", "k", "x")));
+    }
+
+    #[test]
+    fn frame_to_a_new_owner_waits_for_those_that_left_for_the_old_one() {
+        let mut router = router("a");
+        assert_eq!(step(&mut router, 0, Input::Send(frame("x", 1, 9_000))), ["1->a"]);
+        let owner = Owner { node: "b".to_owned(), epoch: 2 };
+        assert!(step(&mut router, 1, Input::Owned { shard: 0, owner }).is_empty());
+        assert!(step(&mut router, 2, Input::Send(frame("x", 2, 9_000))).is_empty(), "it would overtake the first");
+        assert_eq!(step(&mut router, 2, Input::Send(frame("y", 3, 9_000))), ["3->b"]);
+        let bounced = Answer::NotOwner { owner: Some("b".to_owned()), epoch: 2 };
+        let out = step(&mut router, 3, Input::Answered { correlation: 1, answer: bounced });
+        assert_eq!(out, ["1->b"]);
+        assert_eq!(step(&mut router, 104, Input::Answered { correlation: 1, answer: ok() }), ["1=ok", "2->b"]);
+        assert_eq!(step(&mut router, 105, Input::Answered { correlation: 2, answer: ok() }), ["2=ok"]);
+        assert_eq!(router.outstanding(), 1, "the other entity's");
+    }
+
+    #[test]
+    fn frame_held_for_a_new_owner_goes_once_the_old_one_has_answered() {
+        let mut router = router("a");
+        step(&mut router, 0, Input::Send(frame("x", 1, 9_000)));
+        let owner = Owner { node: "b".to_owned(), epoch: 2 };
+        step(&mut router, 1, Input::Owned { shard: 0, owner });
+        step(&mut router, 2, Input::Send(frame("x", 2, 9_000)));
+        assert_eq!(step(&mut router, 3, Input::Answered { correlation: 1, answer: ok() }), ["1=ok", "2->b"]);
     }
 
     #[test]

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use super::fanout::FanoutFactory;
+use super::transport::TransportKind;
 use crate::clock::{Clock, SystemClock};
+use crate::core::steward::MoveLimits;
 
 /// How many shards a cluster has unless it says otherwise: enough to spread over a hundred nodes evenly, few enough to scan at boot.
 pub const DEFAULT_SHARDS: u32 = 1_024;
+
+/// The version of what nodes write to the lease tables and say to each other. Nodes of another one are refused by name, so it rises only with
+/// changes that an older node would misunderstand.
+pub const CLUSTER_SCHEMA: u32 = 1;
 
 /// The bounds of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +76,10 @@ pub struct NodeConfig {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub limits: Limits,
+    /// How frames travel; with [`TransportKind::Local`] the node takes all shards at once and looks for no others.
+    pub transport: TransportKind,
+    /// How many planned moves run at once, when this node is steward.
+    pub moves: MoveLimits,
 }
 
 impl NodeConfig {
@@ -85,6 +95,8 @@ impl NodeConfig {
             fanout: None,
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
+            transport: TransportKind::Local,
+            moves: MoveLimits::default(),
         }
     }
 }

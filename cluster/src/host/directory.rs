@@ -18,6 +18,7 @@ const STRIPES: usize = 64;
 
 /// An entity that is in memory or about to be.
 struct Slot {
+    shard: u32,
     stage: Stage,
     depth: Arc<AtomicUsize>,
     last_used_ms: i64,
@@ -34,11 +35,36 @@ enum Stage {
 pub(super) struct Directory {
     stripes: Vec<Mutex<HashMap<EntityKey, Slot>>>,
     count: AtomicUsize,
+    by_shard: Vec<AtomicUsize>,
 }
 
 impl Directory {
-    pub(super) fn new() -> Self {
-        Self { stripes: (0..STRIPES).map(|_| Mutex::default()).collect(), count: AtomicUsize::new(0) }
+    pub(super) fn new(shards: u32) -> Self {
+        Self {
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            count: AtomicUsize::new(0),
+            by_shard: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        }
+    }
+
+    /// How many entities of a shard are in memory or about to be.
+    pub(super) fn len_of(&self, shard: u32) -> usize {
+        self.by_shard.get(shard as usize).map_or(0, |count| count.load(Ordering::Acquire))
+    }
+
+    fn came(&self, shard: u32) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.by_shard.get(shard as usize) {
+            count.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn went(&self, slot: Option<Slot>) {
+        let Some(slot) = slot else { return };
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = self.by_shard.get(slot.shard as usize) {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// How many entities are in memory or about to be.
@@ -50,6 +76,7 @@ impl Directory {
     /// `Err` is what `make` refused with.
     pub(super) fn send<R>(
         &self,
+        shard: u32,
         key: &EntityKey,
         now_ms: i64,
         make: impl FnOnce(&Arc<AtomicUsize>) -> Result<EntityMsg, R>,
@@ -63,8 +90,8 @@ impl Directory {
         let depth = Arc::default();
         let message = make(&depth)?;
         let stage = Stage::Starting(vec![message]);
-        stripe.insert(key.clone(), Slot { stage, depth, last_used_ms: now_ms });
-        self.count.fetch_add(1, Ordering::Relaxed);
+        stripe.insert(key.clone(), Slot { shard, stage, depth, last_used_ms: now_ms });
+        self.came(shard);
         Ok(true)
     }
 
@@ -99,8 +126,7 @@ impl Directory {
     pub(super) fn failed_to_start(&self, key: &EntityKey) {
         let mut stripe = self.stripe(key);
         if matches!(stripe.get(key), Some(Slot { stage: Stage::Starting(_), .. })) {
-            stripe.remove(key);
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.went(stripe.remove(key));
         }
     }
 
@@ -111,8 +137,7 @@ impl Directory {
             Some(slot) if !slot.is(actor) => true,
             Some(slot) if slot.depth.load(Ordering::Acquire) > 0 => false,
             Some(_) => {
-                stripe.remove(key);
-                self.count.fetch_sub(1, Ordering::Relaxed);
+                self.went(stripe.remove(key));
                 true
             }
             None => true,
@@ -124,18 +149,29 @@ impl Directory {
         let mut stripe = self.stripe(key);
         let was_here = stripe.get(key).is_some_and(|slot| slot.is(actor));
         if was_here {
-            stripe.remove(key);
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.went(stripe.remove(key));
         }
         was_here
     }
 
-    /// Sends an input to all entities in memory.
-    pub(super) fn broadcast(&self, input: &Input) {
+    /// Sends an input to all entities in memory, or to those of one shard.
+    pub(super) fn broadcast(&self, shard: Option<u32>, input: &Input) {
         for stripe in &self.stripes {
             let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-            for slot in stripe.values_mut() {
+            for slot in stripe.values_mut().filter(|slot| shard.is_none_or(|shard| slot.shard == shard)) {
                 slot.send(EntityMsg::Input(input.clone()));
+            }
+        }
+    }
+
+    /// Forgets the entities of a shard: their actors are gone.
+    pub(super) fn forget_shard(&self, shard: u32) {
+        for stripe in &self.stripes {
+            let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+            let gone: Vec<EntityKey> =
+                stripe.iter().filter(|(_, slot)| slot.shard == shard).map(|(key, _)| key.clone()).collect();
+            for key in gone {
+                self.went(stripe.remove(&key));
             }
         }
     }
@@ -158,7 +194,7 @@ impl Directory {
     pub(super) fn clear(&self) {
         for stripe in &self.stripes {
             let slots = std::mem::take(&mut *stripe.lock().unwrap_or_else(PoisonError::into_inner));
-            self.count.fetch_sub(slots.len(), Ordering::Relaxed);
+            slots.into_values().for_each(|slot| self.went(Some(slot)));
         }
     }
 

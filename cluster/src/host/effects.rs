@@ -1,8 +1,9 @@
-//! Effect tasks. They belong to the node, not to an activation: an entity that leaves memory and comes back finds them running.
+//! Effect tasks. They belong to the node, not to an activation: an entity that leaves memory and comes back finds them running, and one whose
+//! shard moved away finds them running on the node it came from, until they end or that node is dead.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use colloquy_store::EntityKey;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::NodeInner;
 use super::config::Limits;
+use super::inner::lock;
 use super::registry::EffectJob;
 use crate::client::Client;
 use crate::effect::EffectHandle;
@@ -27,9 +29,20 @@ struct Running {
     cancel: CancellationToken,
 }
 
+/// An attempt that runs on another node, of an entity that lives here now.
+struct Elsewhere {
+    id: EffectId,
+    attempt: u32,
+    node: String,
+}
+
+/// Attempts by entity.
+pub(super) type Attempts = Vec<(EntityKey, Vec<(EffectId, u32)>)>;
+
 /// The tasks of a node.
 pub(super) struct Effects {
     running: Mutex<HashMap<EntityKey, Vec<Running>>>,
+    elsewhere: Mutex<HashMap<EntityKey, Vec<Elsewhere>>>,
     turns: Arc<Semaphore>,
     all: CancellationToken,
 }
@@ -38,6 +51,7 @@ impl Effects {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             running: Mutex::default(),
+            elsewhere: Mutex::default(),
             turns: Arc::new(Semaphore::new(limits.effects)),
             all: CancellationToken::new(),
         }
@@ -45,14 +59,62 @@ impl Effects {
 
     /// How many tasks there are, running or waiting for their turn.
     pub(super) fn len(&self) -> usize {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).values().map(Vec::len).sum()
+        lock(&self.running).values().map(Vec::len).sum()
     }
 
-    /// The attempts of an entity that run here and are still wanted.
+    /// The attempts of an entity that run, here or on another node, and are still wanted.
     pub(super) fn running(&self, key: &EntityKey) -> Vec<(EffectId, u32)> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = lock(&self.running);
         let wanted = running.get(key).into_iter().flatten().filter(|task| !task.cancel.is_cancelled());
-        wanted.map(|task| (task.id.clone(), task.attempt)).collect()
+        let here: Vec<(EffectId, u32)> = wanted.map(|task| (task.id.clone(), task.attempt)).collect();
+        drop(running);
+        let elsewhere = lock(&self.elsewhere);
+        let there = elsewhere.get(key).into_iter().flatten().map(|task| (task.id.clone(), task.attempt));
+        here.into_iter().chain(there).collect()
+    }
+
+    /// The attempts that run here for entities that `wanted` picks.
+    pub(super) fn running_here(&self, wanted: impl Fn(&EntityKey) -> bool) -> Attempts {
+        let running = lock(&self.running);
+        let entities = running.iter().filter(|(key, _)| wanted(key));
+        let attempts = |tasks: &Vec<Running>| {
+            let wanted = tasks.iter().filter(|task| !task.cancel.is_cancelled());
+            wanted.map(|task| (task.id.clone(), task.attempt)).collect()
+        };
+        entities.map(|(key, tasks)| (key.clone(), attempts(tasks))).collect()
+    }
+
+    /// Another node runs these for entities that live here now.
+    pub(super) fn run_elsewhere(&self, node: &str, attempts: Attempts) {
+        let mut elsewhere = lock(&self.elsewhere);
+        for (key, attempts) in attempts {
+            let tasks = elsewhere.entry(key).or_default();
+            for (id, attempt) in attempts {
+                if !tasks.iter().any(|task| task.id == id && task.attempt == attempt) {
+                    tasks.push(Elsewhere { id, attempt, node: node.to_owned() });
+                }
+            }
+        }
+    }
+
+    /// A node is dead, and with it what it ran for our entities.
+    pub(super) fn died_with(&self, node: &str) -> Attempts {
+        let mut died = Vec::new();
+        lock(&self.elsewhere).retain(|key, tasks| {
+            let lost: Vec<_> =
+                tasks.iter().filter(|task| task.node == node).map(|task| (task.id.clone(), task.attempt)).collect();
+            tasks.retain(|task| task.node != node);
+            if !lost.is_empty() {
+                died.push((key.clone(), lost));
+            }
+            !tasks.is_empty()
+        });
+        died
+    }
+
+    /// Entities that `gone` picks live elsewhere now: what runs for them on other nodes is not ours to know.
+    pub(super) fn forget_elsewhere(&self, gone: impl Fn(&EntityKey) -> bool) {
+        lock(&self.elsewhere).retain(|key, _| !gone(key));
     }
 
     /// Runs an attempt in a task, unless it already does or the node is stopping.
@@ -70,7 +132,7 @@ impl Effects {
         }
         let cancel = self.all.child_token();
         {
-            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut running = lock(&self.running);
             let tasks = running.entry(key.clone()).or_default();
             if tasks.iter().any(|task| task.id == id && task.attempt == attempt && !task.cancel.is_cancelled()) {
                 return;
@@ -95,12 +157,21 @@ impl Effects {
         });
     }
 
-    /// An attempt is no longer wanted.
-    pub(super) fn cancel(&self, key: &EntityKey, id: &str, attempt: u32) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+    /// An attempt is no longer wanted. If it runs on another node, that one is to be told.
+    pub(super) fn cancel(&self, key: &EntityKey, id: &str, attempt: u32) -> Option<String> {
+        let running = lock(&self.running);
         for task in running.get(key).into_iter().flatten().filter(|task| task.id == id && task.attempt == attempt) {
             task.cancel.cancel();
         }
+        drop(running);
+        let mut elsewhere = lock(&self.elsewhere);
+        let tasks = elsewhere.get_mut(key)?;
+        let at = tasks.iter().position(|task| task.id == id && task.attempt == attempt)?;
+        let node = tasks.swap_remove(at).node;
+        if tasks.is_empty() {
+            elsewhere.remove(key);
+        }
+        Some(node)
     }
 
     /// The node stops: nothing is wanted any more, and nothing new starts.
@@ -109,7 +180,7 @@ impl Effects {
     }
 
     fn forget_ended(&self, key: &EntityKey) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         if let Some(tasks) = running.get_mut(key) {
             tasks.retain(|task| !task.cancel.is_cancelled());
             if tasks.is_empty() {

@@ -157,7 +157,11 @@ impl EntityState {
             Output::StartEffect { id, attempt, effect } => {
                 self.node.effects().start(&self.node, kind, &self.key, id, attempt, effect);
             }
-            Output::CancelEffect { id, attempt } => self.node.effects().cancel(&self.key, &id, attempt),
+            Output::CancelEffect { id, attempt } => {
+                if let Some(runs_on) = self.node.effects().cancel(&self.key, &id, attempt) {
+                    self.node.tell_cancelled(&runs_on, &self.key, &id, attempt);
+                }
+            }
             Output::Alarm { at_ms } => self.node.timers().arm(&self.key, at_ms),
             Output::Watched { seq, bytes } => self.node.hub().publish(&self.key, Watch::Event { seq, bytes }),
             Output::Note(note) => self.note(note),

@@ -63,7 +63,7 @@ impl Arrivals {
     /// are left out unless `own`, since what their owner says reaches them without a fan-out.
     pub fn missed(&self, part: u64, parts: u64, own: bool) {
         if let (Some(hub), Some(node)) = (self.hub.upgrade(), self.node.upgrade()) {
-            hub.missed(part, parts, |key| own || !node.owns(key));
+            hub.missed(part, parts, |key| own || !node.serves(node.shard_of(key)));
         }
     }
 }

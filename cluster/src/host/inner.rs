@@ -2,32 +2,36 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_store::journal::Record;
 use colloquy_store::{EntityKey, Store};
-use ractor::ActorRef;
-use tokio::sync::{oneshot, watch as signal};
+use ractor::{ActorId, ActorRef};
+use tokio::sync::{Notify, oneshot, watch as signal};
 use tokio::time::Instant;
 
 use super::admission::Admission;
 use super::config::{Limits, NodeConfig};
+use super::control::CONTROL_KIND;
 use super::directory::Directory;
 use super::effects::Effects;
 use super::entity_actor::EntityMsg;
 use super::node::Fate;
+use super::ownership::Ownership;
 use super::registry::{Kind, Registry};
 use super::resident::Residents;
 use super::shard::{NodeMsg, ShardMsg};
 use super::timers::Timers;
-use super::transport::{ReplyTo, Transport};
+use super::transport::{ReplyTo, Transport, TransportKind};
 use super::watch::{Hub, WatchStream};
 use super::{lease, watch};
 use crate::core::activation::Input as EntityInput;
+use crate::core::handoff::MOVING_RETRY_MS;
 use crate::core::lease::BEAT_EVERY_MS;
-use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Owner, Router, shard_of};
+use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Router, shard_of};
+use crate::core::view::View;
 use crate::entity::Message;
 use crate::error::ClusterError;
 use crate::frame::{Answer, FRAME_SCHEMA, Frame, MAX_COMMAND_BYTES, MAX_IDEMPOTENCY_KEY};
@@ -45,6 +49,9 @@ const DRAIN_RETRY_MS: u64 = 200;
 
 /// How long an answer may be late before the sender gives up, milliseconds: the answerer counts the deadline too, and should win.
 const ANSWER_GRACE_MS: u64 = 250;
+
+/// How long a message to a resident is tried, milliseconds: as long as the resident may take for it.
+const RESIDENT_DEADLINE_MS: i64 = 5_000;
 
 /// For how long a refused write counts as a full storage, milliseconds: the renewal of the lease is a write too, and comes twice in this time.
 const FULL_FOR_MS: u64 = 2 * BEAT_EVERY_MS + BEAT_EVERY_MS / 2;
@@ -65,7 +72,11 @@ pub(crate) struct NodeInner {
     timers: Timers,
     hub: Arc<Hub>,
     residents: Residents,
-    epochs: OnceLock<Vec<u64>>,
+    ownership: Ownership,
+    /// The cluster as last read.
+    view: RwLock<Arc<View>>,
+    look: Notify,
+    alone: bool,
     supervisor: OnceLock<ActorRef<NodeMsg>>,
     shard_supervisors: Mutex<HashMap<u32, ActorRef<ShardMsg>>>,
     transport: OnceLock<Arc<dyn Transport>>,
@@ -83,6 +94,16 @@ struct Outbound {
     router: Mutex<Router>,
     waiters: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
     next: AtomicU64,
+}
+
+/// What became of a command that was put before its entity.
+pub(super) enum Placed {
+    /// It waits there.
+    In,
+    /// It waits for the entity's actor, which is to be spawned.
+    Spawn(u32, EntityKey),
+    /// It is answered already.
+    Refused(ReplyTo, Answer),
 }
 
 /// Gives the wheel back, also when the driver panics.
@@ -108,7 +129,7 @@ impl Drop for Waiting<'_> {
 
 impl NodeInner {
     pub(super) fn new(config: NodeConfig, store: Store, registry: Registry) -> Self {
-        let NodeConfig { id, cluster: _, shards, address: _, replace: _, master_key, fanout: _, clock, limits } = config;
+        let NodeConfig { id, shards, master_key, clock, limits, transport, .. } = config;
         let outbound = Outbound {
             inbox: Mutex::default(),
             driving: AtomicBool::new(false),
@@ -117,6 +138,13 @@ impl NodeInner {
             next: AtomicU64::new(1),
         };
         Self {
+            ownership: Ownership::new(&id, shards),
+            view: RwLock::default(),
+            look: Notify::new(),
+            alone: match transport {
+                TransportKind::Local => true,
+                TransportKind::Custom(_) => false,
+            },
             id,
             shards,
             sealer: Sealer::new(&master_key, store.keys.clone()),
@@ -128,10 +156,9 @@ impl NodeInner {
             clock,
             started: Instant::now(),
             registry,
-            directory: Directory::new(),
+            directory: Directory::new(shards),
             timers: Timers::default(),
             residents: Residents::default(),
-            epochs: OnceLock::new(),
             supervisor: OnceLock::new(),
             shard_supervisors: Mutex::default(),
             transport: OnceLock::new(),
@@ -146,12 +173,10 @@ impl NodeInner {
     /// Puts in what only exists after the node does.
     pub(super) fn complete(
         &self,
-        epochs: Vec<u64>,
         supervisor: ActorRef<NodeMsg>,
         transport: Arc<dyn Transport>,
     ) -> Result<(), ClusterError> {
         let twice = || ClusterError::Node("it was started twice".to_owned());
-        self.epochs.set(epochs).map_err(|_| twice())?;
         self.supervisor.set(supervisor).map_err(|_| twice())?;
         self.transport.set(transport).map_err(|_| twice())
     }
@@ -198,6 +223,60 @@ impl NodeInner {
         &self.residents
     }
 
+    pub(super) fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
+    pub(super) fn transport(&self) -> Option<&Arc<dyn Transport>> {
+        self.transport.get()
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// Whether there are no other nodes.
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.fate.borrow().is_some()
+    }
+
+    pub(super) fn next_correlation(&self) -> u64 {
+        self.outbound.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The cluster as last read.
+    pub(super) fn view(&self) -> Arc<View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn know_view(&self, view: View) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    /// The other nodes that live.
+    pub(super) fn living_peers(&self) -> Vec<String> {
+        let view = self.view();
+        let others = view.members.iter().filter(|(id, member)| member.alive && **id != self.id);
+        others.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The tables have news.
+    pub(super) fn look_soon(&self) {
+        self.look.notify_one();
+    }
+
+    pub(super) fn looked_for(&self) -> &Notify {
+        &self.look
+    }
+
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -224,14 +303,14 @@ impl NodeInner {
         kind.ok_or_else(|| ClusterError::UnknownKind(key.kind.to_string()))
     }
 
-    /// The epoch this node owns a shard under.
+    /// The epoch under which a shard's entities run here.
     pub(super) fn epoch(&self, shard: u32) -> u64 {
-        self.epochs.get().and_then(|epochs| epochs.get(shard as usize)).copied().unwrap_or(0)
+        self.ownership.epoch(shard)
     }
 
-    /// Whether an entity's shard is this node's.
-    pub(super) fn owns(&self, key: &EntityKey) -> bool {
-        self.epoch(self.shard_of(key)) > 0
+    /// Whether entities of a shard may act here now.
+    pub(super) fn serves(&self, shard: u32) -> bool {
+        self.ownership.serving(shard) > 0
     }
 
     pub(super) fn shard_of(&self, key: &EntityKey) -> u32 {
@@ -293,7 +372,7 @@ impl NodeInner {
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.effects.cancel_all();
-        self.directory.broadcast(&EntityInput::Drain);
+        self.directory.broadcast(None, &EntityInput::Drain);
     }
 
     // --- supervisors ---
@@ -306,8 +385,14 @@ impl NodeInner {
         lock(&self.shard_supervisors).insert(shard, supervisor);
     }
 
-    pub(super) fn forget_shard(&self, shard: u32) {
-        lock(&self.shard_supervisors).remove(&shard);
+    /// Forgets a shard's supervisor, or only this one.
+    pub(super) fn forget_shard(&self, shard: u32, only: Option<ActorId>) -> Option<ActorRef<ShardMsg>> {
+        let mut supervisors = lock(&self.shard_supervisors);
+        let known = supervisors.get(&shard)?;
+        if only.is_some_and(|only| known.get_id() != only) {
+            return None;
+        }
+        supervisors.remove(&shard)
     }
 
     /// Has an entity's actor spawned; its directory slot exists already.
@@ -328,11 +413,15 @@ impl NodeInner {
         if self.draining.load(Ordering::Acquire) {
             return;
         }
-        let tick = |_: &Arc<_>| Ok::<_, std::convert::Infallible>(EntityMsg::Input(EntityInput::Tick));
-        match self.directory.send(key, self.now_ms(), tick) {
-            Ok(true) => self.spawn(self.shard_of(key), key),
-            Ok(false) => {}
-            Err(never) => match never {},
+        let shard = self.shard_of(key);
+        let tick = |_: &Arc<_>| {
+            let tick = EntityMsg::Input(EntityInput::Tick);
+            self.serves(shard).then_some(tick).ok_or(())
+        };
+        match self.directory.send(shard, key, self.now_ms(), tick) {
+            Ok(true) => self.spawn(shard, key),
+            // Its shard went away: its new owner wakes it.
+            Ok(false) | Err(()) => {}
         }
     }
 
@@ -413,6 +502,9 @@ impl NodeInner {
                 let home = Arc::downgrade(self);
                 let reply = ReplyTo::new(move |answer| {
                     if let Some(home) = home.upgrade() {
+                        if matches!(answer, Answer::NotOwner { .. }) {
+                            home.look_soon();
+                        }
                         home.feed(Input::Answered { correlation, answer });
                     }
                 });
@@ -440,18 +532,13 @@ impl NodeInner {
         }
     }
 
-    /// The router learns that this node owns its shards.
-    pub(super) fn own_all(self: &Arc<Self>) {
-        for shard in 0..self.shards {
-            let owner = Owner { node: self.id.clone(), epoch: self.epoch(shard) };
-            self.feed(Input::Owned { shard, owner });
-        }
-    }
-
     // --- receiving ---
 
     /// Takes a frame from a transport.
-    pub(super) fn receive(&self, frame: Frame, reply: ReplyTo) {
+    pub(super) fn receive(self: &Arc<Self>, frame: Frame, reply: ReplyTo) {
+        if &*frame.key.kind == CONTROL_KIND {
+            return reply.send(self.on_control(&frame));
+        }
         // Only registered names become labels: what a sender makes up must not grow the metrics.
         let label = self.registry.kinds.get(&*frame.key.kind).map_or("unknown", |kind| kind.name());
         let refuse = |reply: ReplyTo, answer: Answer| {
@@ -461,18 +548,62 @@ impl NodeInner {
         if let Err(answer) = self.check(&frame) {
             return refuse(reply, answer);
         }
+        if self.ownership.serving(frame.shard) != frame.epoch {
+            return self.refuse_or_park(frame, reply);
+        }
+        let placed = self.place(frame, reply, true);
+        self.finish(placed);
+    }
+
+    /// Puts a command before its entity. `look` asks once more whether the shard is served, where it cannot be missed by who stops it.
+    pub(super) fn place(self: &Arc<Self>, frame: Frame, reply: ReplyTo, look: bool) -> Placed {
+        if self.registry.residents.contains_key(&*frame.key.kind) {
+            return self.place_at_resident(frame, reply);
+        }
         let (shard, key) = (frame.shard, frame.key.clone());
-        let sent = self.directory.send(&key, self.now_ms(), |depth| {
+        let sent = self.directory.send(shard, &key, self.now_ms(), |depth| {
+            if look && self.ownership.serving(shard) != frame.epoch {
+                return Err((reply, Answer::Moving { retry_after_ms: MOVING_RETRY_MS }));
+            }
             match self.admission.admit(shard, depth, frame.bytes.len()) {
                 Some(permit) => Ok(EntityMsg::Command { frame: Box::new(frame), reply, permit }),
-                None => Err(reply),
+                None => Err((reply, Answer::Busy { retry_after_ms: BUSY_RETRY_MS })),
             }
         });
         match sent {
-            Ok(true) => self.spawn(shard, &key),
-            Ok(false) => {}
-            Err(reply) => reply.send(Answer::Busy { retry_after_ms: BUSY_RETRY_MS }),
+            Ok(true) => Placed::Spawn(shard, key),
+            Ok(false) => Placed::In,
+            Err((reply, answer)) => Placed::Refused(reply, answer),
         }
+    }
+
+    /// Does what placing a command leads to.
+    pub(super) fn finish(&self, placed: Placed) {
+        match placed {
+            Placed::In => {}
+            Placed::Spawn(shard, key) => self.spawn(shard, &key),
+            Placed::Refused(reply, answer) => reply.send(answer),
+        }
+    }
+
+    /// Gives a resident a message from wherever it came.
+    fn place_at_resident(self: &Arc<Self>, frame: Frame, reply: ReplyTo) -> Placed {
+        if frame.note {
+            if frame.bytes.is_empty() {
+                self.residents.keep(self, &frame.key);
+            } else {
+                self.residents.note(&frame.key, frame.bytes);
+            }
+            return Placed::Refused(reply, Answer::Ok(Bytes::new()));
+        }
+        let node = self.clone();
+        tokio::spawn(async move {
+            reply.send(match node.residents.ask(&node, &frame.key, frame.bytes).await {
+                Ok(answer) => Answer::Ok(answer),
+                Err(error) => Answer::Unavailable { detail: error.to_string() },
+            });
+        });
+        Placed::In
     }
 
     fn check(&self, frame: &Frame) -> Result<(), Answer> {
@@ -480,7 +611,8 @@ impl NodeInner {
         if frame.schema != FRAME_SCHEMA {
             return Err(malformed(format!("frame schema {} is not {FRAME_SCHEMA}", frame.schema)));
         }
-        if !self.registry.kinds.contains_key(&*frame.key.kind) {
+        let kind = &*frame.key.kind;
+        if !self.registry.kinds.contains_key(kind) && !self.registry.residents.contains_key(kind) {
             return Err(malformed(format!("no entity kind {:?} is registered", frame.key.kind)));
         }
         for (part, what) in [(&frame.key.tenant, "tenant"), (&frame.key.id, "id")] {
@@ -501,9 +633,9 @@ impl NodeInner {
         if !self.holds_lease() {
             return Err(Answer::NotOwner { owner: None, epoch: 0 });
         }
-        let epoch = self.epoch(frame.shard);
-        if frame.shard != self.shard_of(&frame.key) || frame.epoch != epoch {
-            return Err(Answer::NotOwner { owner: Some(self.id.clone()), epoch });
+        if frame.shard != self.shard_of(&frame.key) {
+            // A sender that counts shards differently: the epoch of none of ours.
+            return Err(Answer::NotOwner { owner: None, epoch: 0 });
         }
         Ok(())
     }
@@ -511,8 +643,7 @@ impl NodeInner {
     /// A best-effort note: to a resident if it is followed, to an entity as an ordinary command nobody waits for.
     pub(super) fn tell(self: &Arc<Self>, message: Message) {
         if self.registry.residents.contains_key(&*message.to.kind) {
-            self.residents.note(&message.to, message.command);
-            return;
+            return self.note(&message.to, message.command);
         }
         let client = crate::client::Client::new(self.clone());
         tokio::spawn(async move {
@@ -525,7 +656,7 @@ impl NodeInner {
     pub(crate) fn watch(self: &Arc<Self>, key: &EntityKey) -> WatchStream {
         let stream = self.hub.watch(key);
         if self.registry.residents.contains_key(&*key.kind) {
-            self.residents.wake(self, key);
+            self.follow(key);
         }
         if self.fate.borrow().is_some() {
             self.hub.close();
@@ -540,7 +671,49 @@ impl NodeInner {
         if self.draining.load(Ordering::Acquire) {
             return Err(ClusterError::Node("it is draining".to_owned()));
         }
-        self.residents.ask(self, key, message).await
+        let mut frame = self.frame_to_resident(key, message);
+        frame.note = false;
+        match self.ask(frame).await {
+            Answer::Ok(answer) => Ok(answer),
+            Answer::Unavailable { detail } | Answer::Malformed { detail } => Err(ClusterError::Node(detail)),
+            other => Err(ClusterError::Node(format!("{key} was asked and answered {}", other.label()))),
+        }
+    }
+
+    /// Starts a resident that is followed from here, wherever it lives, and keeps it.
+    pub(super) fn follow(self: &Arc<Self>, key: &EntityKey) {
+        self.note(key, Bytes::new());
+    }
+
+    /// A note to a resident, wherever it lives.
+    fn note(self: &Arc<Self>, key: &EntityKey, message: Bytes) {
+        if self.serves(self.shard_of(key)) {
+            match message.is_empty() {
+                true => self.residents.keep(self, key),
+                false => self.residents.note(key, message),
+            }
+        } else if !self.has_ended() {
+            let mut frame = self.frame_to_resident(key, message);
+            frame.correlation = self.next_correlation();
+            self.feed(Input::Send(frame));
+        }
+    }
+
+    fn frame_to_resident(&self, key: &EntityKey, message: Bytes) -> Frame {
+        Frame {
+            shard: 0,
+            epoch: 0,
+            key: key.clone(),
+            schema: FRAME_SCHEMA,
+            correlation: 0,
+            idempotency_key: None,
+            deadline_ms: self.now_ms().saturating_add(RESIDENT_DEADLINE_MS),
+            trace: None,
+            source: None,
+            after_rows: false,
+            note: true,
+            bytes: message,
+        }
     }
 
     pub(crate) async fn records(&self, key: &EntityKey, after: u64, limit: usize) -> Result<Vec<Record>, ClusterError> {

@@ -1,27 +1,26 @@
-//! A node's life: found or join the cluster, take its shards, serve, drain, stop.
+//! A node's life: found or join the cluster, take shards, serve, hand them over, drain, stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use colloquy_store::leases::{ClusterInfo, NodeRow};
-use colloquy_store::{Store, StoreError};
-use futures::{StreamExt, TryStreamExt};
+use colloquy_store::Store;
+use colloquy_store::leases::{ClusterInfo, NodeRow, ShardRow};
 use ractor::Actor;
 use tokio_util::sync::CancellationToken;
 
-use super::config::NodeConfig;
+use super::config::{CLUSTER_SCHEMA, NodeConfig};
 use super::fanout::Arrivals;
 use super::registry::Registry;
 use super::shard::NodeSupervisor;
-use super::transport::LocalTransport;
-use super::{NodeInner, lease, passivate, timers};
+use super::transport::{Inbound, LocalTransport, Peers, Transport, TransportKind, Wiring};
+use super::{NodeInner, lease, members, ownership, passivate, timers};
 use crate::client::Client;
-use crate::core::activation::WakeRow;
+use crate::core::handoff;
 use crate::core::lease::Lease;
+use crate::core::view::Incarnation;
 use crate::error::ClusterError;
-
-/// Shards whose wake lists are read at once at boot: enough to hide a round trip, few enough for a pool of readers.
-const WAKE_SCANS: usize = 16;
+use crate::seal::key_check;
 
 /// How often a drain looks whether all have left.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -58,33 +57,51 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node: founds or checks the cluster, joins, takes all shards under new epochs, reads their wake lists, serves.
+    /// Starts a node: founds or checks the cluster, joins, and takes shards under new epochs. A single node takes all of them at once and serves
+    /// them when this returns; one of several takes what nobody has, and is given its share.
     pub async fn start(config: NodeConfig, store: Store, registry: Registry) -> Result<Self, ClusterError> {
         crate::telemetry::describe();
-        let wanted = ClusterInfo { name: config.cluster.clone(), shards: config.shards };
+        let wanted = ClusterInfo {
+            name: config.cluster.clone(),
+            shards: config.shards,
+            schema: CLUSTER_SCHEMA,
+            key_check: key_check(&config.master_key),
+        };
         let found = store.leases.found(&wanted).await?;
         check_founded(&wanted, &found)?;
         let (id, address, replace, shards) = (config.id.clone(), config.address.clone(), config.replace, config.shards);
-        let fanout = config.fanout.clone();
+        let (kind, limits, fanout) = (config.transport.clone(), config.moves, config.fanout.clone());
         let inner = Arc::new(NodeInner::new(config, store, registry));
         if let Some(fanout) = fanout {
             inner.hub().fan_out(fanout(Arrivals::new(&inner)));
         }
-        // The lease runs from before it was asked for.
-        let joined_ms = inner.monotonic_ms();
-        let me = inner.store().leases.join(&id, &address, replace).await?;
-        let epochs = take_all(&inner, &id, shards).await?;
+        let (me, joined_ms) = members::join(&inner, &address, replace).await?;
+        let incarnation = Incarnation { node: id.clone(), incarnation: me.incarnation };
         let lease = Lease::new(joined_ms);
         inner.lease_is_valid_until(lease.valid_until_ms());
 
         let (supervisor, _) = Actor::spawn(None, NodeSupervisor, inner.clone())
             .await
             .map_err(|error| ClusterError::Node(format!("the supervision tree could not start: {error}")))?;
-        inner.complete(epochs, supervisor, Arc::new(LocalTransport { node: Arc::downgrade(&inner) }))?;
-        inner.own_all();
-        read_wakes(&inner, shards).await?;
+        let transport = match transport(&inner, kind, me.incarnation).await {
+            Ok(transport) => transport,
+            Err(error) => {
+                supervisor.stop(None);
+                return Err(error);
+            }
+        };
+        inner.complete(supervisor, transport)?;
 
         let stop = CancellationToken::new();
+        if inner.is_alone() {
+            let opened = inner.adopt(take_all(&inner, &id, shards).await?);
+            ownership::read_wakes(&inner, &opened).await?;
+            for (shard, epoch) in opened {
+                inner.feed_holdings(handoff::Input::Opened { shard, epoch });
+            }
+        } else {
+            tokio::spawn(members::run(inner.clone(), incarnation, limits, stop.clone()));
+        }
         tokio::spawn(lease::run(inner.clone(), me.clone(), lease, stop.clone()));
         tokio::spawn(timers::run(inner.clone(), stop.clone()));
         tokio::spawn(passivate::run(inner.clone(), stop.clone()));
@@ -119,9 +136,10 @@ impl Node {
         }
     }
 
-    /// Takes nothing new, lets appends in flight end and snapshots be kept, then stops. What is not done within `deadline` is dropped;
-    /// it loses nothing that was acknowledged. Returns whether all entities left by themselves.
+    /// Hands its shards to other nodes if there are any, takes nothing new, lets appends in flight end and snapshots be kept, then stops. What is
+    /// not done within `deadline` is dropped; it loses nothing that was acknowledged. Returns whether all entities left by themselves.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let deadline = deadline.saturating_sub(self.hand_over(deadline / 2).await);
         self.inner.drain();
         let drained = tokio::time::timeout(deadline, async {
             while self.inner.directory().len() > 0 {
@@ -144,6 +162,29 @@ impl Node {
         drained
     }
 
+    /// Gives the shards to those who stay, each as soon as its entities have finished. Returns how long it took.
+    async fn hand_over(&self, deadline: Duration) -> Duration {
+        let started = tokio::time::Instant::now();
+        if self.inner.is_alone() || self.inner.has_ended() || self.inner.living_peers().is_empty() {
+            return Duration::ZERO;
+        }
+        self.inner.feed_holdings(handoff::Input::Leave);
+        let handed_over = tokio::time::timeout(deadline, async {
+            while self.inner.ownership().held() > 0 {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+            }
+        });
+        if handed_over.await.is_err() {
+            let left = self.inner.ownership().held();
+            tracing::warn!(left, "not all shards were handed over in time; others take them when this node is gone");
+        }
+        started.elapsed()
+    }
+
+    pub(super) fn inner(&self) -> &Arc<NodeInner> {
+        &self.inner
+    }
+
     /// Ends the lease, so that a successor need not wait for it to run out. Failing is harmless.
     async fn leave(&self) {
         self.inner.lease_is_valid_until(0);
@@ -157,6 +198,9 @@ impl Node {
         };
         if let Err(error) = left.await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+        }
+        for peer in self.inner.living_peers() {
+            self.inner.tell_to_look(&peer);
         }
     }
 }
@@ -172,36 +216,52 @@ fn check_founded(wanted: &ClusterInfo, found: &ClusterInfo) -> Result<(), Cluste
     if found.shards != wanted.shards {
         return mismatch("number of shards", found.shards.to_string(), wanted.shards.to_string());
     }
+    if found.schema != wanted.schema {
+        return mismatch("schema", found.schema.to_string(), wanted.schema.to_string());
+    }
+    // A cluster of before keys were checked has none to compare with; its sealed data still tells a wrong key.
+    if !found.key_check.is_empty() && found.key_check != wanted.key_check {
+        return mismatch("master key", found.key_check.clone(), wanted.key_check.clone());
+    }
     Ok(())
 }
 
-/// Takes all shards; the epoch of each, by its number.
-async fn take_all(inner: &NodeInner, id: &str, shards: u32) -> Result<Vec<u64>, ClusterError> {
-    let rows = inner.store().leases.take_all(id, shards).await?;
-    let mut epochs = vec![0; shards as usize];
-    for row in &rows {
-        if let Some(epoch) = epochs.get_mut(row.shard as usize) {
-            *epoch = row.epoch;
+async fn transport(
+    inner: &Arc<NodeInner>,
+    kind: TransportKind,
+    incarnation: u64,
+) -> Result<Arc<dyn Transport>, ClusterError> {
+    match kind {
+        TransportKind::Local => Ok(Arc::new(LocalTransport { node: Inbound(Arc::downgrade(inner)) })),
+        TransportKind::Custom(make) => {
+            let wiring = Wiring {
+                node: inner.id().to_owned(),
+                incarnation,
+                receiver: Arc::new(Inbound(Arc::downgrade(inner))),
+                peers: Arc::new(Directory(Arc::downgrade(inner))),
+            };
+            make(wiring).await
         }
     }
-    match epochs.iter().position(|epoch| *epoch == 0) {
-        Some(missing) => Err(ClusterError::Node(format!("shard {missing} could not be taken"))),
-        None => Ok(epochs),
+}
+
+/// Where nodes are, without keeping this one alive.
+struct Directory(std::sync::Weak<NodeInner>);
+
+impl Peers for Directory {
+    fn address(&self, node: &str) -> Option<String> {
+        let view = self.0.upgrade()?.view();
+        view.members.get(node).filter(|member| member.alive).map(|member| member.address.clone())
     }
 }
 
-/// Reads which entities have work left. The timer queue wakes them when it is due.
-async fn read_wakes(inner: &Arc<NodeInner>, shards: u32) -> Result<(), ClusterError> {
-    let now_ms = inner.now_ms();
-    futures::stream::iter(0..shards)
-        .map(|shard| async move { inner.store().wake.scan(shard).await })
-        .buffer_unordered(WAKE_SCANS)
-        .try_for_each(|wakes| async move {
-            for wake in wakes {
-                inner.timers().leave_wake(&wake.key, WakeRow::At(wake.due_ms), now_ms);
-            }
-            Ok::<(), StoreError>(())
-        })
-        .await?;
-    Ok(())
+/// Takes all shards in one step.
+async fn take_all(inner: &NodeInner, id: &str, shards: u32) -> Result<Vec<ShardRow>, ClusterError> {
+    let rows = inner.store().leases.take_all(id, shards).await?;
+    let taken: BTreeSet<u32> = rows.iter().map(|row| row.shard).collect();
+    let missing = (0..shards).find(|shard| !taken.contains(shard));
+    match missing {
+        Some(missing) => Err(ClusterError::Node(format!("shard {missing} could not be taken"))),
+        None => Ok(rows),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ enum Stage {
 struct Slot {
     stage: Stage,
     depth: Arc<AtomicUsize>,
+    kept: AtomicBool,
 }
 
 /// The residents of a node.
@@ -77,11 +78,36 @@ impl Residents {
         }
     }
 
+    /// Starts a resident unless it is there, and keeps it: somebody follows it, maybe on another node.
+    pub(super) fn keep(&self, node: &NodeInner, key: &EntityKey) {
+        self.wake(node, key);
+        if let Some(slot) = lock(&self.slots).get(key) {
+            slot.kept.store(true, Ordering::Release);
+        }
+    }
+
+    /// Stops the residents that `gone` picks: they live on another node now. Who waits learns that the outcome is not known.
+    pub(super) fn stop(&self, gone: impl Fn(&EntityKey) -> bool) {
+        lock(&self.slots).retain(|key, slot| {
+            let gone = gone(key);
+            if let (true, Stage::Live(actor)) = (gone, &slot.stage) {
+                actor.stop(None);
+            }
+            !gone
+        });
+    }
+
+    /// Whether somebody said to keep a resident since this was last asked.
+    fn was_kept(&self, key: &EntityKey) -> bool {
+        lock(&self.slots).get(key).is_some_and(|slot| slot.kept.swap(false, Ordering::AcqRel))
+    }
+
     /// Starts a resident unless it is there.
     pub(super) fn wake(&self, node: &NodeInner, key: &EntityKey) {
         let mut slots = lock(&self.slots);
         if slots.get(key).is_none_or(Slot::is_dead) {
-            slots.insert(key.clone(), Slot { stage: Stage::Starting(Vec::new()), depth: Arc::default() });
+            let slot = Slot { stage: Stage::Starting(Vec::new()), depth: Arc::default(), kept: AtomicBool::new(false) };
+            slots.insert(key.clone(), slot);
             let message = NodeMsg::StartResident { key: key.clone() };
             if node.supervisor().is_none_or(|supervisor| supervisor.send_message(message).is_err()) {
                 slots.remove(key);
@@ -111,9 +137,12 @@ impl Residents {
     }
 
     pub(super) fn started(&self, key: &EntityKey, actor: &ResidentRef) {
-        if let Some(slot) = lock(&self.slots).get_mut(key)
-            && let Stage::Starting(waiting) = &mut slot.stage
-        {
+        let mut slots = lock(&self.slots);
+        let Some(slot) = slots.get_mut(key) else {
+            // Its shard moved away while it was being started.
+            return actor.stop(None);
+        };
+        if let Stage::Starting(waiting) = &mut slot.stage {
             for message in std::iter::once(ResidentMsg::Begin).chain(std::mem::take(waiting)) {
                 // A dead actor drops the message and with it its reply.
                 drop(actor.send_message(message));
@@ -300,7 +329,7 @@ impl<R: Resident> Actor for ResidentActor<R> {
                     state.node.hub().publish(&state.key, Watch::Frame { bytes });
                 }
                 let idle_after = Duration::from_millis(u64::try_from(R::IDLE_AFTER_MS).unwrap_or(0));
-                if state.node.hub().is_watched(&state.key) {
+                if state.node.residents().was_kept(&state.key) || state.node.hub().is_watched(&state.key) {
                     state.used = Instant::now();
                 }
                 if state.used.elapsed() >= idle_after && state.node.residents().leave(&state.key, myself.get_id()) {

@@ -80,8 +80,9 @@ impl Actor for NodeSupervisor {
         state: &mut NodeState,
     ) -> Result<(), ActorProcessingErr> {
         if let Some((actor, failure)) = ended(&event) {
-            if let Some(shard) = state.shards.remove(&actor) {
-                state.node.forget_shard(shard);
+            if let Some(shard) = state.shards.remove(&actor)
+                && state.node.forget_shard(shard, Some(actor)).is_some()
+            {
                 tracing::error!(shard, failure, "a shard supervisor ended");
             }
             if let Some(key) = state.residents.remove(&actor) {

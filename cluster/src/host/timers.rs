@@ -67,6 +67,14 @@ impl Timers {
         queue.wakes.remove(key).unwrap_or(WakeRow::Absent)
     }
 
+    /// Forgets the entities that `gone` picks: they live on another node now.
+    pub(super) fn forget(&self, gone: impl Fn(&EntityKey) -> bool) {
+        let mut queue = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.order.retain(|(_, key)| !gone(key));
+        queue.armed.retain(|key, _| !gone(key));
+        queue.wakes.retain(|key, _| !gone(key));
+    }
+
     fn due(&self, now_ms: i64) -> (Vec<(EntityKey, bool)>, i64) {
         let mut queue = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use colloquy_store::journal::{Append, Claim, Claimed, Journal, Record, Snapshot};
-use colloquy_store::leases::{ClusterInfo, Leases, NodeRow, ShardRow};
+use colloquy_store::leases::{ClusterInfo, Fact, Leases, NodeRow, ShardRow};
 use colloquy_store::{EntityKey, Store, StoreError};
 
 /// Leases whose renewals get no answer while `stalled`.
@@ -65,6 +65,18 @@ impl Leases for StallingLeases {
 
     async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError> {
         self.inner.take_all(owner, shards).await
+    }
+
+    async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError> {
+        self.inner.shard(shard).await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>, StoreError> {
+        self.inner.facts().await
+    }
+
+    async fn set_fact(&self, name: &str, expected: Option<&str>, new: Option<&str>) -> Result<bool, StoreError> {
+        self.inner.set_fact(name, expected, new).await
     }
 }
 

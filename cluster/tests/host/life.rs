@@ -1,5 +1,7 @@
 //! Boot, passivation, drain, lease: how a node and its entities come and go.
 
+use colloquy_cluster::host::config::CLUSTER_SCHEMA;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -115,11 +117,33 @@ async fn boot_takes_new_epochs_and_fences_the_node_before_it() {
 async fn other_facts_than_the_cluster_was_founded_with_are_refused() {
     let place = Place::new();
     place.node().await;
-    let mut config = place.config();
-    config.shards = 32;
-    let registry = Registry::new().entity(Ledger::default());
-    let error = Node::start(config, place.store.clone(), registry).await.err().expect("refused").to_string();
+    let refused = async |change: &dyn Fn(&mut NodeConfig)| {
+        let mut config = place.config();
+        change(&mut config);
+        let registry = Registry::new().entity(Ledger::default());
+        Node::start(config, place.store.clone(), registry).await.err().expect("refused").to_string()
+    };
+    let error = refused(&|config| config.shards = 32).await;
     assert!(error.contains("number of shards 16") && error.contains("32"), "{error}");
+    let error = refused(&|config| config.cluster = "other".to_owned()).await;
+    assert!(error.contains("name colloquy") && error.contains("other"), "{error}");
+    let error = refused(&|config| config.master_key = [8; 32]).await;
+    assert!(error.contains("master key") && !error.contains("0808"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cluster_of_another_schema_is_refused_by_name() {
+    let place = Place::new();
+    let newer = colloquy_store::leases::ClusterInfo {
+        name: "colloquy".to_owned(),
+        shards: 16,
+        schema: CLUSTER_SCHEMA + 1,
+        key_check: String::new(),
+    };
+    place.store.leases.found(&newer).await.expect("founds");
+    let registry = Registry::new().entity(Ledger::default());
+    let error = Node::start(place.config(), place.store.clone(), registry).await.err().expect("refused").to_string();
+    assert!(error.contains("schema 2") && error.contains('1'), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

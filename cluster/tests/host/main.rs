@@ -1,5 +1,6 @@
 //! The host over the memory store: what a node promises to its clients.
 
+mod cluster;
 mod commands;
 mod doubles;
 mod effects;
@@ -7,6 +8,7 @@ mod hostile;
 #[path = "../ledger/mod.rs"]
 mod ledger;
 mod life;
+mod switchboard;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

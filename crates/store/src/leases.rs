@@ -11,6 +11,10 @@ pub struct ClusterInfo {
     pub name: String,
     /// How many shards there are.
     pub shards: u32,
+    /// The version of what the nodes write and say to each other; 1 for clusters founded before it was kept.
+    pub schema: u32,
+    /// Tells whether a node has the cluster's master key without saying anything about it; empty for clusters founded before it was kept.
+    pub key_check: String,
 }
 
 /// Whether a node may still act. Death is final for an incarnation.
@@ -61,7 +65,16 @@ pub struct ShardRow {
     pub target: Option<String>,
 }
 
-/// Compare-and-set tables for membership and ownership.
+/// Something the cluster remembers under a name: who is steward, what an operator ordered, how far a move is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The name.
+    pub name: String,
+    /// The value, JSON of whoever wrote it.
+    pub value: String,
+}
+
+/// Compare-and-set tables for membership and ownership. Reads show every write that was acknowledged before they were sent.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Creates the cluster's fixed facts, or returns those it was created with.
@@ -78,11 +91,18 @@ pub trait Leases: Send + Sync {
     async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError>;
     /// All shards that ever had an owner.
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError>;
+    /// One shard's row, if it ever had an owner.
+    async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError>;
     /// Replaces a shard's row if it still equals `expected` (`None`: has no row yet); `false` when it does not.
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError>;
     /// Takes many shards in one step where the adapter can (a single node's boot): rows as given, whatever stood there,
     /// with each epoch raised above the stored one. Returns the rows as stored.
     async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError>;
+    /// All facts, by name. They are few: instructions and the moves of the last hours.
+    async fn facts(&self) -> Result<Vec<Fact>, StoreError>;
+    /// Replaces a fact's value if it still equals `expected` (`None`: there is no such fact); `new` of `None` removes it. `false` when it
+    /// does not equal it.
+    async fn set_fact(&self, name: &str, expected: Option<&str>, new: Option<&str>) -> Result<bool, StoreError>;
 }
 
 pub(crate) fn refuse_join(before: &NodeRow) -> StoreError {
@@ -103,6 +123,11 @@ pub(crate) fn check_swap(expected: Option<&ShardRow>, new: &ShardRow) -> Result<
         }
         Some(_) | None => Ok(()),
     }
+}
+
+pub(crate) fn check_fact(name: &str, value: Option<&str>) -> Result<(), StoreError> {
+    limits::name("a fact's name", name)?;
+    limits::size("a fact", value.map_or(0, str::len), limits::FACT_MAX_BYTES)
 }
 
 pub(crate) fn check_take(owner: &str, shards: u32) -> Result<(), StoreError> {

@@ -33,6 +33,9 @@ pub const ROWS_MAX_BYTES: usize = 8 << 20;
 /// Largest kept answer to a request with an idempotency key: as large as the largest API response that is not a stream.
 pub const ANSWER_MAX_BYTES: usize = 1 << 20;
 
+/// Largest value of a fact about the cluster: an instruction or a move is a few hundred bytes.
+pub const FACT_MAX_BYTES: usize = 64 << 10;
+
 /// Largest wrapped data key: a 32-byte key with nonce, tag and the wrapping key's name is below 100 bytes.
 pub const WRAPPED_KEY_MAX_BYTES: usize = 1024;
 

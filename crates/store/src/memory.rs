@@ -13,7 +13,7 @@ use crate::{
     blobs::{Blobs, check_path, folder_of},
     journal::{Append, Claim, Claimed, Journal, Record, Snapshot},
     keys::EntityKeys,
-    leases::{ClusterInfo, Leases, NodeRow, NodeState, ShardRow, ShardState, refuse_beat, refuse_join},
+    leases::{ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, refuse_beat, refuse_join},
     limits,
     rows::{Range, Row, Rows, belongs_to},
     unique::{Holder, Unique},
@@ -49,6 +49,7 @@ struct State {
     cluster: Option<ClusterInfo>,
     nodes: BTreeMap<String, NodeRow>,
     shards: BTreeMap<u32, ShardRow>,
+    facts: BTreeMap<String, String>,
     unique: HashMap<(String, String), Holder>,
     answers: HashMap<(String, String), Run>,
     /// `None` once destroyed.
@@ -291,6 +292,10 @@ impl Leases for Memory {
         Ok(self.lock().shards.values().cloned().collect())
     }
 
+    async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError> {
+        Ok(self.lock().shards.get(&shard).cloned())
+    }
+
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
         crate::leases::check_swap(expected, new)?;
         let mut state = self.lock();
@@ -312,6 +317,24 @@ impl Leases for Memory {
             );
         }
         Ok(state.shards.range(..shards).map(|(_, row)| row.clone()).collect())
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>, StoreError> {
+        let fact = |(name, value): (&String, &String)| Fact { name: name.clone(), value: value.clone() };
+        Ok(self.lock().facts.iter().map(fact).collect())
+    }
+
+    async fn set_fact(&self, name: &str, expected: Option<&str>, new: Option<&str>) -> Result<bool, StoreError> {
+        crate::leases::check_fact(name, new)?;
+        let mut state = self.lock();
+        if state.facts.get(name).map(String::as_str) != expected {
+            return Ok(false);
+        }
+        match new {
+            Some(value) => state.facts.insert(name.to_owned(), value.to_owned()),
+            None => state.facts.remove(name),
+        };
+        Ok(true)
     }
 }
 

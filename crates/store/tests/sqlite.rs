@@ -69,7 +69,7 @@ async fn a_clean_close_leaves_one_file_and_no_log() {
 async fn data_of_a_newer_version_is_refused_with_what_to_do() {
     let dir = closed().await;
     let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
-    db.execute("INSERT INTO migration VALUES (2, '0002_later', 'x', 0)", []).unwrap();
+    db.execute("INSERT INTO migration SELECT max(number) + 1, 'later', 'x', 0 FROM migration", []).unwrap();
     drop(db);
     let StoreError::Incompatible(text) = refusal(dir.path()) else { panic!() };
     assert!(text.contains("newer Colloquy") && text.contains("restore a backup"), "{text}");

@@ -145,6 +145,8 @@ impl<E: Entity> Activation<E> {
         if self.recovering {
             self.recovering = false;
             self.recover_tried = true;
+            let lost = std::mem::take(&mut self.lost);
+            self.running.retain(|running| !lost.contains(running));
             out.push(Output::Note(Note::Recovered));
             if let Some(command) = E::on_recovered(&self.state) {
                 self.decide(command, Meta::default(), batch);

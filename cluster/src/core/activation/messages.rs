@@ -80,6 +80,8 @@ pub enum Input {
     },
     /// An alarm came due, or somebody only wants the activation to exist.
     Tick,
+    /// These attempts ran on another node, and it is dead.
+    EffectsLost(Vec<(EffectId, u32)>),
     /// Leave memory if there is nothing to do.
     Passivate,
     /// Finish what is in flight, take nothing new, leave memory.

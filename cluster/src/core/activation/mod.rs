@@ -154,6 +154,8 @@ pub struct Activation<E: Entity> {
     row_waiters: Vec<RowWaiter>,
 
     running: Vec<(EffectId, u32)>,
+    /// Attempts that died with the node they ran on, until the entity is asked what to do about it.
+    lost: Vec<(EffectId, u32)>,
     has_pending: bool,
     recovering: bool,
     /// `on_recovered` was asked since the last append: one that panics must not be asked at every load.
@@ -218,6 +220,7 @@ impl<E: Entity> Activation<E> {
             row_hashes: BTreeMap::new(),
             row_waiters: Vec::new(),
             running: Vec::new(),
+            lost: Vec::new(),
             has_pending: false,
             recovering: false,
             recover_tried: false,
@@ -256,6 +259,10 @@ impl<E: Entity> Activation<E> {
             Input::WakeStored(result) => self.on_wake_stored(result),
             Input::Delivered { pos, delivery } => self.on_delivered(pos, delivery),
             Input::Tick => self.on_tick(out),
+            Input::EffectsLost(lost) => {
+                self.lost.extend(lost);
+                self.recovering = self.recovering || self.phase == Phase::Ready;
+            }
             Input::Passivate => self.closing = true,
             Input::Drain => self.on_drain(out),
             Input::Erase => self.on_erase(out),

@@ -54,7 +54,8 @@ impl<E: Entity> Activation<E> {
         let orphaned = pending
             .iter()
             .any(|effect| !self.running.iter().any(|(id, attempt)| *id == effect.id && *attempt == effect.attempt));
-        self.recovering = orphaned && !self.recover_tried && self.claim.is_some();
+        let recover = (orphaned && !self.recover_tried) || !self.lost.is_empty();
+        self.recovering = recover && self.claim.is_some();
         if !self.recovering && self.claim.is_some() {
             self.reconcile(pending, out);
         }

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::{
     StoreError,
     leases::{
-        ClusterInfo, Leases, NodeRow, NodeState, ShardRow, ShardState, check_swap, check_take, refuse_beat, refuse_join,
+        ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, check_fact, check_swap, check_take,
+        refuse_beat, refuse_join,
     },
     limits,
 };
@@ -52,11 +53,13 @@ impl Leases for Sqlite {
         let info = info.clone();
         self.write(0, move |db| {
             db.execute(
-                "INSERT INTO cluster (one, name, shards) VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
-                (&info.name, info.shards),
+                "INSERT INTO cluster (one, name, shards, schema, key_check) VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                (&info.name, info.shards, info.schema, &info.key_check),
             )?;
-            let read = |row: &rusqlite::Row<'_>| Ok(ClusterInfo { name: row.get(0)?, shards: row.get(1)? });
-            Ok(db.query_row("SELECT name, shards FROM cluster", [], read)?)
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(ClusterInfo { name: row.get(0)?, shards: row.get(1)?, schema: row.get(2)?, key_check: row.get(3)? })
+            };
+            Ok(db.query_row("SELECT name, shards, schema, key_check FROM cluster", [], read)?)
         })
         .await
     }
@@ -129,6 +132,14 @@ impl Leases for Sqlite {
         self.read(|db| shards_below(db, i64::MAX)).await
     }
 
+    async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError> {
+        self.read(move |db| {
+            let sql = "SELECT shard, owner, epoch, draining, target FROM shard WHERE shard = ?1";
+            Ok(db.prepare_cached(sql)?.query_row([shard], read_shard).optional()?)
+        })
+        .await
+    }
+
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
         check_swap(expected, new)?;
         let (expected, new) = (expected.cloned(), new.clone());
@@ -169,6 +180,40 @@ impl Leases for Sqlite {
                 take.execute((shard, &owner))?;
             }
             shards_below(db, i64::from(shards))
+        })
+        .await
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT name, value FROM fact ORDER BY name")?;
+            let rows = statement.query_map([], |row| Ok(Fact { name: row.get(0)?, value: row.get(1)? }))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn set_fact(&self, name: &str, expected: Option<&str>, new: Option<&str>) -> Result<bool, StoreError> {
+        check_fact(name, new)?;
+        let name = name.to_owned();
+        let (expected, new) = (expected.map(str::to_owned), new.map(str::to_owned));
+        self.write(0, move |db| {
+            let changed = match (&expected, &new) {
+                (None, None) => {
+                    let absent = "SELECT 1 FROM fact WHERE name = ?1";
+                    return Ok(db.prepare_cached(absent)?.query_row([&name], |_| Ok(())).optional()?.is_none());
+                }
+                (None, Some(new)) => db
+                    .prepare_cached("INSERT INTO fact (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                    .execute((&name, new))?,
+                (Some(expected), Some(new)) => db
+                    .prepare_cached("UPDATE fact SET value = ?3 WHERE name = ?1 AND value = ?2")?
+                    .execute((&name, expected, new))?,
+                (Some(expected), None) => {
+                    db.prepare_cached("DELETE FROM fact WHERE name = ?1 AND value = ?2")?.execute((&name, expected))?
+                }
+            };
+            Ok(changed == 1)
         })
         .await
     }

@@ -17,8 +17,10 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place from 1. A migration that was released never changes.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_journal", sql: include_str!("migrations/0001_journal.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_journal", sql: include_str!("migrations/0001_journal.sql") },
+    Migration { name: "0002_cluster", sql: include_str!("migrations/0002_cluster.sql") },
+];
 
 const LEDGER: &str = "CREATE TABLE migration (
     number        INTEGER PRIMARY KEY,
@@ -151,6 +153,17 @@ mod tests {
         let broken = Migration { name: "0002_b", sql: "CREATE TABLE b (x); CREATE TABLE b (x)" };
         assert!(apply(&mut connection, &[FIRST, broken]).is_err());
         assert!(schema(&connection).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_of_before_there_were_clusters_keeps_its_facts_and_checks_no_key() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        apply(&mut connection, &MIGRATIONS[..1]).unwrap();
+        connection.execute("INSERT INTO cluster (one, name, shards) VALUES (1, 'old', 64)", []).unwrap();
+        apply(&mut connection, MIGRATIONS).unwrap();
+        let sql = "SELECT name, shards, schema, key_check FROM cluster";
+        let read = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+        assert_eq!(read, Ok(("old".to_owned(), 64, 1, String::new())));
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Membership and ownership.
 
 use colloquy_store::StoreError;
-use colloquy_store::leases::{ClusterInfo, NodeState, ShardRow, ShardState};
+use colloquy_store::leases::{ClusterInfo, Fact, NodeState, ShardRow, ShardState};
 
 use crate::fixture::Fixture;
 
 pub(crate) async fn the_founding_facts_never_change(fixture: &mut impl Fixture) {
-    let info = ClusterInfo { name: "one".to_owned(), shards: 1024 };
+    let info = ClusterInfo { name: "one".to_owned(), shards: 1024, schema: 3, key_check: "c0ffee".to_owned() };
     assert_eq!(fixture.store().leases.found(&info).await.unwrap(), info);
     fixture.crash().await;
     // Whoever comes with other facts sees what the cluster was founded with, and refuses to start.
-    let other = ClusterInfo { name: "two".to_owned(), shards: 512 };
+    let other = ClusterInfo { name: "two".to_owned(), shards: 512, schema: 4, key_check: "decaf".to_owned() };
     assert_eq!(fixture.store().leases.found(&other).await.unwrap(), info);
 }
 
@@ -78,6 +78,8 @@ pub(crate) async fn a_shard_changes_hands_by_compare_and_set(fixture: &mut impl 
     let leases = &fixture.store().leases;
     assert_eq!(leases.shards().await.unwrap(), std::slice::from_ref(&draining));
     assert!(leases.swap(Some(&draining), &moved).await.unwrap());
+    assert_eq!(leases.shard(3).await.unwrap().as_ref(), Some(&moved));
+    assert_eq!(leases.shard(4).await.unwrap(), None);
     let elsewhere = ShardRow { shard: 4, ..moved.clone() };
     assert!(matches!(leases.swap(Some(&moved), &elsewhere).await, Err(StoreError::Invalid(_))));
     assert_eq!(leases.shards().await.unwrap(), [moved]);
@@ -98,4 +100,25 @@ pub(crate) async fn taking_all_raises_every_epoch(fixture: &mut impl Fixture) {
     assert_eq!(fixture.store().leases.take_all("n1", 3).await.unwrap(), [own(0, 2), own(1, 43), own(2, 2)]);
     assert_eq!(fixture.store().leases.shards().await.unwrap(), [own(0, 2), own(1, 43), own(2, 2)]);
     assert!(matches!(fixture.store().leases.take_all("n1", u32::MAX).await, Err(StoreError::Invalid(_))));
+}
+
+pub(crate) async fn a_fact_changes_by_compare_and_set(fixture: &mut impl Fixture) {
+    let leases = fixture.store().leases.clone();
+    assert!(!leases.set_fact("steward", Some("n1"), Some("n2")).await.unwrap(), "there is none");
+    assert!(leases.set_fact("steward", None, None).await.unwrap());
+    assert!(leases.set_fact("steward", None, Some("n1")).await.unwrap());
+    assert!(!leases.set_fact("steward", None, Some("n2")).await.unwrap());
+    assert!(!leases.set_fact("steward", None, None).await.unwrap());
+    assert!(leases.set_fact("paused", None, Some("")).await.unwrap(), "an empty value is a value");
+    assert!(leases.set_fact("steward", Some("n1"), Some("n2")).await.unwrap());
+    assert!(!leases.set_fact("steward", Some("n1"), None).await.unwrap());
+    drop(leases);
+    fixture.crash().await;
+    let leases = &fixture.store().leases;
+    let fact = |name: &str, value: &str| Fact { name: name.to_owned(), value: value.to_owned() };
+    assert_eq!(leases.facts().await.unwrap(), [fact("paused", ""), fact("steward", "n2")]);
+    assert!(leases.set_fact("steward", Some("n2"), None).await.unwrap());
+    assert_eq!(leases.facts().await.unwrap(), [fact("paused", "")]);
+    let large = "x".repeat(colloquy_store::limits::FACT_MAX_BYTES + 1);
+    assert!(matches!(leases.set_fact("large", None, Some(&large)).await, Err(StoreError::TooLarge { .. })));
 }

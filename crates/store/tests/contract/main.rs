@@ -96,6 +96,7 @@ contract! {
         a_node_that_moved_on_is_not_buried,
         a_shard_changes_hands_by_compare_and_set,
         taking_all_raises_every_epoch,
+        a_fact_changes_by_compare_and_set,
     }
     blobs {
         values_come_back_and_go,

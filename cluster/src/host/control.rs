@@ -1,0 +1,121 @@
+//! What nodes say to each other about themselves, in frames of a kind of its own: "look at the tables", "what do you run?", "stop that".
+//!
+//! None of it is needed for safety; it only saves waiting for the next look, and effects from running twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use colloquy_store::EntityKey;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::NodeInner;
+use super::effects::Attempts;
+use super::transport::ReplyTo;
+use crate::frame::{Answer, FRAME_SCHEMA, Frame};
+
+/// The kind of these frames. No entity kind begins with an underscore.
+pub(super) const CONTROL_KIND: &str = "_cluster";
+
+const LOOK: &str = "look";
+const EFFECTS: &str = "effects";
+const CANCEL: &str = "cancel";
+
+/// How long a node waits for what another one says about itself, milliseconds: it holds a shard back meanwhile.
+const CONTROL_MS: u64 = 1_000;
+
+/// Attempts told in one answer: keeps it below what a frame may hold.
+const MAX_TOLD: usize = 2_000;
+
+#[derive(Serialize, Deserialize)]
+struct OfShard {
+    shard: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attempt {
+    key: EntityKey,
+    id: String,
+    attempt: u32,
+}
+
+impl NodeInner {
+    /// Tells another node that the tables have news for it.
+    pub(super) fn tell_to_look(self: &Arc<Self>, node: &str) {
+        self.control(node, LOOK, Bytes::new(), ReplyTo::new(|_| {}));
+    }
+
+    /// Tells another node that an effect it runs is no longer wanted.
+    pub(super) fn tell_cancelled(self: &Arc<Self>, node: &str, key: &EntityKey, id: &str, attempt: u32) {
+        let body = encode(&Attempt { key: key.clone(), id: id.to_owned(), attempt });
+        self.control(node, CANCEL, body, ReplyTo::new(|_| {}));
+    }
+
+    /// What another node runs for the entities of a shard; `None` when it does not say.
+    pub(super) async fn ask_effects(self: &Arc<Self>, node: &str, shard: u32) -> Option<Attempts> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever waited may have given up.
+        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
+        self.control(node, EFFECTS, encode(&OfShard { shard }), reply);
+        let answer = tokio::time::timeout(Duration::from_millis(CONTROL_MS), receiver).await.ok()?.ok()?;
+        let Answer::Ok(bytes) = answer else { return None };
+        let told: Vec<Attempt> = serde_json::from_slice(&bytes).ok()?;
+        Some(told.into_iter().map(|task| (task.key, vec![(task.id, task.attempt)])).collect())
+    }
+
+    fn control(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, reply: ReplyTo) {
+        let frame = Frame {
+            shard: 0,
+            epoch: 0,
+            key: EntityKey::new("_", CONTROL_KIND, verb),
+            schema: FRAME_SCHEMA,
+            correlation: self.next_correlation(),
+            idempotency_key: None,
+            deadline_ms: self.now_ms().saturating_add(i64::try_from(CONTROL_MS).unwrap_or(i64::MAX)),
+            trace: None,
+            source: None,
+            after_rows: false,
+            note: false,
+            bytes,
+        };
+        match self.transport() {
+            Some(transport) => transport.send(node, frame, reply),
+            None => reply.send(Answer::Unknown),
+        }
+    }
+
+    /// Answers such a frame.
+    pub(super) fn on_control(&self, frame: &Frame) -> Answer {
+        let malformed = |error: serde_json::Error| Answer::Malformed { detail: format!("a control frame: {error}") };
+        match &*frame.key.id {
+            LOOK => {
+                self.look_soon();
+                Answer::Ok(Bytes::new())
+            }
+            EFFECTS => match serde_json::from_slice::<OfShard>(&frame.bytes) {
+                Ok(OfShard { shard }) => {
+                    let running = self.effects().running_here(|key| self.shard_of(key) == shard);
+                    let told = running.into_iter().flat_map(|(key, attempts)| {
+                        attempts.into_iter().map(move |(id, attempt)| Attempt { key: key.clone(), id, attempt })
+                    });
+                    Answer::Ok(encode(&told.take(MAX_TOLD).collect::<Vec<_>>()))
+                }
+                Err(error) => malformed(error),
+            },
+            CANCEL => match serde_json::from_slice::<Attempt>(&frame.bytes) {
+                Ok(Attempt { key, id, attempt }) => {
+                    self.effects().cancel(&key, &id, attempt);
+                    Answer::Ok(Bytes::new())
+                }
+                Err(error) => malformed(error),
+            },
+            other => Answer::Malformed { detail: format!("this version knows no control frame {other:?}") },
+        }
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    // Plain structs of strings and numbers always encode.
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}
