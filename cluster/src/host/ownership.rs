@@ -20,6 +20,9 @@ use crate::core::router::Input as RouterInput;
 use crate::frame::{Answer, Frame};
 use crate::telemetry;
 
+/// How long moves are gathered before the watchers of their entities are told: a drain moves many shards at once.
+const TELL_MOVED_AFTER: Duration = Duration::from_millis(50);
+
 /// Swaps and wake lists that are under way at once: enough to hide round trips, few enough for the store's other work.
 const AT_ONCE: usize = 32;
 
@@ -161,7 +164,16 @@ impl NodeInner {
                 tracing::debug!(shard, to, "a shard was handed over");
                 self.tell_to_look(&to);
             }
-            Output::Route { shard, owner } => self.feed(RouterInput::Owned { shard, owner }),
+            Output::Route { shard, owner } => {
+                self.feed(RouterInput::Owned { shard, owner });
+                if self.hub().has_moved(shard) {
+                    let node = self.clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(TELL_MOVED_AFTER).await;
+                        node.hub().tell_moved(|key| node.shard_of(key));
+                    });
+                }
+            }
             Output::Look => self.look_soon(),
         }
     }

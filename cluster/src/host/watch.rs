@@ -1,6 +1,6 @@
 //! Who follows which entity on this node. Watches live outside entities, so they survive passivation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -41,6 +41,8 @@ pub enum Watch {
 pub(crate) struct Hub {
     watchers: Mutex<HashMap<EntityKey, Vec<Arc<Queue>>>>,
     fanout: OnceLock<Arc<dyn Fanout>>,
+    /// Shards that have another owner since the watchers of their entities were last told.
+    moved: Mutex<BTreeSet<u32>>,
     max_items: usize,
     max_bytes: usize,
 }
@@ -82,7 +84,7 @@ pub struct WatchStream {
 impl Hub {
     pub(super) fn new(limits: &Limits) -> Self {
         let (max_items, max_bytes) = (limits.watch_items, limits.watch_bytes);
-        Self { watchers: Mutex::default(), fanout: OnceLock::new(), max_items, max_bytes }
+        Self { watchers: Mutex::default(), fanout: OnceLock::new(), moved: Mutex::default(), max_items, max_bytes }
     }
 
     /// Puts in the way to other nodes' watchers; before the first watch.
@@ -148,6 +150,19 @@ impl Hub {
                 queue.push(Watch::Lagged, self.max_items, self.max_bytes);
             }
         }
+    }
+
+    /// A shard has another owner; whether the watchers are to be told soon.
+    pub(super) fn has_moved(&self, shard: u32) -> bool {
+        // Without a fan-out there is one node, and whatever it says is heard.
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        self.fanout.get().is_some() && moved.insert(shard) && moved.len() == 1
+    }
+
+    /// Has the watchers of entities of moved shards re-sync: what the old owner said last may have been lost with it.
+    pub(super) fn tell_moved(&self, shard_of: impl Fn(&EntityKey) -> u32) {
+        let moved = std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner));
+        self.missed(0, 1, |key| moved.contains(&shard_of(key)));
     }
 
     /// All entities with watchers.

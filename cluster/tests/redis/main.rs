@@ -3,6 +3,9 @@
 #[path = "../ledger/mod.rs"]
 mod ledger;
 mod server;
+#[path = "../host/switchboard.rs"]
+#[expect(dead_code, reason = "these nodes are never cut off from each other")]
+mod switchboard;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_cluster::client::{Watch, WatchStream};
+use colloquy_cluster::host::transport::TransportKind;
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Ask, Client, EntityKey, Node, NodeConfig, Registry};
 use colloquy_store::memory;
 use futures::FutureExt as _;
 use ledger::{Command, Ledger, Script};
 use server::Server;
+use switchboard::Switchboard;
 
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -134,6 +139,57 @@ async fn killed_or_stalled_redis_costs_nothing_durable_and_heals_by_itself() {
     }
     server.go_on();
     until_heard(&a.client(), &key, &mut there).await;
+}
+
+/// Two nodes of one cluster that share the shards, and an entity that the first owns.
+async fn pair(url: &str) -> (Node, Node, EntityKey) {
+    let (store, board) = (memory::open(), Switchboard::default());
+    let start = async |id: &str| {
+        let mut config = NodeConfig::new(id, [7; 32]);
+        config.shards = 16;
+        config.replace = false;
+        config.transport = TransportKind::Custom(board.plug());
+        config.fanout = Some(Redis::connect(url, "test").unwrap().fanout());
+        let registry = Registry::new().entity(Ledger { script: Arc::<Script>::default() });
+        Node::start(config, store.clone(), registry).await.unwrap()
+    };
+    let (a, b) = (start("a").await, start("b").await);
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let nodes = a.nodes().await.unwrap();
+        if nodes.len() == 2 && nodes.iter().all(|node| node.shards == 8) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the shards are not shared: {nodes:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for nth in 0.. {
+        let key = ledger::key(&format!("e{nth}"));
+        if a.place(&key).await.unwrap().owner.as_deref() == Some("a") {
+            return (a, b, key);
+        }
+    }
+    unreachable!("half of all entities are the first node's")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_watchers_elsewhere_are_told_to_ask_the_owner_and_a_move_tells_them_too() {
+    let mut server = Server::start();
+    let (a, b, key) = pair(&server.url()).await;
+    let mut there = b.client().watch(&key).followed().await;
+    until_heard(&a.client(), &key, &mut there).await;
+    while there.next().now_or_never().is_some() {}
+    server.kill();
+    let ask = Ask::default();
+    // Asked through the other node: the way to the owner does not need Redis.
+    b.client().ask::<Ledger>(&key.tenant, &key.id, Command::Add { op: 1, amount: 5 }, ask).await.unwrap();
+    assert_eq!(next(&mut there).await, Watch::Lagged);
+    server.restart();
+    until_heard(&a.client(), &key, &mut there).await;
+    while tokio::time::timeout(Duration::from_secs(3), there.next()).await.is_ok() {}
+    let place = a.place(&key).await.unwrap();
+    a.move_shard(place.shard, "b").await.unwrap();
+    assert_eq!(next(&mut there).await, Watch::Lagged, "what the old owner said last may be lost");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
