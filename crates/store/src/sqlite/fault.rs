@@ -13,6 +13,11 @@ pub(super) fn corrupt(place: impl Into<String>, what: impl std::fmt::Display) ->
     StoreError::Corrupt { place: place.into(), detail: format!("{what}; {WHAT_TO_DO}") }
 }
 
+/// Content that is not what its checksum was made over.
+pub(super) fn unequal(place: String) -> StoreError {
+    corrupt(place, "its checksum does not match its content")
+}
+
 /// Names the row or entity in an error that only knows the file.
 pub(super) fn at(place: impl std::fmt::Display, error: Error) -> StoreError {
     match StoreError::from(error) {

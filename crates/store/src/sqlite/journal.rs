@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use crate::{
     EntityKey, StoreError,
+    checksum::Checksum,
     journal::{Append, Claim, Claimed, Journal, Record, Snapshot},
     limits,
 };
 
-use super::{Sqlite, checksum::Checksum, fault, wake};
+use super::{Sqlite, fault, wake};
 
 /// One row of `entity`.
 pub(super) struct Entity {
@@ -178,7 +179,7 @@ impl Journal for Sqlite {
             };
             let (seq, crc): (i64, i64) = (row.get(0)?, row.get(1)?);
             let bytes = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-            snapshot_checksum(&key, seq, bytes).check(crc, || format!("the snapshot of {key}"))?;
+            snapshot_checksum(&key, seq, bytes).check(crc, || fault::unequal(format!("the snapshot of {key}")))?;
             Ok(Some(Snapshot { seq: seq.unsigned_abs(), bytes: Bytes::copy_from_slice(bytes) }))
         })
         .await
@@ -221,7 +222,7 @@ fn load(db: &Connection, key: &EntityKey, after: u64, limit: usize) -> Result<Ve
             return Err(missing());
         }
         let append_id = Uuid::from_bytes(append_id);
-        event_checksum(key, found, &append_id, epoch, bytes).check(crc, || at(seq))?;
+        event_checksum(key, found, &append_id, epoch, bytes).check(crc, || fault::unequal(at(seq)))?;
         records.push(Record { seq, append_id, epoch: epoch.unsigned_abs(), bytes: Bytes::copy_from_slice(bytes) });
     }
     Ok(records)

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::Connection;
 
-use crate::{EntityKey, StoreError, keys::EntityKeys, limits};
+use crate::{EntityKey, StoreError, checksum::Checksum, keys::EntityKeys, limits};
 
-use super::{Sqlite, checksum::Checksum, fault, journal::Entity, rows};
+use super::{Sqlite, fault, journal::Entity, rows};
 
 fn checksum(key: &EntityKey, wrapped: Option<&Bytes>) -> Checksum {
     Checksum::of("entity_key").key(key).optional(wrapped)
@@ -20,7 +20,7 @@ fn get(db: &Connection, key: &EntityKey) -> Result<Option<Bytes>, StoreError> {
         return Ok(None);
     };
     let wrapped = row.get_ref(0)?.as_blob_or_null().map_err(rusqlite::Error::from)?.map(Bytes::copy_from_slice);
-    checksum(key, wrapped.as_ref()).check(row.get(1)?, || format!("the data key of {key}"))?;
+    checksum(key, wrapped.as_ref()).check(row.get(1)?, || fault::unequal(format!("the data key of {key}")))?;
     wrapped.map(Some).ok_or_else(|| StoreError::Erased(key.clone()))
 }
 

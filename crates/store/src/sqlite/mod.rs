@@ -37,7 +37,6 @@
 
 mod answers;
 mod backup;
-mod checksum;
 mod fault;
 mod journal;
 mod keys;

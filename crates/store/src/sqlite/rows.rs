@@ -5,11 +5,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row as SqlRow, params};
 
 use crate::{
-    EntityKey, StoreError, limits,
+    EntityKey, StoreError,
+    checksum::Checksum,
+    limits,
     rows::{Range, Row, Rows},
 };
 
-use super::{Sqlite, checksum::Checksum, fault};
+use super::{Sqlite, fault};
 
 const COLUMNS: &str = "id, at_ms, version, crc, body, numbers";
 
@@ -34,7 +36,7 @@ fn read(tenant: &str, list: &str, row: &SqlRow<'_>) -> Result<Row, StoreError> {
         body: blob(4)?,
         numbers: blob(5)?,
     };
-    checksum(&read, version).check(row.get(3)?, || format!("row {tenant}/{list}/{}", read.id))?;
+    checksum(&read, version).check(row.get(3)?, || fault::unequal(format!("row {tenant}/{list}/{}", read.id)))?;
     Ok(read)
 }
 

@@ -12,6 +12,8 @@ mod leases;
 mod limits;
 mod model;
 mod rows;
+#[cfg(feature = "scylla")]
+mod scylla;
 mod unique;
 mod wake;
 
@@ -22,6 +24,8 @@ macro_rules! contract {
     ($($group:ident { $($case:ident),* $(,)? })*) => {
         contract!(@adapter memory, fixture::Memory, $($group { $($case),* })*);
         contract!(@adapter sqlite, fixture::Sqlite, $($group { $($case),* })*);
+        #[cfg(feature = "scylla")]
+        contract!(@adapter cql, scylla::Scylla, $($group { $($case),* })*);
     };
     (@adapter $adapter:ident, $fixture:path, $($group:ident { $($case:ident),* })*) => {
         mod $adapter {

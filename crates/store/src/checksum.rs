@@ -4,53 +4,47 @@ use bytes::Bytes;
 
 use crate::{EntityKey, StoreError};
 
-use super::fault;
-
 /// CRC-32C over parts with their lengths: finds every single damaged bit and every burst of up to 32.
 #[derive(Clone, Copy)]
-pub(super) struct Checksum(u32);
+pub(crate) struct Checksum(u32);
 
 impl Checksum {
     /// Starts with the table's name, so that no row can pass for one of another table.
-    pub(super) fn of(table: &'static str) -> Self {
+    pub(crate) fn of(table: &'static str) -> Self {
         Self(0).bytes(table.as_bytes())
     }
 
-    pub(super) fn key(self, key: &EntityKey) -> Self {
+    pub(crate) fn key(self, key: &EntityKey) -> Self {
         self.text(&key.tenant).text(&key.kind).text(&key.id)
     }
 
-    pub(super) fn text(self, text: &str) -> Self {
+    pub(crate) fn text(self, text: &str) -> Self {
         self.bytes(text.as_bytes())
     }
 
-    pub(super) fn number(self, number: i64) -> Self {
+    pub(crate) fn number(self, number: i64) -> Self {
         Self(crc32c::crc32c_append(self.0, &number.to_le_bytes()))
     }
 
-    pub(super) fn bytes(self, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         let length = (bytes.len() as u64).to_le_bytes();
         Self(crc32c::crc32c_append(crc32c::crc32c_append(self.0, &length), bytes))
     }
 
-    pub(super) fn optional(self, bytes: Option<&Bytes>) -> Self {
+    pub(crate) fn optional(self, bytes: Option<&Bytes>) -> Self {
         match bytes {
             None => self.number(0),
             Some(bytes) => self.number(1).bytes(bytes),
         }
     }
 
-    pub(super) fn end(self) -> i64 {
+    pub(crate) fn end(self) -> i64 {
         i64::from(self.0)
     }
 
-    /// Compares with what is stored; `place` names the row in the error.
-    pub(super) fn check(self, stored: i64, place: impl FnOnce() -> String) -> Result<(), StoreError> {
-        if self.end() == stored {
-            Ok(())
-        } else {
-            Err(fault::corrupt(place(), "its checksum does not match its content"))
-        }
+    /// Compares with what is stored; `corrupt` makes the adapter's error, which names the row.
+    pub(crate) fn check(self, stored: i64, corrupt: impl FnOnce() -> StoreError) -> Result<(), StoreError> {
+        if self.end() == stored { Ok(()) } else { Err(corrupt()) }
     }
 }
 
@@ -72,7 +66,8 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut wrong = bytes.clone();
             wrong[bit / 8] ^= 1 << (bit % 8);
-            assert!(Checksum::of("t").bytes(&wrong).check(right, String::new).is_err(), "bit {bit}");
+            let corrupt = || StoreError::Corrupt { place: String::new(), detail: String::new() };
+            assert!(Checksum::of("t").bytes(&wrong).check(right, corrupt).is_err(), "bit {bit}");
         }
     }
 }

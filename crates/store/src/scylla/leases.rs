@@ -1,0 +1,244 @@
+//! Nodes and shards. Every change names what it replaces; what a lost answer leaves open is settled by looking again.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use scylla::statement::prepared::PreparedStatement;
+use uuid::Uuid;
+
+use crate::{
+    StoreError,
+    leases::{
+        ClusterInfo, Leases, NodeRow, NodeState, ShardRow, ShardState, check_swap, check_take, refuse_beat, refuse_join,
+    },
+    limits,
+};
+
+use super::{
+    session::{Cql, Values, contended},
+    wake::column,
+};
+
+/// Shards that share a partition and can be taken in one step. Few, so that nodes that take over shards rarely race for one partition.
+const SHARDS_OF_PART: u32 = 16;
+
+/// `id, incarnation, beat, alive, address, boot`.
+type NodeColumns = (String, i64, i64, bool, String, Uuid);
+
+/// `shard, owner, epoch, draining, target`.
+type ShardColumns = (i32, String, i64, bool, Option<String>);
+
+fn node_row((id, incarnation, beat, alive, address, _): NodeColumns) -> NodeRow {
+    let state = if alive { NodeState::Alive } else { NodeState::Dead };
+    NodeRow { id, incarnation: incarnation.unsigned_abs(), beat: beat.unsigned_abs(), state, address }
+}
+
+fn shard_row((shard, owner, epoch, draining, target): ShardColumns) -> ShardRow {
+    let state = if draining { ShardState::Draining } else { ShardState::Owned };
+    ShardRow { shard: shard.cast_unsigned(), owner, epoch: epoch.unsigned_abs(), state, target }
+}
+
+fn is_draining(state: ShardState) -> bool {
+    match state {
+        ShardState::Owned => false,
+        ShardState::Draining => true,
+    }
+}
+
+/// The values of `shard_swap`.
+fn replaced<'a>(expected: Option<&'a ShardRow>, new: &'a ShardRow) -> Result<Values<'a>, StoreError> {
+    let epoch = expected.map(|expected| limits::signed("an epoch", expected.epoch)).transpose()?;
+    Ok(Box::new((
+        &new.owner,
+        limits::signed("an epoch", new.epoch)?,
+        is_draining(new.state),
+        &new.target,
+        column(new.shard / SHARDS_OF_PART),
+        column(new.shard),
+        expected.map(|expected| &expected.owner),
+        epoch,
+        expected.map(|expected| is_draining(expected.state)),
+        expected.and_then(|expected| expected.target.as_ref()),
+    )))
+}
+
+impl Cql {
+    async fn node(&self, id: &str) -> Result<Option<(NodeRow, Uuid)>, StoreError> {
+        let found = self.row::<NodeColumns>(&self.statements.node, (id,)).await?;
+        Ok(found.map(|columns| {
+            let boot = columns.5;
+            (node_row(columns), boot)
+        }))
+    }
+
+    async fn shard_rows(
+        &self,
+        statement: &PreparedStatement,
+        part: Option<u32>,
+    ) -> Result<Vec<ShardRow>, StoreError> {
+        let part: Vec<i32> = part.map(column).into_iter().collect();
+        let mut rows: Vec<ShardRow> =
+            self.rows::<ShardColumns>(statement, part).await?.into_iter().map(shard_row).collect();
+        rows.sort_by_key(|row| row.shard);
+        Ok(rows)
+    }
+
+    /// One try to take the shards of a part; `None` when another one changed one of them meanwhile.
+    async fn take_part(&self, owner: &str, part: u32, shards: u32) -> Result<Option<Vec<ShardRow>>, StoreError> {
+        let stored = self.shard_rows(&self.statements.shards_of_part, Some(part)).await?;
+        let stored: HashMap<u32, ShardRow> = stored.into_iter().map(|row| (row.shard, row)).collect();
+        let first = part * SHARDS_OF_PART;
+        let taken: Vec<ShardRow> = (first..shards.min(first + SHARDS_OF_PART))
+            .map(|shard| {
+                let epoch = stored.get(&shard).map_or(1, |row| row.epoch + 1);
+                ShardRow { shard, owner: owner.to_owned(), epoch, state: ShardState::Owned, target: None }
+            })
+            .collect();
+        let batch = taken.iter().map(|row| Ok((self.statements.shard_swap.clone(), replaced(stored.get(&row.shard), row)?)));
+        let applied = self.swap_all(batch.collect::<Result<_, StoreError>>()?).await?;
+        Ok(applied.then_some(taken))
+    }
+}
+
+#[async_trait]
+impl Leases for Cql {
+    async fn found(&self, info: &ClusterInfo) -> Result<ClusterInfo, StoreError> {
+        limits::name("a cluster's name", &info.name)?;
+        let _alone = self.alone("cluster").await;
+        let mut tries = self.tries();
+        loop {
+            let found = async {
+                if let Some((name, shards)) = self.row::<(String, i32)>(&self.statements.cluster, ()).await? {
+                    return Ok(Some(ClusterInfo { name, shards: shards.cast_unsigned() }));
+                }
+                let row = (&info.name, column(info.shards));
+                Ok(self.swap(&self.statements.found, row).await?.then(|| info.clone()))
+            };
+            match found.await {
+                Ok(Some(info)) => return Ok(info),
+                Ok(None) => tries.again(contended("the cluster")).await?,
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn join(&self, id: &str, address: &str, replace: bool) -> Result<NodeRow, StoreError> {
+        limits::name("a node id", id)?;
+        limits::name("a node address", address)?;
+        let _alone = self.alone(&("node", id)).await;
+        // By which a try knows that an earlier one of this call took effect.
+        let boot = Uuid::new_v4();
+        let mut tries = self.tries();
+        loop {
+            let joined = async {
+                let before = self.node(id).await?;
+                let (incarnation, applied) = match before {
+                    Some((row, stored)) if stored == boot => return Ok(Some(Ok(row))),
+                    None => (1, self.swap(&self.statements.node_insert, (id, address, boot)).await?),
+                    Some((before, stored)) => {
+                        let alive = before.state == NodeState::Alive;
+                        if alive && !replace {
+                            return Ok(Some(Err(refuse_join(&before))));
+                        }
+                        let incarnation = before.incarnation + 1;
+                        let number = limits::signed("an incarnation", incarnation)?;
+                        let row = (number, address, boot, id, stored, alive);
+                        (incarnation, self.swap(&self.statements.node_boot, row).await?)
+                    }
+                };
+                let (id, address) = (id.to_owned(), address.to_owned());
+                Ok(applied.then_some(Ok(NodeRow { id, incarnation, beat: 0, state: NodeState::Alive, address })))
+            };
+            match joined.await {
+                Ok(Some(settled)) => return settled,
+                Ok(None) => tries.again(contended(format!("node {id}"))).await?,
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn beat(&self, id: &str, incarnation: u64) -> Result<u64, StoreError> {
+        let _alone = self.alone(&("node", id)).await;
+        let mut tries = self.tries();
+        loop {
+            let renewed = async {
+                let stored = self.node(id).await?.map(|(row, _)| row);
+                let stored = stored.filter(|row| row.incarnation == incarnation && row.state == NodeState::Alive);
+                let Some(stored) = stored else { return Ok(None) };
+                let (number, beat) = (limits::signed("an incarnation", incarnation)?, stored.beat as i64);
+                let applied = self.swap(&self.statements.node_beat, (beat + 1, id, number, beat)).await?;
+                Ok(Some(applied.then_some(stored.beat + 1)))
+            };
+            match renewed.await {
+                Ok(Some(Some(beat))) => return Ok(beat),
+                Ok(None) => return Err(refuse_beat(id, incarnation)),
+                Ok(Some(None)) => tries.again(contended(format!("node {id}"))).await?,
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn bury(&self, id: &str, incarnation: u64, seen_beat: u64) -> Result<bool, StoreError> {
+        let number = limits::signed("an incarnation", incarnation)?;
+        let beat = limits::signed("a beat", seen_beat)?;
+        let _alone = self.alone(&("node", id)).await;
+        let mut tries = self.tries();
+        loop {
+            // Twice is as good as once.
+            match self.swap(&self.statements.node_bury, (id, number, beat)).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let rows = self.rows::<NodeColumns>(&self.statements.nodes, ()).await?;
+        let mut nodes: Vec<NodeRow> = rows.into_iter().map(node_row).collect();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(nodes)
+    }
+
+    async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
+        self.shard_rows(&self.statements.shards, None).await
+    }
+
+    async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
+        check_swap(expected, new)?;
+        let part = new.shard / SHARDS_OF_PART;
+        let _alone = self.alone(&("shard", part)).await;
+        let mut tries = self.tries();
+        loop {
+            let values = replaced(expected, new)?;
+            let error = match Cql::swap(self, &self.statements.shard_swap, values).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => error,
+            };
+            tries.again(error).await?;
+            // The lost try took effect: nobody else writes this row with this owner and epoch.
+            let place = (column(part), column(new.shard));
+            let stored = self.row::<ShardColumns>(&self.statements.shard, place).await?.map(shard_row);
+            if stored.as_ref() == Some(new) && expected != Some(new) {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError> {
+        check_take(owner, shards)?;
+        let mut taken = Vec::new();
+        for part in 0..shards.div_ceil(SHARDS_OF_PART) {
+            let _alone = self.alone(&("shard", part)).await;
+            let mut tries = self.tries();
+            let rows = loop {
+                match self.take_part(owner, part, shards).await {
+                    Ok(Some(rows)) => break rows,
+                    Ok(None) => tries.again(contended(format!("the shards of part {part}"))).await?,
+                    Err(error) => tries.again(error).await?,
+                }
+            };
+            taken.extend(rows);
+        }
+        Ok(taken)
+    }
+}
