@@ -44,6 +44,24 @@ pub const BEATS: &str = "colloquy_lease_beats_total";
 pub const LEASE_VALID: &str = "colloquy_lease_valid";
 /// Watchers that fell behind and must re-sync.
 pub const WATCH_LAGGED: &str = "colloquy_watch_lagged_total";
+/// Connections to peers that can be used.
+pub const TRANSPORT_SESSIONS: &str = "colloquy_transport_sessions";
+/// Dials of peers by outcome (`connected`, `preferred`, `refused`, `failed`).
+pub const TRANSPORT_DIALS: &str = "colloquy_transport_dials_total";
+/// Packets by direction (`in`, `out`).
+pub const TRANSPORT_FRAMES: &str = "colloquy_transport_frames_total";
+/// Batches by direction.
+pub const TRANSPORT_BATCHES: &str = "colloquy_transport_batches_total";
+/// Bytes of batches by direction.
+pub const TRANSPORT_BYTES: &str = "colloquy_transport_bytes_total";
+/// Frames and answers refused because a window is full, by reason (`frames`, `bytes`, `serving`, `answers`).
+pub const TRANSPORT_REFUSED: &str = "colloquy_transport_window_refusals_total";
+/// Seconds since a connected peer was heard of, by peer.
+pub const TRANSPORT_BEAT_AGE: &str = "colloquy_transport_beat_age_seconds";
+/// What could not be read, by what it was (`batch`, `packet`, `kind`, `message`).
+pub const TRANSPORT_UNDECODABLE: &str = "colloquy_transport_undecodable_total";
+/// Incoming connections that came to nothing, by what was wrong (`refused`, `refused there`, `connection`, `too many`).
+pub const TRANSPORT_STRANGERS: &str = "colloquy_transport_strangers_total";
 
 /// Registers the descriptions with whatever recorder is installed.
 pub fn describe() {
@@ -68,4 +86,13 @@ pub fn describe() {
     describe_counter!(BEATS, "Lease renewals by outcome");
     describe_gauge!(LEASE_VALID, "1 while this node's lease is valid");
     describe_counter!(WATCH_LAGGED, "Watchers that fell behind and must re-sync");
+    describe_gauge!(TRANSPORT_SESSIONS, "Connections to peers that can be used");
+    describe_counter!(TRANSPORT_DIALS, "Dials of peers by outcome");
+    describe_counter!(TRANSPORT_FRAMES, "Packets between nodes by direction");
+    describe_counter!(TRANSPORT_BATCHES, "Batches between nodes by direction");
+    describe_counter!(TRANSPORT_BYTES, Unit::Bytes, "Bytes between nodes by direction");
+    describe_counter!(TRANSPORT_REFUSED, "Frames and answers refused because a window to a peer is full, by reason");
+    describe_gauge!(TRANSPORT_BEAT_AGE, Unit::Seconds, "How long ago a connected peer was heard of, by peer");
+    describe_counter!(TRANSPORT_UNDECODABLE, "What peers sent and could not be read, by what it was");
+    describe_counter!(TRANSPORT_STRANGERS, "Incoming connections that came to nothing, by what was wrong");
 }

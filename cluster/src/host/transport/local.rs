@@ -1,0 +1,28 @@
+//! The transport of a single node: straight to itself.
+
+use std::sync::Weak;
+
+use super::{Receive, ReplyTo, Transport};
+use crate::core::lease::BEAT_EVERY_MS;
+use crate::frame::{Answer, Frame};
+use crate::host::NodeInner;
+
+/// Hands every frame to the node it belongs to.
+pub(in crate::host) struct LocalTransport {
+    pub(in crate::host) node: Weak<NodeInner>,
+}
+
+impl Transport for LocalTransport {
+    fn send(&self, _node: &str, frame: Frame, reply: ReplyTo) {
+        match self.node.upgrade() {
+            Some(node) => node.receive(frame, reply),
+            None => reply.send(Answer::Moving { retry_after_ms: BEAT_EVERY_MS }),
+        }
+    }
+}
+
+impl Receive for NodeInner {
+    fn receive(&self, frame: Frame, reply: ReplyTo) {
+        NodeInner::receive(self, frame, reply);
+    }
+}
