@@ -129,7 +129,7 @@ impl Transport for ClusterTransport {
             match peer.send(shared.now_ms(), frame, reply) {
                 Ok(None) => return,
                 Ok(Some((reply, answer))) => return reply.send(answer),
-                Err(back) => (frame, reply) = back,
+                Err(back) => (frame, reply) = *back,
             }
         }
         reply.send(Answer::Moving { retry_after_ms: ENDED_RETRY_MS });
@@ -424,3 +424,7 @@ fn undecodable(what: &'static str, why: &wire::Undecodable) {
     metrics::counter!(telemetry::TRANSPORT_UNDECODABLE, "what" => what).increment(1);
     tracing::warn!(what, %why, "what a peer sent cannot be read");
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

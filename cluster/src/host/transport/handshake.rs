@@ -367,3 +367,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<Vec<u8>> 
     stream.read_exact(&mut message).await?;
     Ok(message)
 }
+
+#[cfg(test)]
+#[path = "handshake_tests.rs"]
+mod tests;

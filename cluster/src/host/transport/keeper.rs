@@ -146,7 +146,7 @@ async fn adopt<S>(
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let handover = peer.dialed(attempt, &agreed, shared.now_ms()).ok_or(Failure::Preferred)?;
+    let handover = peer.dialed(attempt, &agreed, shared.now_ms())?;
     shared.attach(peer, &handover);
     hand_over(shared, peer, handover, stream, false).await;
     Ok(())

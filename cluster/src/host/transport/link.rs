@@ -355,3 +355,7 @@ pub(super) fn deliver_part(reply: &mut ReplyTo, bytes: Bytes) {
     // The peer goes on sending; the answer's own limit bounds what is kept.
     let _wants_more = reply.part(bytes);
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

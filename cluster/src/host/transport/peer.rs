@@ -139,10 +139,15 @@ impl Peer {
     // --- sending ---
 
     /// Takes a frame to be sent, or gives it back when nobody keeps this peer any more.
-    pub(super) fn send(&self, now_ms: u64, frame: Frame, reply: ReplyTo) -> Result<Option<Settled>, (Frame, ReplyTo)> {
+    pub(super) fn send(
+        &self,
+        now_ms: u64,
+        frame: Frame,
+        reply: ReplyTo,
+    ) -> Result<Option<Settled>, Box<(Frame, ReplyTo)>> {
         let mut state = self.lock();
         if state.retired {
-            return Err((frame, reply));
+            return Err(Box::new((frame, reply)));
         }
         let failed_before = state.failures > 0;
         let settled = match &mut state.stage {
@@ -240,17 +245,18 @@ impl Peer {
         }
     }
 
-    /// The attempt agreed with the peer. None when another connection came to be meanwhile, which stands.
-    pub(super) fn dialed(&self, attempt: u64, agreed: &Agreed, now_ms: u64) -> Option<Handover> {
+    /// The attempt agreed with the peer. Fails when another connection came to be meanwhile, which stands, and for a dead incarnation.
+    pub(super) fn dialed(&self, attempt: u64, agreed: &Agreed, now_ms: u64) -> Result<Handover, Failure> {
         let mut state = self.lock();
         match state.stage {
             Stage::Dialing { attempt: current } if current == attempt => {}
-            Stage::Dialing { .. } | Stage::Connected(_) | Stage::Free => return None,
+            Stage::Dialing { .. } | Stage::Connected(_) | Stage::Free => return Err(Failure::Preferred),
         }
+        state.check_incarnation(agreed).map_err(Failure::Refused)?;
         let (handover, settled) = state.connect(&self.limits, agreed, true, now_ms);
         drop(state);
         settle(settled);
-        Some(handover)
+        Ok(handover)
     }
 
     /// The attempt failed.
@@ -261,11 +267,16 @@ impl Peer {
             Stage::Dialing { .. } | Stage::Connected(_) | Stage::Free => return,
         }
         state.stage = Stage::Free;
-        state.error = Some(failure.to_string());
         state.refused = match failure {
             Failure::Refused(_) | Failure::RefusedThere(_) => true,
-            Failure::Preferred | Failure::Connection(_) => false,
+            Failure::Connection(_) => false,
+            Failure::Preferred => {
+                // The peer's own connection is on its way, so what waits goes on waiting; if it does not come, this side dials again.
+                state.next_dial_ms = now_ms + spread(millis(self.limits.redial_first));
+                return;
+            }
         };
+        state.error = Some(failure.to_string());
         state.back_off(&self.limits, now_ms);
         let answer = state.failed(&self.id, now_ms);
         state.waiting_bytes = 0;
@@ -280,13 +291,7 @@ impl Peer {
         if state.retired {
             return Err(Refusal::preferred()); // It dials again, and finds its successor.
         }
-        if agreed.peer.incarnation < state.incarnation {
-            return Err(Refusal::new(
-                "the incarnation",
-                format!("known as {}", state.incarnation),
-                agreed.peer.incarnation,
-            ));
-        }
+        state.check_incarnation(agreed)?;
         // Both dial at once: both prefer what the one with the higher id dialed.
         let mine_is_preferred = me > self.id.as_str();
         match &state.stage {
@@ -451,6 +456,14 @@ impl Peer {
 }
 
 impl State {
+    fn check_incarnation(&self, agreed: &Agreed) -> Result<(), Refusal> {
+        let (known, told) = (self.incarnation, agreed.peer.incarnation);
+        if told < known {
+            return Err(Refusal::new("the incarnation", format!("known as {known}"), told));
+        }
+        Ok(())
+    }
+
     fn wait(&mut self, limits: &TransportLimits, frame: Frame, reply: ReplyTo) -> Option<Settled> {
         let bytes = match link::fits(&frame) {
             Ok(bytes) => bytes,
@@ -479,8 +492,7 @@ impl State {
         let doubled = millis(limits.redial_first).saturating_mul(1 << self.failures.min(MAX_DOUBLINGS));
         let wait_ms = doubled.min(millis(limits.redial_most)).max(1);
         self.failures = self.failures.saturating_add(1);
-        // Half to one and a half, so that two nodes do not meet again and again, nor all at one that comes back.
-        self.next_dial_ms = now_ms + wait_ms / 2 + rand::random_range(0..=wait_ms);
+        self.next_dial_ms = now_ms + spread(wait_ms);
     }
 
     fn connect(
@@ -517,6 +529,11 @@ impl State {
             Stage::Dialing { .. } | Stage::Free => Vec::new(),
         }
     }
+}
+
+/// Half to one and a half of a wait, so that two nodes do not meet again and again, nor all at one that comes back.
+fn spread(wait_ms: u64) -> u64 {
+    wait_ms / 2 + rand::random_range(0..=wait_ms)
 }
 
 /// Delivers answers. Never under a lock.
@@ -563,3 +580,7 @@ impl Sink for ToPeer {
         self.peer.wake.notify_one();
     }
 }
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;

@@ -488,8 +488,8 @@ fn read_answer(fields: Fields) -> Result<Answer, Undecodable> {
         status::UNAVAILABLE => Answer::Unavailable { detail },
         status::ERASED => Answer::Erased,
         status::MALFORMED => Answer::Malformed { detail },
-        // What a newer node says in words this one does not have may mean anything.
-        status::UNKNOWN | _ => Answer::Unknown,
+        // `status::UNKNOWN`, and what a newer node says in words this one does not have: it may mean anything.
+        _ => Answer::Unknown,
     })
 }
 
