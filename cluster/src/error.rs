@@ -29,6 +29,30 @@ pub enum ClusterError {
         /// What this node says.
         configured: String,
     },
+    /// The transport cannot listen where it should.
+    #[error("{address} cannot be listened on: {detail}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        detail: String,
+    },
+    /// Other nodes could reach this address without TLS.
+    #[error(
+        "{address} is not loopback: between machines nodes need certificates, or plain text must be allowed by name"
+    )]
+    PlainText {
+        /// Where the node was to listen.
+        address: std::net::SocketAddr,
+    },
+    /// A certificate or key cannot be used.
+    #[error("{path} cannot be used: {detail}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// The node could not start or is stopping.
     #[error("the node cannot do this now: {0}")]
     Node(String),

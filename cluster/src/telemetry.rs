@@ -70,6 +70,24 @@ pub const FANOUT_UP: &str = "colloquy_fanout_up";
 pub const FANOUT_CATCH_UPS: &str = "colloquy_fanout_catch_ups_total";
 /// Actions told to the counts all nodes share, by outcome (`allowed`, `refused`, `failed`, `dropped`).
 pub const SHARED_SPENDS: &str = "colloquy_shared_limit_spends_total";
+/// Connections to peers that can be used.
+pub const TRANSPORT_SESSIONS: &str = "colloquy_transport_sessions";
+/// Dials of peers by outcome (`connected`, `preferred`, `refused`, `failed`).
+pub const TRANSPORT_DIALS: &str = "colloquy_transport_dials_total";
+/// Packets by direction (`in`, `out`).
+pub const TRANSPORT_FRAMES: &str = "colloquy_transport_frames_total";
+/// Batches by direction.
+pub const TRANSPORT_BATCHES: &str = "colloquy_transport_batches_total";
+/// Bytes of batches by direction.
+pub const TRANSPORT_BYTES: &str = "colloquy_transport_bytes_total";
+/// Frames and answers refused because a window is full, by reason (`frames`, `bytes`, `serving`, `answers`).
+pub const TRANSPORT_REFUSED: &str = "colloquy_transport_window_refusals_total";
+/// Seconds since a connected peer was heard of, by peer.
+pub const TRANSPORT_BEAT_AGE: &str = "colloquy_transport_beat_age_seconds";
+/// What could not be read, by what it was (`batch`, `packet`, `kind`, `message`).
+pub const TRANSPORT_UNDECODABLE: &str = "colloquy_transport_undecodable_total";
+/// Incoming connections that came to nothing, by what was wrong (`refused`, `refused there`, `connection`, `too many`).
+pub const TRANSPORT_STRANGERS: &str = "colloquy_transport_strangers_total";
 
 /// Registers the descriptions with whatever recorder is installed.
 pub fn describe() {
@@ -111,4 +129,13 @@ pub fn describe() {
     describe_gauge!(FANOUT_UP, "1 while watch items travel between nodes");
     describe_counter!(FANOUT_CATCH_UPS, "Parts of watchers told to ask their owners because items may have been lost");
     describe_counter!(SHARED_SPENDS, "Actions told to the rate limits that all nodes share, by outcome");
+    describe_gauge!(TRANSPORT_SESSIONS, "Connections to peers that can be used");
+    describe_counter!(TRANSPORT_DIALS, "Dials of peers by outcome");
+    describe_counter!(TRANSPORT_FRAMES, "Packets between nodes by direction");
+    describe_counter!(TRANSPORT_BATCHES, "Batches between nodes by direction");
+    describe_counter!(TRANSPORT_BYTES, Unit::Bytes, "Bytes between nodes by direction");
+    describe_counter!(TRANSPORT_REFUSED, "Frames and answers refused because a window to a peer is full, by reason");
+    describe_gauge!(TRANSPORT_BEAT_AGE, Unit::Seconds, "How long ago a connected peer was heard of, by peer");
+    describe_counter!(TRANSPORT_UNDECODABLE, "What peers sent and could not be read, by what it was");
+    describe_counter!(TRANSPORT_STRANGERS, "Incoming connections that came to nothing, by what was wrong");
 }

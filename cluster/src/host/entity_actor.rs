@@ -27,6 +27,8 @@ pub(crate) enum EntityMsg {
     Input(Input),
 }
 
+impl ractor::Message for EntityMsg {}
+
 /// What an entity's actor is spawned with.
 pub(super) struct EntityArgs {
     pub(super) node: Arc<NodeInner>,

@@ -41,6 +41,8 @@ pub(crate) enum ResidentMsg {
     Tick,
 }
 
+impl ractor::Message for ResidentMsg {}
+
 /// A place in a resident's queue.
 pub(crate) struct Waiting(Arc<AtomicUsize>);
 

@@ -22,6 +22,8 @@ pub(super) enum NodeMsg {
     StartResident { key: EntityKey },
 }
 
+impl ractor::Message for NodeMsg {}
+
 /// The top of the tree.
 pub(super) struct NodeSupervisor;
 
@@ -121,6 +123,8 @@ pub(super) struct ShardMsg {
     pub(super) key: EntityKey,
 }
 
+impl ractor::Message for ShardMsg {}
+
 /// The supervisor of one shard's entities.
 pub(super) struct ShardSupervisor;
 
@@ -203,7 +207,9 @@ fn ended(event: &SupervisionEvent) -> Option<(ActorId, Option<String>)> {
     match event {
         SupervisionEvent::ActorTerminated(cell, _, _) => Some((cell.get_id(), None)),
         SupervisionEvent::ActorFailed(cell, error) => Some((cell.get_id(), Some(error.to_string()))),
-        SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => None,
+        SupervisionEvent::ActorStarted(_)
+        | SupervisionEvent::ProcessGroupChanged(_)
+        | SupervisionEvent::PidLifecycleEvent(_) => None,
     }
 }
 

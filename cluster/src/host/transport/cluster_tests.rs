@@ -1,0 +1,224 @@
+//! Tests of what a gateway does with what a peer sends, with a peer that is made of bytes.
+
+use ractor::ActorProcessingErr;
+use std::collections::VecDeque;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::mpsc;
+
+use super::super::handshake::Agreed;
+use super::super::wire::BatchWriter;
+use super::*;
+use crate::frame::FRAME_SCHEMA;
+
+const LINK: u64 = 42;
+
+struct Nowhere;
+
+impl Peers for Nowhere {
+    fn address(&self, _node: &str) -> Option<String> {
+        None
+    }
+}
+
+struct Echo;
+
+impl Receive for Echo {
+    fn receive(&self, frame: Frame, reply: ReplyTo) {
+        assert!(&*frame.key.kind != "panic", "as asked");
+        reply.send(Answer::Ok(frame.bytes));
+    }
+}
+
+/// In place of the peer's gateway.
+struct Catch;
+
+impl Actor for Catch {
+    type Msg = GatewayMsg;
+    type State = mpsc::UnboundedSender<Vec<u8>>;
+    type Arguments = Self::State;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<GatewayMsg>,
+        sender: Self::State,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(sender)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<GatewayMsg>,
+        message: GatewayMsg,
+        sender: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let GatewayMsg::Batch(bytes) = message {
+            sender.send(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+struct Stage {
+    transport: Arc<ClusterTransport>,
+    sent: mpsc::UnboundedReceiver<Vec<u8>>,
+    answers: VecDeque<(u64, Answer)>,
+    _receiver: Arc<dyn Receive>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let config = TransportConfig::new("n1", ([127, 0, 0, 1], 0).into(), [1; 32]);
+        let receiver: Arc<dyn Receive> = Arc::new(Echo);
+        let bound = ClusterTransport::bind(config).await.expect("binds");
+        let transport = bound.serve(1, Arc::new(Nowhere), Arc::downgrade(&receiver));
+        let (sender, sent) = mpsc::unbounded_channel();
+        let (gateway, _) = Actor::spawn(None, Catch, sender).await.expect("starts");
+        let shared = &transport.shared;
+        let mut hello = shared.hello("n1");
+        hello.node = "n2".to_owned();
+        let peer = shared.enter("n2");
+        let handover = peer.admit("n1", &Agreed { peer: hello, link: LINK }, shared.now_ms()).expect("wanted");
+        shared.attach(&peer, &handover);
+        shared.session_ready(LINK, Some(gateway));
+        Self { transport, sent, answers: VecDeque::new(), _receiver: receiver }
+    }
+
+    fn take(&self, packets: &[Vec<u8>]) {
+        let mut batch = BatchWriter::new(LINK, 0);
+        for packet in packets {
+            batch.push(packet);
+        }
+        self.transport.shared.take(batch.finish().into());
+    }
+
+    /// The next answer that the node sends.
+    async fn answer(&mut self) -> (u64, Answer) {
+        let waiting = async {
+            while self.answers.is_empty() {
+                let batch = self.sent.recv().await.expect("the gateway lives");
+                for received in BatchReader::new(batch.into(), 0).expect("a batch") {
+                    match received {
+                        Received::Packet { correlation, packet: Packet::Answer(answer) } => {
+                            self.answers.push_back((correlation, answer));
+                        }
+                        Received::Packet { packet: Packet::Beat, .. } => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            self.answers.pop_front().expect("one")
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("answers")
+    }
+}
+
+fn frame(kind: &str, text: &'static str) -> Frame {
+    Frame {
+        shard: 1,
+        epoch: 1,
+        key: colloquy_store::EntityKey::new("t", kind, "i"),
+        schema: FRAME_SCHEMA,
+        correlation: 0,
+        idempotency_key: None,
+        deadline_ms: 0,
+        trace: None,
+        source: None,
+        after_rows: false,
+        note: false,
+        bytes: Bytes::from_static(text.as_bytes()),
+    }
+}
+
+#[tokio::test]
+async fn what_a_newer_peer_asks_is_answered_and_never_dropped() {
+    let mut stage = Stage::new().await;
+    let newer = |kind: u8, correlation: u64| {
+        let mut packet = vec![kind];
+        packet.extend_from_slice(&correlation.to_le_bytes());
+        packet
+    };
+    stage.take(&[newer(99, 5)]);
+    let (correlation, answer) = stage.answer().await;
+    assert_eq!(correlation, 5);
+    assert!(matches!(&answer, Answer::Malformed { detail } if detail.contains("kind 99")), "{answer:?}");
+    // A broken frame is answered too; a newer kind that wants no answer gets none.
+    let mut broken = wire::frame_packet(6, &frame("echo", "x"), 1_000);
+    broken.pop();
+    stage.take(&[newer(222, 7), broken]);
+    let (correlation, answer) = stage.answer().await;
+    assert_eq!(correlation, 6);
+    assert!(matches!(&answer, Answer::Malformed { detail } if detail.contains("cannot be read")), "{answer:?}");
+    stage.take(&[wire::frame_packet(8, &frame("echo", "after"), 1_000)]);
+    assert_eq!(stage.answer().await, (8, Answer::Ok(Bytes::from_static(b"after"))));
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_unknown() {
+    let mut stage = Stage::new().await;
+    let (sender, answered) = tokio::sync::oneshot::channel();
+    let mut asked = frame("echo", "x");
+    asked.deadline_ms = stage.transport.shared.wall_ms() + 60_000;
+    stage.transport.send("n2", asked, ReplyTo::new(move |answer| drop(sender.send(answer))));
+    let correlation = loop {
+        let batch = stage.sent.recv().await.expect("the gateway lives");
+        let first = BatchReader::new(batch.into(), 0).expect("a batch").next();
+        if let Some(Received::Packet { correlation, packet: Packet::Frame(_) }) = first {
+            break correlation;
+        }
+    };
+    let mut broken = wire::answer_packets(correlation, &Answer::Ok(Bytes::from_static(b"abc"))).remove(0);
+    broken.pop();
+    stage.take(&[broken]);
+    assert_eq!(answered.await, Ok(Answer::Unknown));
+}
+
+#[tokio::test]
+async fn a_receiver_that_panics_leaves_the_outcome_unknown_and_the_gateway_alive() {
+    let mut stage = Stage::new().await;
+    stage.take(&[
+        wire::frame_packet(1, &frame("panic", ""), 1_000),
+        wire::frame_packet(2, &frame("echo", "next"), 1_000),
+    ]);
+    assert_eq!(stage.answer().await, (1, Answer::Unknown));
+    assert_eq!(stage.answer().await, (2, Answer::Ok(Bytes::from_static(b"next"))));
+}
+
+#[tokio::test]
+async fn hostile_batches_leave_the_gateway_answering() {
+    let mut stage = Stage::new().await;
+    let good = wire::frame_packet(3, &frame("echo", "good"), 1_000);
+    let mut random = StdRng::seed_from_u64(5);
+    for _ in 0..5_000 {
+        let mut batch = BatchWriter::new(if random.random() { LINK } else { random.random() }, random.random());
+        batch.push(&good);
+        let mut bytes = batch.finish();
+        for _ in 0..random.random_range(1..20) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = random.random();
+        }
+        bytes.truncate(random.random_range(0..=bytes.len()));
+        stage.transport.shared.take(bytes.into());
+    }
+    stage.take(&[wire::frame_packet(u64::MAX, &frame("echo", "still here"), 1_000)]);
+    loop {
+        let (correlation, answer) = stage.answer().await;
+        if correlation == u64::MAX && answer == Answer::Ok(Bytes::from_static(b"still here")) {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_of_another_version_do_not_end_the_gateway() {
+    use ractor::Message;
+    use ractor::message::SerializedMessage;
+    let foreign = SerializedMessage::Cast { variant: "other".to_owned(), args: vec![1], metadata: None };
+    assert!(matches!(GatewayMsg::deserialize(foreign), Ok(GatewayMsg::Foreign)));
+    let (sender, answer) = ractor::concurrency::oneshot();
+    let call =
+        SerializedMessage::Call { variant: "call".to_owned(), args: vec![], reply: sender.into(), metadata: None };
+    assert!(matches!(GatewayMsg::deserialize(call), Ok(GatewayMsg::Foreign)));
+    assert!(!answer.await.expect("answered").is_empty());
+}
