@@ -1,5 +1,5 @@
 # The commands of the project. Each target is one line into scripts/, which explain themselves.
-.PHONY: run test build check bench clean help
+.PHONY: run test build check bench cluster-up cluster-down clean help
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,12 @@ check: ## formatting, lints as errors, dependency licences, tidy
 
 bench: ## run the load scenarios and write docs/benchmarks.md; ARGS="chat-idle --scale 0.1" for a part
 	@scripts/bench.sh $(ARGS)
+
+cluster-up: ## start three nodes, Redis and a CQL server on this machine; target/cluster.json says where
+	@scripts/cluster up
+
+cluster-down: ## stop them; ARGS=--remove deletes their data too
+	@scripts/cluster down $(ARGS)
 
 clean: ## remove what the build made inside the checkout
 	@rm -rf target web/node_modules web/*/dist

@@ -21,12 +21,22 @@ pub(super) const CONTROL_KIND: &str = "_cluster";
 const LOOK: &str = "look";
 const EFFECTS: &str = "effects";
 const CANCEL: &str = "cancel";
+const LOAD: &str = "load";
 
 /// How long a node waits for what another one says about itself, milliseconds: it holds a shard back meanwhile.
 const CONTROL_MS: u64 = 1_000;
 
 /// Attempts told in one answer: keeps it below what a frame may hold.
 const MAX_TOLD: usize = 2_000;
+
+/// What a node carries now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Entities in memory.
+    pub resident: usize,
+    /// Commands admitted and not yet answered.
+    pub queued: usize,
+}
 
 #[derive(Serialize, Deserialize)]
 struct OfShard {
@@ -62,6 +72,17 @@ impl NodeInner {
         let Answer::Ok(bytes) = answer else { return None };
         let told: Vec<Attempt> = serde_json::from_slice(&bytes).ok()?;
         Some(told.into_iter().map(|task| (task.key, vec![(task.id, task.attempt)])).collect())
+    }
+
+    /// What a node carries; `None` when it does not say.
+    pub(super) async fn load_of(self: &Arc<Self>, node: &str) -> Option<Load> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever waited may have given up.
+        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
+        self.control(node, LOAD, Bytes::new(), reply);
+        let answer = tokio::time::timeout(Duration::from_millis(CONTROL_MS), receiver).await.ok()?.ok()?;
+        let Answer::Ok(bytes) = answer else { return None };
+        serde_json::from_slice(&bytes).ok()
     }
 
     fn control(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, reply: ReplyTo) {
@@ -110,6 +131,7 @@ impl NodeInner {
                 }
                 Err(error) => malformed(error),
             },
+            LOAD => Answer::Ok(encode(&Load { resident: self.directory().len(), queued: self.queued() })),
             other => Answer::Malformed { detail: format!("this version knows no control frame {other:?}") },
         }
     }

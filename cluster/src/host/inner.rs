@@ -1,6 +1,6 @@
 //! The parts of a node, and how a frame passes through them: router → transport → checks → admission → directory → entity.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub(crate) struct NodeInner {
     effects: Effects,
     timers: Timers,
     hub: Arc<Hub>,
+    /// How long ago each other node's beat was seen to move, at the last look, milliseconds.
+    beats: Mutex<BTreeMap<String, u64>>,
     residents: Residents,
     ownership: Ownership,
     /// The cluster as last read.
@@ -151,6 +153,7 @@ impl NodeInner {
             admission: Admission::new(shards, limits.clone()),
             effects: Effects::new(&limits),
             hub: Arc::new(Hub::new(&limits)),
+            beats: Mutex::default(),
             store,
             limits,
             clock,
@@ -189,6 +192,14 @@ impl NodeInner {
 
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    pub(super) fn know_beats(&self, ages_ms: BTreeMap<String, u64>) {
+        *lock(&self.beats) = ages_ms;
+    }
+
+    pub(super) fn beat_age_ms(&self, node: &str) -> Option<u64> {
+        lock(&self.beats).get(node).copied()
     }
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {

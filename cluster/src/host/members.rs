@@ -153,6 +153,8 @@ impl Keeper {
         }
         self.node.feed_holdings(handoff::Input::Seen(view.clone()));
         let now_ms = self.node.monotonic_ms();
+        let ages = self.membership.beat_ages_ms(now_ms).map(|(id, age_ms)| (id.to_owned(), age_ms)).collect();
+        self.node.know_beats(ages);
         for (id, age_ms) in self.membership.beat_ages_ms(now_ms) {
             let gauge = || metrics::gauge!(telemetry::BEAT_AGE, "node" => id.to_owned());
             let seconds = Duration::from_millis(age_ms).as_secs_f64();

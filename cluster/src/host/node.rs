@@ -47,6 +47,8 @@ pub struct NodeStatus {
     pub queued: usize,
     /// Effect tasks.
     pub effects: usize,
+    /// Whether an operator has its shards moved away.
+    pub draining: bool,
 }
 
 /// A running node. Dropping it does not stop it; [`Node::shutdown`] does.
@@ -122,6 +124,7 @@ impl Node {
             resident: self.inner.directory().len(),
             queued: self.inner.queued(),
             effects: self.inner.effects().len(),
+            draining: self.inner.view().orders.draining.get(&self.me.id) == Some(&self.me.incarnation),
         }
     }
 

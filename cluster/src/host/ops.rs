@@ -5,6 +5,7 @@ use colloquy_store::leases::{NodeState, ShardState};
 use colloquy_store::{EntityKey, StoreError};
 use futures::{StreamExt, TryStreamExt};
 
+pub use super::control::Load;
 pub use crate::core::steward::Refusal;
 pub use crate::core::view::{Move, MoveCause, MoveState};
 
@@ -147,6 +148,16 @@ impl Node {
             address: row.address,
         };
         Ok(rows.into_iter().map(info).collect())
+    }
+
+    /// What a node carries now; `None` when it does not say within a second.
+    pub async fn load_of(&self, node: &str) -> Option<Load> {
+        self.inner().load_of(node).await
+    }
+
+    /// How long ago another node's beat was seen to move, milliseconds; `None` for this node and those not seen yet.
+    pub fn beat_age_ms(&self, node: &str) -> Option<u64> {
+        self.inner().beat_age_ms(node)
     }
 
     /// All shards.

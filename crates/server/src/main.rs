@@ -2,6 +2,9 @@
 
 mod backup;
 mod catalog;
+mod cluster;
+mod operate;
+mod ops;
 mod quickstart;
 mod secrets;
 mod serve;
@@ -48,6 +51,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Create an organization and an agent on a running server, learn a website and print the chat page's address
     Quickstart(quickstart::Arguments),
+    /// Operate a running cluster: nodes, shards, moves, drains (see docs/guides/cluster.md)
+    Ops(operate::Arguments),
     /// Turn a PDF on standard input into text, under memory and time limits (used by the server itself)
     #[command(name = "extract-pdf", hide = true)]
     ExtractPdf,
@@ -55,6 +60,8 @@ enum Command {
 
 fn main() -> ExitCode {
     one_thread_a_pass();
+    // Libraries bring two providers of cryptography; this one is used wherever none is named. It cannot be set already: this is the first call.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Serve { config } => Settings::load(config.as_deref()).map_err(|e| e.to_string()).and_then(serve::run),
         Command::Config { config } => {
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
         }
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Quickstart(arguments) => quickstart::run(&arguments),
+        Command::Ops(arguments) => operate::run(&arguments),
         Command::ExtractPdf => return colloquy_knowledge::extract::pdf::child_main(),
     };
     match outcome {

@@ -133,8 +133,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 async fn operate(arguments: &Arguments) -> Result<(), String> {
-    // The one provider of cryptography of this program; a second call finds it set.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let token = match &arguments.token {
         Some(token) => token.clone(),
         None => return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into()),
@@ -202,7 +200,6 @@ const SHARDS: Columns = &[
     ("TARGET", "target"),
     ("PINNED", "pinned"),
     ("ENTITIES", "entities"),
-    ("QUEUED", "queued"),
 ];
 const MOVES: Columns = &[
     ("MOVE", "id"),

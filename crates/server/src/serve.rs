@@ -6,26 +6,27 @@ use std::time::Duration;
 
 use colloquy_actors::knowledge::Library;
 use colloquy_actors::{Actors, Links, Tools};
+use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
-use colloquy_gateway::limits::{AddressLimit, RateLimit};
+use colloquy_gateway::limits::{AddressLimit, RateLimit, Shared, SharedName};
 use colloquy_gateway::listen::{Bounded, Peer};
 use colloquy_gateway::proxies::Proxies;
-use colloquy_gateway::routes::health::Health;
+use colloquy_gateway::routes::{self, health::Health};
 use colloquy_gateway::tokens::Tokens;
 use colloquy_knowledge::crawl::{CrawlConfig, Crawler, Limits as CrawlLimits};
 use colloquy_knowledge::embed::{Embedder, LocalEmbedder, OpenAiConfig, OpenAiEmbedder};
 use colloquy_models::{ChatModel, ModelConfig, PriceTable};
-use colloquy_store::sqlite::SqliteConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
+use crate::ops::NodeOperations;
 use crate::secrets::Secrets;
 use crate::settings::{EmbedderKind, MailKind, PlanName, Settings, SmtpSecurity, TenancyMode};
-use crate::{catalog, telemetry};
+use crate::{catalog, cluster, telemetry};
 
 /// How long a stop may take: appends in flight, snapshots, goodbyes.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
@@ -46,12 +47,8 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let catalog = Arc::new(catalog::load()?);
     let secrets =
         Secrets::load(&settings).map_err(|error| format!("the secrets in {}: {error}", settings.data.dir.display()))?;
-    let dir = settings.data.dir.clone();
-    let sqlite = SqliteConfig { accept_damaged_log: settings.store.accept_damaged_log, ..SqliteConfig::default() };
-    let store = tokio::task::spawn_blocking(move || colloquy_store::sqlite::open(&dir, sqlite))
-        .await
-        .map_err(|e| e.to_string())?
-        .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
+    let store = cluster::open_store(&settings).await?;
+    let redis = cluster::redis(&settings)?;
 
     let mailbox = Arc::new(Mailbox::new(now));
     let (tools, notices) = tools(&settings, catalog, &mailbox, &secrets.key)?;
@@ -59,6 +56,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     config.cluster = settings.cluster.name.clone();
     config.shards = settings.cluster.shards;
     config.limits.resident = settings.limits.resident_entities_max;
+    cluster::join(&settings, &secrets.key, redis.as_ref(), &mut config).await?;
     let node = Node::start(config, store, colloquy_actors::registry(&tools)).await.map_err(|error| causes(&error))?;
 
     more_descriptors(settings.limits.sockets_max);
@@ -74,7 +72,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
         gateway(&settings),
         actors,
         Tokens::new(&secrets.key),
-        limits(&settings),
+        limits(&settings, redis.as_ref(), &secrets.key),
         (loopback && settings.mail.kind == MailKind::Mailbox).then(|| mailbox.clone()),
     );
     let sockets = app.sockets.clone();
@@ -88,8 +86,10 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
         );
     let node = Arc::new(node);
     let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
-    let operating =
-        tokio::spawn(async move { axum::serve(ops, colloquy_gateway::routes::health::routes(health)).await });
+    let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
+    let calls = routes::ops::routes(routes::ops::Ops::new(operations, node.client()), secrets.ops_token.clone());
+    let calls = calls.merge(routes::health::routes(health));
+    let operating = tokio::spawn(async move { axum::serve(ops, calls).await });
 
     let sweeping = tokio::spawn(sweep(node.client()));
     greet(&settings, &secrets, &notices);
@@ -111,6 +111,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     serving.abort();
     operating.abort();
     sweeping.abort();
+    if let Some(redis) = redis {
+        redis.close().await;
+    }
     match fate {
         Fate::Stopped => Ok(()),
         Fate::LeaseLost(reason) => Err(format!("this node lost its lease and stopped: {reason}")),
@@ -132,6 +135,9 @@ impl Health for NodeHealth {
         let status = self.node.status();
         if !status.lease_valid {
             return Err("the node's lease is not valid".into());
+        }
+        if status.draining {
+            return Err("an operator has this node's shards moved away: send visitors to another node".into());
         }
         if status.storage_full {
             return Err("the storage is full: reading works, messages are refused until there is space".into());
@@ -306,15 +312,27 @@ fn gateway(settings: &Settings) -> GatewaySettings {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
+fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limits {
     let limits = &settings.limits;
-    Limits {
+    let each = Limits {
         chat_visitor: RateLimit::per_minute(limits.chat_per_visitor_per_minute),
         chat_address: AddressLimit::per_minute(limits.chat_per_address_per_minute),
         login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         mail_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
+    };
+    let Some(redis) = redis else { return each };
+    let counts: Arc<dyn Shared> = Arc::new(cluster::Counts(redis.counts()));
+    let secret = blake3::derive_key("colloquy 2026-11 names of clients in shared counts", secret);
+    let name = |limit| SharedName::new(limit, secret);
+    Limits {
+        chat_visitor: each.chat_visitor.shared(counts.clone(), name("chat_visitor")),
+        chat_address: each.chat_address.shared(counts.clone(), name("chat_address")),
+        login_address: each.login_address.shared(counts.clone(), name("login_address")),
+        login_email: each.login_email.shared(counts.clone(), name("login_email")),
+        mail_email: each.mail_email.shared(counts.clone(), name("mail_email")),
+        api: each.api.shared(counts.clone(), name("api")),
     }
 }
 

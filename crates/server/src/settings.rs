@@ -1,5 +1,6 @@
 //! Settings: one struct per section of `config/colloquy.toml`, each of which checks itself.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// The installation's secret.
     pub(crate) secrets: Secrets,
+    /// What nodes share.
+    pub(crate) redis: RedisSettings,
     /// This node in its cluster.
     pub(crate) cluster: Cluster,
     /// Addresses the outside knows.
@@ -80,6 +83,8 @@ pub(crate) struct Ops {
 pub(crate) struct Data {
     /// The folder.
     pub(crate) dir: PathBuf,
+    /// Uploads and indices; `blobs` in the folder when empty.
+    pub(crate) blobs: String,
 }
 
 /// `[store]`
@@ -88,6 +93,20 @@ pub(crate) struct Data {
 pub(crate) struct StoreSettings {
     /// Which adapter.
     pub(crate) kind: StoreKind,
+    /// CQL servers.
+    pub(crate) nodes: Vec<String>,
+    /// The keyspace.
+    pub(crate) keyspace: String,
+    /// The data centre that holds the copies.
+    pub(crate) datacenter: String,
+    /// Copies of a new keyspace.
+    pub(crate) replication: u8,
+    /// The role; none when empty.
+    pub(crate) username: String,
+    /// Its password.
+    pub(crate) password: String,
+    /// The authority of the servers' certificates; no TLS when empty.
+    pub(crate) tls_authority: String,
     /// Open although the write-ahead log is damaged.
     pub(crate) accept_damaged_log: bool,
 }
@@ -98,6 +117,8 @@ pub(crate) struct StoreSettings {
 pub(crate) enum StoreKind {
     /// One file in `data.dir`.
     Sqlite,
+    /// ScyllaDB or Apache Cassandra.
+    Scylla,
 }
 
 /// `[secrets]`
@@ -108,12 +129,34 @@ pub(crate) struct Secrets {
     pub(crate) key: String,
 }
 
+/// `[redis]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedisSettings {
+    /// The server; none when empty.
+    pub(crate) url: String,
+}
+
 /// `[cluster]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cluster {
     /// This node's name.
     pub(crate) node_id: String,
+    /// Where others reach it; a single node when empty.
+    pub(crate) listen: String,
+    /// What it tells the others instead.
+    pub(crate) advertise: String,
+    /// Other nodes' addresses, `id=host:port`.
+    pub(crate) peers: Vec<String>,
+    /// The authority of the nodes' certificates.
+    pub(crate) tls_authority: String,
+    /// This node's certificate.
+    pub(crate) tls_certificate: String,
+    /// Its key.
+    pub(crate) tls_key: String,
+    /// Whether to go without TLS on addresses that others can reach.
+    pub(crate) plain_text: bool,
     /// The cluster's name.
     pub(crate) name: String,
     /// How many shards.
@@ -399,6 +442,7 @@ impl Settings {
         for secret in [
             &mut copy.ops.token,
             &mut copy.secrets.key,
+            &mut copy.store.password,
             &mut copy.models.openai.api_key,
             &mut copy.mail.smtp.password,
             &mut copy.cron.secret,
@@ -407,7 +451,69 @@ impl Settings {
                 *secret = "********".into();
             }
         }
+        copy.redis.url = without_password(&copy.redis.url);
         toml::to_string_pretty(&copy).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Where other nodes reach this one; `None` on a single node.
+    pub(crate) fn cluster_listen(&self) -> Option<SocketAddr> {
+        self.cluster.listen.parse().ok()
+    }
+
+    /// Where others are found whatever they say themselves: node and `host:port`.
+    pub(crate) fn peers(&self) -> BTreeMap<String, String> {
+        let pair = |text: &String| text.split_once('=').map(|(id, place)| (id.trim().to_owned(), place.trim().to_owned()));
+        self.cluster.peers.iter().filter_map(pair).collect()
+    }
+
+    fn check_cluster(&self, need: &mut impl FnMut(bool, String)) {
+        let (store, cluster) = (&self.store, &self.cluster);
+        let place = |text: &str| {
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+        };
+        let example = "such as 10.0.0.1:7400";
+        let (scylla, several) = (store.kind == StoreKind::Scylla, !cluster.listen.is_empty());
+        need(
+            !scylla || !store.nodes.is_empty(),
+            "`store.nodes` must name a CQL server, such as [\"127.0.0.1:9042\"], when `store.kind` is scylla".into(),
+        );
+        for node in &store.nodes {
+            need(place(node), format!("`store.nodes` must hold \"host:port\", not `{node}`"));
+        }
+        need(
+            (1..=9).contains(&store.replication),
+            format!("`store.replication` must be 1 to 9, not {}", store.replication),
+        );
+        need(
+            !several || self.cluster_listen().is_some(),
+            format!("`cluster.listen` must be an address and port {example}, not `{}`", cluster.listen),
+        );
+        need(
+            !several || scylla,
+            "`cluster.listen` needs `store.kind` = \"scylla\": nodes share one journal, and a SQLite file has one owner".into(),
+        );
+        need(
+            !several || !self.secrets.key.is_empty(),
+            "`secrets.key` must be set, the same on every node, when `cluster.listen` is: for example from `openssl rand -hex 32`".into(),
+        );
+        need(
+            cluster.advertise.is_empty() || place(&cluster.advertise),
+            format!("`cluster.advertise` must be \"host:port\" {example}, not `{}`", cluster.advertise),
+        );
+        for peer in &cluster.peers {
+            let good = peer.split_once('=').is_some_and(|(id, at)| !id.trim().is_empty() && place(at.trim()));
+            need(good, format!("`cluster.peers` must hold \"node=host:port\", not `{peer}`"));
+        }
+        let files = [&cluster.tls_authority, &cluster.tls_certificate, &cluster.tls_key];
+        let set = files.iter().filter(|file| !file.is_empty()).count();
+        need(
+            set == 0 || set == files.len(),
+            "`cluster.tls_authority`, `cluster.tls_certificate` and `cluster.tls_key` belong together: set all or none".into(),
+        );
+        need(
+            self.redis.url.is_empty() || self.redis.url.split_once("://").is_some_and(|(scheme, _)| scheme.starts_with("redis")),
+            "`redis.url` must start with redis:// or rediss://".into(),
+        );
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -444,6 +550,7 @@ impl Settings {
             format!("`cluster.shards` must be 1 to 65536, not {}", self.cluster.shards),
         );
         need(!self.cluster.node_id.is_empty(), "`cluster.node_id` must not be empty".into());
+        self.check_cluster(&mut need);
         need(
             self.mail.kind == MailKind::Mailbox || !self.mail.smtp.host.is_empty(),
             "`mail.smtp.host` must be set when `mail.kind` is smtp".into(),
@@ -469,6 +576,18 @@ impl Settings {
         } else {
             Err(SettingsError(wrong.iter().map(|w| format!("settings: {w}")).collect::<Vec<_>>().join("\n")))
         }
+    }
+}
+
+/// A URL with `********` in the place of its password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let user = login.split_once(':').map_or("", |(user, _)| user);
+            format!("{scheme}://{user}:********@{place}")
+        }
+        None => url.to_owned(),
     }
 }
 
@@ -539,6 +658,24 @@ mod tests {
         assert!(error.contains("public.url") && error.contains("example.com"), "{error}");
         let error = load("[http]\nlisten = \"nowhere\"\n").unwrap_err().to_string();
         assert!(error.contains("http.listen"), "{error}");
+    }
+
+    #[test]
+    fn a_cluster_that_cannot_work_is_refused_with_every_reason() {
+        let error = load("[cluster]\nlisten = \"10.0.0.1\"\npeers = [\"node-2\"]\ntls_key = \"key.pem\"\n").unwrap_err();
+        let error = error.to_string();
+        for reason in ["10.0.0.1:7400", "`store.kind`", "`secrets.key`", "not `node-2`", "belong together"] {
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
+        let good = format!(
+            "[cluster]\nlisten = \"127.0.0.1:7400\"\npeers = [\"node-2 = b.internal:7400\"]\n[store]\nkind = \"scylla\"\n\
+             nodes = [\"127.0.0.1:9042\"]\n[secrets]\nkey = \"{}\"\n[redis]\nurl = \"redis://:s3cret@127.0.0.1:6379\"\n",
+            "ab".repeat(32)
+        );
+        let settings = load(&good).unwrap();
+        assert_eq!(settings.peers()["node-2"], "b.internal:7400");
+        let shown = settings.masked();
+        assert!(!shown.contains("s3cret") && shown.contains("redis://:********@127.0.0.1:6379"), "{shown}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
 /// Ends the file name of every blob. It is no character of a blob path, so that `a` and `a/b` can both exist and nothing else in the folder is taken for a blob.
 const MARKER: char = '~';
 
-/// Blobs below one folder. Only one process may use it; whoever opens it makes sure of that.
+/// Blobs below one folder. What is unfinished has one process that may use it; whoever opens it makes sure of that.
 pub struct Folder {
     root: PathBuf,
     /// Where values are written before they are renamed into place: on the same file system, emptied at open.
@@ -31,7 +31,21 @@ pub struct Folder {
 impl Folder {
     /// Opens `<dir>/blobs`, creating it if needed, and drops what an earlier process left unfinished.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let (root, unfinished) = (dir.join("blobs"), dir.join("blobs-unfinished"));
+        Self::prepare(dir, dir.join("blobs"), dir.join("blobs-unfinished"))
+    }
+
+    /// Opens `<dir>/blobs` beside the other nodes of a cluster that use the same folder, and drops what this one left unfinished. Whole values appear at
+    /// once under their names, so nodes need not know of each other.
+    pub fn shared(dir: &Path, node: &str) -> Result<Self, StoreError> {
+        if node.is_empty() || !node.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            return Err(StoreError::Invalid(format!("the node id {node:?} is not made of [A-Za-z0-9._-]")));
+        }
+        let create = fs::create_dir_all(dir);
+        create.map_err(|error| fault(dir, &error))?;
+        Self::prepare(dir, dir.join("blobs"), dir.join(format!("blobs-unfinished-{node}")))
+    }
+
+    fn prepare(dir: &Path, root: PathBuf, unfinished: PathBuf) -> Result<Self, StoreError> {
         let prepare = || -> io::Result<()> {
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?;

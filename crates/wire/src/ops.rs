@@ -55,8 +55,6 @@ pub struct OpsShard {
     pub pinned: bool,
     /// Entities in memory, of shards of the answering node.
     pub entities: Option<usize>,
-    /// Commands admitted and not yet answered, of shards of the answering node.
-    pub queued: Option<usize>,
 }
 
 /// One move of a shard.
@@ -73,7 +71,7 @@ pub struct OpsMove {
     pub to: String,
     /// `planned` (a dry run), `waiting`, `running`, `done`, `failed` or `cancelled`.
     pub state: String,
-    /// Who or what asked for it: `order`, `drain`, `rebalance` or `spread`.
+    /// Who or what asked for it: `order`, `drain` or `rebalance`.
     pub cause: String,
     /// Why it failed or was cancelled.
     pub detail: String,
