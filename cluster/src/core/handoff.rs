@@ -131,8 +131,6 @@ pub enum Defect {
     None,
     /// A shard that is taken over keeps its epoch.
     SameEpoch,
-    /// A shard is handed over while its entities still run.
-    HandOverEarly,
 }
 
 /// Where one shard stands with us.
@@ -240,7 +238,9 @@ impl Holdings {
             Some(Slot::Serving { row }) if row.epoch == epoch => Admit::Serve,
             Some(Slot::Opening { row }) if row.epoch == epoch => Admit::Park,
             // Whoever names this epoch read it in the table, so the swap has succeeded.
-            Some(Slot::Taking { new }) if new.epoch == epoch => Admit::Park,
+            Some(Slot::Taking { new } | Slot::Deciding { new, .. }) if new.epoch == epoch && new.owner == self.me => {
+                Admit::Park
+            }
             Some(Slot::Serving { row } | Slot::Opening { row }) => mine(row.epoch),
             Some(Slot::Taking { .. } | Slot::Stopping { .. } | Slot::Deciding { .. }) => refuse(moving),
             Some(Slot::Elsewhere) => match self.row(shard) {
@@ -363,9 +363,6 @@ impl Holdings {
                 let epoch = row.epoch;
                 self.put(shard, Slot::Stopping { row: latest, stopped: false });
                 out.push(Output::Stop { shard, epoch });
-                if self.defect == Defect::HandOverEarly {
-                    self.on(0, Input::Stopped { shard, epoch }, out);
-                }
             }
             Some(Slot::Stopping { row, .. }) if row.epoch == latest.epoch => *row = latest,
             Some(_) | None => {}
