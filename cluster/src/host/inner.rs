@@ -418,10 +418,9 @@ impl NodeInner {
             let tick = EntityMsg::Input(EntityInput::Tick);
             self.serves(shard).then_some(tick).ok_or(())
         };
-        match self.directory.send(shard, key, self.now_ms(), tick) {
-            Ok(true) => self.spawn(shard, key),
-            // Its shard went away: its new owner wakes it.
-            Ok(false) | Err(()) => {}
+        // If its shard went away, its new owner wakes it.
+        if self.directory.send(shard, key, self.now_ms(), tick) == Ok(true) {
+            self.spawn(shard, key);
         }
     }
 

@@ -151,7 +151,7 @@ impl Keeper {
         if !self.watch(Input::Seen(nodes)) {
             return false;
         }
-        self.node.feed_holdings(handoff::Input::Seen(view.clone()));
+        self.node.feed_holdings(handoff::Input::Seen(Box::new(view.clone())));
         let now_ms = self.node.monotonic_ms();
         for (id, age_ms) in self.membership.beat_ages_ms(now_ms) {
             let gauge = || metrics::gauge!(telemetry::BEAT_AGE, "node" => id.to_owned());

@@ -118,7 +118,7 @@ impl Town {
         }
         let Some(process) = self.process(run) else { return };
         match process.holdings.admit(frame.shard, frame.epoch) {
-            Admit::Serve => self.to_entity(run, from, frame),
+            Admit::Serve => self.place(run, from, frame),
             Admit::Park => process.parked.entry(frame.shard).or_default().push((from, frame)),
             Admit::Refuse { answer, look } => {
                 if look {
@@ -129,7 +129,7 @@ impl Town {
         }
     }
 
-    fn to_entity(&mut self, run: Run, from: Run, frame: Frame) {
+    fn place(&mut self, run: Run, from: Run, frame: Frame) {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let incoming = Incoming {

@@ -139,7 +139,7 @@ impl Town {
         if !self.watch(run, membership::Input::Seen(nodes)) {
             return;
         }
-        self.hold(run, handoff::Input::Seen(view.clone()));
+        self.hold(run, handoff::Input::Seen(Box::new(view.clone())));
         if self.is_leased(run) {
             self.tend(run, &view);
         }
