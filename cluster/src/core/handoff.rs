@@ -26,7 +26,7 @@ pub const LEAVING_AT_ONCE: usize = 32;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The tables, just read.
-    Seen(View),
+    Seen(Box<View>),
     /// What became of a swap; `None` when nobody knows.
     Swapped {
         /// The shard.
@@ -131,8 +131,6 @@ pub enum Defect {
     None,
     /// A shard that is taken over keeps its epoch.
     SameEpoch,
-    /// A shard is handed over while its entities still run.
-    HandOverEarly,
 }
 
 /// Where one shard stands with us.
@@ -240,7 +238,9 @@ impl Holdings {
             Some(Slot::Serving { row }) if row.epoch == epoch => Admit::Serve,
             Some(Slot::Opening { row }) if row.epoch == epoch => Admit::Park,
             // Whoever names this epoch read it in the table, so the swap has succeeded.
-            Some(Slot::Taking { new }) if new.epoch == epoch => Admit::Park,
+            Some(Slot::Taking { new } | Slot::Deciding { new, .. }) if new.epoch == epoch && new.owner == self.me => {
+                Admit::Park
+            }
             Some(Slot::Serving { row } | Slot::Opening { row }) => mine(row.epoch),
             Some(Slot::Taking { .. } | Slot::Stopping { .. } | Slot::Deciding { .. }) => refuse(moving),
             Some(Slot::Elsewhere) => match self.row(shard) {
@@ -255,7 +255,7 @@ impl Holdings {
     /// Takes one input at `now_ms` (the own monotonic clock).
     pub fn on(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Seen(view) => self.on_seen(now_ms, view, out),
+            Input::Seen(view) => self.on_seen(now_ms, *view, out),
             Input::Swapped { shard, swapped } => self.on_swapped(shard, swapped, out),
             Input::Opened { shard, epoch } => {
                 if let Some(Slot::Opening { row }) = self.slots.get(shard as usize)
@@ -363,9 +363,6 @@ impl Holdings {
                 let epoch = row.epoch;
                 self.put(shard, Slot::Stopping { row: latest, stopped: false });
                 out.push(Output::Stop { shard, epoch });
-                if self.defect == Defect::HandOverEarly {
-                    self.on(0, Input::Stopped { shard, epoch }, out);
-                }
             }
             Some(Slot::Stopping { row, .. }) if row.epoch == latest.epoch => *row = latest,
             Some(_) | None => {}
@@ -484,5 +481,141 @@ impl Holdings {
         if let Some(known) = self.slots.get_mut(shard as usize) {
             *known = slot;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colloquy_store::leases::{Fact, NodeRow, NodeState};
+
+    use super::*;
+    use crate::core::view::Orders;
+
+    fn node(id: &str, state: NodeState) -> NodeRow {
+        NodeRow { id: id.to_owned(), incarnation: 1, beat: 0, state, address: String::new() }
+    }
+
+    fn row(owner: &str, epoch: u64, target: Option<&str>) -> ShardRow {
+        let state = if target.is_some() { ShardState::Draining } else { ShardState::Owned };
+        ShardRow { shard: 0, owner: owner.to_owned(), epoch, state, target: target.map(str::to_owned) }
+    }
+
+    fn seen(row: Option<ShardRow>, dead: &[&str]) -> Input {
+        let state = |id: &&str| if dead.contains(id) { NodeState::Dead } else { NodeState::Alive };
+        let nodes: Vec<NodeRow> = ["a", "b", "c"].iter().map(|id| node(id, state(id))).collect();
+        let facts: [Fact; 0] = [];
+        Input::Seen(Box::new(View::new(1, row.into_iter().collect(), &nodes, Orders::read(&facts))))
+    }
+
+    fn step(holdings: &mut Holdings, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        holdings.on(0, input, &mut out);
+        out.retain(|output| !matches!(output, Output::Route { .. }));
+        out
+    }
+
+    fn swap(expected: ShardRow, new: ShardRow) -> Output {
+        Output::Swap { expected: Some(expected), new }
+    }
+
+    const WON: Input = Input::Swapped { shard: 0, swapped: Some(true) };
+    const UNKNOWN: Input = Input::Swapped { shard: 0, swapped: None };
+
+    /// `a`, serving shard 0 under epoch 1.
+    fn serving() -> Holdings {
+        let mut holdings = Holdings::new("a", 1);
+        let taken = [Output::Swap { expected: None, new: row("a", 1, None) }];
+        assert_eq!(step(&mut holdings, seen(None, &[])), taken);
+        assert_eq!(step(&mut holdings, WON), [Output::Open { shard: 0, epoch: 1 }]);
+        assert_eq!(holdings.admit(0, 1), Admit::Park);
+        let served = [Output::Serve { shard: 0, epoch: 1 }];
+        assert_eq!(step(&mut holdings, Input::Opened { shard: 0, epoch: 1 }), served);
+        assert_eq!(holdings.admit(0, 1), Admit::Serve);
+        holdings
+    }
+
+    #[test]
+    fn move_stops_hands_over_and_is_accepted_under_a_third_epoch() {
+        let (mut a, mut b) = (serving(), Holdings::new("b", 1));
+        let marked = row("a", 1, Some("b"));
+        assert_eq!(step(&mut a, seen(Some(marked.clone()), &[])), [Output::Stop { shard: 0, epoch: 1 }]);
+        assert!(matches!(a.admit(0, 1), Admit::Refuse { answer: Answer::Moving { .. }, .. }));
+        assert!(step(&mut b, seen(Some(marked.clone()), &[])).is_empty(), "a mark is not a gift");
+        let given = row("b", 2, None);
+        let out = step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
+        assert_eq!(out, [swap(marked, given.clone())]);
+        assert_eq!(step(&mut a, WON), [Output::HandedOver { shard: 0, to: "b".to_owned() }]);
+        let owner = Answer::NotOwner { owner: Some("b".to_owned()), epoch: 2 };
+        assert_eq!(a.admit(0, 1), Admit::Refuse { answer: owner, look: false });
+        assert!(matches!(b.admit(0, 2), Admit::Refuse { look: true, .. }), "the sender knows more");
+        assert_eq!(step(&mut b, seen(Some(given.clone()), &[])), [swap(given, row("b", 3, None))]);
+        assert_eq!(b.admit(0, 3), Admit::Park, "whoever names it has seen that the swap succeeded");
+        assert_eq!(step(&mut b, WON), [Output::Open { shard: 0, epoch: 3 }]);
+    }
+
+    #[test]
+    fn mark_without_a_living_target_leads_back_under_a_higher_epoch() {
+        for (mark, dead) in [(row("a", 1, Some("b")), &["b"][..]), (row("a", 1, None), &[])] {
+            let mark = ShardRow { state: ShardState::Draining, ..mark };
+            let mut a = serving();
+            assert_eq!(step(&mut a, seen(Some(mark.clone()), dead)), [Output::Stop { shard: 0, epoch: 1 }]);
+            let out = step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
+            assert_eq!(out, [swap(mark, row("a", 2, None))]);
+            assert_eq!(step(&mut a, WON), [Output::Open { shard: 0, epoch: 2 }]);
+        }
+    }
+
+    #[test]
+    fn hand_over_of_unknown_outcome_stays_stopped_and_is_tried_again_or_found_done() {
+        let mut a = serving();
+        let marked = row("a", 1, Some("b"));
+        step(&mut a, seen(Some(marked.clone()), &[]));
+        step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
+        assert_eq!(step(&mut a, UNKNOWN), [Output::Look]);
+        assert!(matches!(a.admit(0, 1), Admit::Refuse { .. }));
+        let mut done = a.clone();
+        assert_eq!(step(&mut a, seen(Some(marked.clone()), &[])), [swap(marked, row("b", 2, None))]);
+        assert_eq!(step(&mut done, seen(Some(row("b", 2, None)), &[])), [Output::Abandon { shard: 0 }]);
+    }
+
+    #[test]
+    fn own_row_that_was_not_acknowledged_is_swapped_once_more() {
+        let mut a = Holdings::new("a", 1);
+        step(&mut a, seen(None, &[]));
+        assert_eq!(step(&mut a, UNKNOWN), [Output::Abandon { shard: 0 }, Output::Look]);
+        let unheard = row("a", 1, None);
+        assert_eq!(step(&mut a, seen(Some(unheard.clone()), &[])), [swap(unheard, row("a", 2, None))]);
+    }
+
+    #[test]
+    fn shards_of_the_dead_go_to_their_heir_and_to_others_only_after_a_while() {
+        let orphan = row("c", 7, None);
+        let (mut a, mut b) = (Holdings::new("a", 1), Holdings::new("b", 1));
+        assert_eq!(step(&mut a, seen(Some(orphan.clone()), &["c"])), [swap(orphan.clone(), row("a", 8, None))]);
+        assert!(step(&mut b, seen(Some(orphan.clone()), &["c"])).is_empty());
+        let mut out = Vec::new();
+        b.on(HEIR_PATIENCE_MS, seen(Some(orphan.clone()), &["c"]), &mut out);
+        assert!(out.contains(&swap(orphan, row("b", 8, None))), "the heir did not");
+    }
+
+    #[test]
+    fn shard_that_somebody_took_is_dropped_and_stale_looks_change_nothing() {
+        let mut a = serving();
+        assert!(step(&mut a, seen(Some(row("c", 0, None)), &[])).is_empty(), "older than ours");
+        assert_eq!(a.admit(0, 1), Admit::Serve);
+        assert_eq!(step(&mut a, seen(Some(row("c", 2, None)), &[])), [Output::Abandon { shard: 0 }]);
+        assert_eq!(a.epoch(0), None);
+    }
+
+    #[test]
+    fn leaving_node_hands_over_without_a_mark_and_takes_nothing() {
+        let mut a = serving();
+        step(&mut a, seen(Some(row("a", 1, None)), &[]));
+        assert_eq!(step(&mut a, Input::Leave), [Output::Stop { shard: 0, epoch: 1 }]);
+        let out = step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
+        assert_eq!(out, [swap(row("a", 1, None), row("b", 2, None))]);
+        step(&mut a, WON);
+        assert!(step(&mut a, seen(Some(row("b", 2, None)), &["b"])).is_empty());
+        assert_eq!(a.held(), 0);
     }
 }

@@ -12,6 +12,10 @@ pub const LEASE_TTL_MS: u64 = 8_000;
 /// What a taker waits on top, milliseconds: clocks that run at slightly different speeds, and answers already on their way.
 pub const LEASE_MARGIN_MS: u64 = 2_000;
 
+/// What a node whose lease is suspended tells its senders to wait, milliseconds. It says `Busy`, which is no bounce: it may go on under the same
+/// epoch, and a bounced frame must never be overtaken by one that left under the same epoch.
+pub const SUSPENDED_RETRY_MS: u64 = 100;
+
 /// What became of a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {

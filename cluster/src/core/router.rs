@@ -234,7 +234,12 @@ impl Router {
                 let resolved = self.frozen.get(&key).is_some_and(|frozen| frozen.probing == Some(correlation));
                 if resolved && let Some(frozen) = self.frozen.remove(&key) {
                     for frame in frozen.frames.into_values() {
-                        self.transmit(frame, now_ms, out);
+                        if frame.deadline_ms > now_ms {
+                            self.transmit(frame, now_ms, out);
+                        } else {
+                            let (correlation, answer) = (frame.correlation, Answer::Expired);
+                            out.push(Output::Done { correlation, answer });
+                        }
                     }
                 } else if last && self.frozen.contains_key(&key) {
                     self.retry(now_ms, out);

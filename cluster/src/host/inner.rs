@@ -29,7 +29,7 @@ use super::watch::{Hub, WatchStream};
 use super::{lease, watch};
 use crate::core::activation::Input as EntityInput;
 use crate::core::handoff::MOVING_RETRY_MS;
-use crate::core::lease::BEAT_EVERY_MS;
+use crate::core::lease::{BEAT_EVERY_MS, SUSPENDED_RETRY_MS};
 use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Router, shard_of};
 use crate::core::view::View;
 use crate::entity::Message;
@@ -429,10 +429,9 @@ impl NodeInner {
             let tick = EntityMsg::Input(EntityInput::Tick);
             self.serves(shard).then_some(tick).ok_or(())
         };
-        match self.directory.send(shard, key, self.now_ms(), tick) {
-            Ok(true) => self.spawn(shard, key),
-            // Its shard went away: its new owner wakes it.
-            Ok(false) | Err(()) => {}
+        // If its shard went away, its new owner wakes it.
+        if self.directory.send(shard, key, self.now_ms(), tick) == Ok(true) {
+            self.spawn(shard, key);
         }
     }
 
@@ -642,7 +641,7 @@ impl NodeInner {
             return Err(Answer::Moving { retry_after_ms: DRAIN_RETRY_MS });
         }
         if !self.holds_lease() {
-            return Err(Answer::NotOwner { owner: None, epoch: 0 });
+            return Err(Answer::Busy { retry_after_ms: SUSPENDED_RETRY_MS });
         }
         if frame.shard != self.shard_of(&frame.key) {
             // A sender that counts shards differently: the epoch of none of ours.

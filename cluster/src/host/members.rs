@@ -151,7 +151,7 @@ impl Keeper {
         if !self.watch(Input::Seen(nodes)) {
             return false;
         }
-        self.node.feed_holdings(handoff::Input::Seen(view.clone()));
+        self.node.feed_holdings(handoff::Input::Seen(Box::new(view.clone())));
         let now_ms = self.node.monotonic_ms();
         let ages = self.membership.beat_ages_ms(now_ms).map(|(id, age_ms)| (id.to_owned(), age_ms)).collect();
         self.node.know_beats(ages);

@@ -2,11 +2,28 @@
 
 use std::collections::BTreeMap;
 
+use colloquy_cluster::core::activation::{Input, Loaded};
 use colloquy_store::journal::{Append, Claim, Claimed, Record, Snapshot};
 use colloquy_store::rows::Row;
 use colloquy_store::wake::Wake;
 use colloquy_store::{EntityKey, StoreError};
 use uuid::Uuid;
+
+use crate::random::Random;
+
+/// What an activation asks of the store.
+pub(crate) enum StoreOp {
+    Claim { even_if_new: bool },
+    Load(Option<u64>),
+    Append(Claim, u64, Append),
+    Rows(Vec<Row>),
+    Snapshot(Snapshot),
+    PutWake(Wake),
+    RemoveWake,
+}
+
+/// A write that takes effect after its outcome was given up.
+pub(crate) type Late = Box<dyn FnOnce(&mut SimStore)>;
 
 /// One entity's journal.
 #[derive(Default)]
@@ -31,6 +48,74 @@ pub(crate) struct SimStore {
 }
 
 impl SimStore {
+    /// Does what an activation asks, or fails in one of the ways stores do: the answer, and what takes effect later.
+    pub(crate) fn perform(
+        &mut self,
+        random: &mut Random,
+        calm: bool,
+        key: &EntityKey,
+        epoch: u64,
+        running: Vec<(String, u32)>,
+        op: StoreOp,
+    ) -> (Input, Option<(u64, Late)>) {
+        let fault = if calm { 100 } else { random.below(100) };
+        let unknown = || StoreError::Unknown("simulated".to_owned());
+        let written = |fault| if fault < 10 { Err(unknown()) } else { Ok(()) };
+        let mut late: Option<(u64, Late)> = None;
+        let input = match op {
+            StoreOp::Claim { even_if_new: false } if self.records(key).is_empty() => Input::NothingThere,
+            StoreOp::Claim { .. } => Input::Claimed(match fault {
+                0..3 => Err(StoreError::Unavailable("simulated".to_owned())),
+                3..5 => Err(StoreError::Full("simulated".to_owned())),
+                5..8 => self.claim(key, epoch).and(Err(unknown())),
+                _ => self.claim(key, epoch),
+            }),
+            StoreOp::Load(_) if fault < 3 => Input::Loaded(Err(StoreError::Unavailable("simulated".to_owned()))),
+            StoreOp::Load(also_after) => {
+                let (snapshot, records) = self.load(key, also_after);
+                Input::Loaded(Ok(Loaded { snapshot, records, running }))
+            }
+            StoreOp::Append(claim, expected, append) => Input::Appended(match fault {
+                0..4 => Err(StoreError::Full("simulated".to_owned())),
+                4..8 => Err(unknown()),
+                8..12 => self.append(key, claim, expected, append).and(Err(unknown())),
+                12..18 => {
+                    let key_late = key.clone();
+                    // Whether the journal still takes it is up to the claims.
+                    let apply = move |store: &mut SimStore| drop(store.append(&key_late, claim, expected, append));
+                    late = Some((random.below(4_000), Box::new(apply)));
+                    Err(unknown())
+                }
+                _ => self.append(key, claim, expected, append),
+            }),
+            StoreOp::Rows(rows) => {
+                if fault >= 5 {
+                    self.put_rows(rows);
+                }
+                Input::RowsWritten(written(fault))
+            }
+            StoreOp::Snapshot(snapshot) => {
+                if fault >= 5 {
+                    self.save_snapshot(key, snapshot);
+                }
+                Input::SnapshotSaved(written(fault))
+            }
+            StoreOp::PutWake(wake) => {
+                if fault >= 5 {
+                    self.put_wake(wake);
+                }
+                Input::WakeStored(written(fault))
+            }
+            StoreOp::RemoveWake => {
+                if fault >= 5 {
+                    self.remove_wake(key, epoch);
+                }
+                Input::WakeStored(written(fault))
+            }
+        };
+        (input, late)
+    }
+
     pub(crate) fn claim(&mut self, key: &EntityKey, epoch: u64) -> Result<Claimed, StoreError> {
         let log = self.logs.entry(key.clone()).or_default();
         if log.epoch > epoch {

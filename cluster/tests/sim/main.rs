@@ -1,14 +1,18 @@
-//! The seeded simulation of the activation machine. `SEEDS=n` runs more of them, `SEED=x` runs one again.
+//! The seeded simulations: one of the activation machine alone, one of several nodes with all machines. `SEEDS=n` runs more of them, `SEED=x`
+//! runs one again.
 
 mod journal;
 #[path = "../ledger/mod.rs"]
 mod ledger;
 mod random;
+mod town;
 mod world;
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use colloquy_cluster::core::activation::Mutation;
+use town::Town;
 use world::{Defect, World};
 
 /// Seeds run by default: a few seconds.
@@ -34,15 +38,70 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
+fn seeds() -> std::ops::Range<u64> {
+    match number("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SEEDS").unwrap_or(DEFAULT_SEEDS),
+    }
+}
+
+#[test]
+fn several_nodes_keep_every_promise_whatever_crashes_sleeps_drifts_or_moves() {
+    quiet_poison();
+    let next = AtomicU64::new(seeds().start);
+    let live = || {
+        let (mut commands, mut moves, mut deaths) = (0, 0, 0);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds().end {
+                return (commands, moves, deaths);
+            }
+            match Town::new(seed, town::Defect::None).run() {
+                Ok(town) => {
+                    commands += town.commands;
+                    moves += town.moves;
+                    deaths += town.deaths;
+                }
+                Err(failure) => panic!("SEED={seed}: {failure}"),
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let lives: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(live)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a failing seed is named above")).collect()
+    });
+    let (mut commands, mut moves, mut deaths) = (0, 0, 0);
+    for life in lives {
+        (commands, moves, deaths) = (commands + life.0, moves + life.1, deaths + life.2);
+    }
+    println!("{commands} commands asked, {moves} moves begun, {deaths} processes ended");
+}
+
+#[test]
+fn every_defect_of_a_town_is_found() {
+    quiet_poison();
+    let defects = [
+        town::Defect::NoClaimCheck,
+        town::Defect::AckBeforeAppend,
+        town::Defect::NoLeaseMargin,
+        town::Defect::EpochNotRaised,
+    ];
+    for defect in defects {
+        let found =
+            (0..SEEDS_FOR_DEFECTS).find_map(|seed| Town::new(seed, defect).run().err().map(|failure| (seed, failure)));
+        match found {
+            Some((seed, failure)) => println!("{defect:?}: seed {seed}: {failure}"),
+            None => panic!("{defect:?} was not found in {SEEDS_FOR_DEFECTS} seeds"),
+        }
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_doubled_or_hidden_whatever_fails() {
     quiet_poison();
-    let seeds = match number("SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SEEDS").unwrap_or(DEFAULT_SEEDS),
-    };
     let (mut commands, mut crashes) = (0, 0);
-    for seed in seeds {
+    for seed in seeds() {
         match World::new(seed, Defect::None).run() {
             Ok(world) => {
                 commands += world.commands;
@@ -59,6 +118,8 @@ fn same_seed_lives_the_same_life() {
     quiet_poison();
     for seed in 0..20 {
         let lives = [0, 1].map(|_| World::new(seed, Defect::None).run().map(|world| (world.commands, world.crashes)));
+        assert_eq!(lives[0], lives[1]);
+        let lives = [0, 1].map(|_| Town::new(seed, town::Defect::None).run().map(|town| (town.commands, town.moves)));
         assert_eq!(lives[0], lives[1]);
     }
 }

@@ -11,7 +11,7 @@ use colloquy_cluster::EntityKey;
 use colloquy_cluster::core::activation::{Activation, Delivery, Gone, Input, Mutation, Output, Start, WakeRow};
 use colloquy_cluster::frame::{Answer, Source};
 
-use crate::journal::SimStore;
+use crate::journal::{Late, SimStore, StoreOp};
 use crate::ledger::{Command, Ledger, RunJob};
 use crate::random::Random;
 
@@ -40,7 +40,7 @@ type Act = u64;
 enum Event {
     Input(Act, Input),
     Store(Act, EntityKey, StoreOp),
-    Late(Box<dyn FnOnce(&mut SimStore)>),
+    Late(Late),
     Client(usize),
     Impatient(usize, u64),
     Again(usize, u64),
@@ -48,16 +48,6 @@ enum Event {
     Crash,
     Reboot,
     Boot(EntityKey),
-}
-
-enum StoreOp {
-    Claim { even_if_new: bool },
-    Load(Option<u64>),
-    Append(colloquy_store::journal::Claim, u64, colloquy_store::journal::Append),
-    Rows(Vec<colloquy_store::rows::Row>),
-    Snapshot(colloquy_store::journal::Snapshot),
-    PutWake(colloquy_store::wake::Wake),
-    RemoveWake,
 }
 
 /// Who waits for a ticket.
