@@ -40,6 +40,20 @@ fn a_stopped_peer_is_noticed_within_the_lease_costs_bounded_memory_and_is_found_
 }
 
 #[test]
+fn a_connection_without_traffic_lives_by_its_beats() {
+    let (a, b) = pair(Setup::new("n1"), Setup::new("n2"));
+    assert!(a.ask(&ask("n2", "echo", "once")).all("ok"));
+    let began = a.metric("colloquy_transport_frames_total");
+    // Both directions count: this many beats take longer than a silent connection would live.
+    until("it has beaten for a while", || a.metric("colloquy_transport_frames_total") >= began + 14.0);
+    for node in [&a, &b] {
+        assert!(!node.logged().contains("the connection to a peer ended"), "{}", node.logged());
+        assert_eq!(node.metric("colloquy_transport_sessions"), 1.0);
+    }
+    assert!(a.status("n2")["beat_age_ms"].as_u64().is_some_and(|age_ms| age_ms < 4_000), "{}", a.status("n2"));
+}
+
+#[test]
 fn a_killed_peer_leaves_its_answers_unknown_and_is_dialed_again_when_it_is_back() {
     let (a, b) = pair(Setup::new("n1"), Setup::new("n2"));
     let mut held = ask("n2", "hold", "");

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{BATCH_BYTES, MAX_PACKET_BYTES, TransportConfig};
 use super::gateway::{Events, Gateway, GatewayMsg};
-use super::handshake::{self, Hello};
+use super::handshake::{self, Hello, MAX_NAME};
 use super::link::ENDED_RETRY_MS;
 use super::peer::{Handover, Peer, PeerStatus};
 use super::tls::{self, Tls};
@@ -26,9 +26,6 @@ use crate::error::ClusterError;
 use crate::frame::{Answer, Frame};
 use crate::host::inner::lock;
 use crate::telemetry;
-
-/// The longest node id and cluster name, bytes: they travel in the handshake, and a node id is a name in a certificate.
-const MAX_NAME: usize = 253;
 
 /// What `ractor_cluster` puts around a batch, bytes, with room.
 const RACTOR_OVERHEAD: usize = 4 * 1024;

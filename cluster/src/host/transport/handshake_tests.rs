@@ -80,6 +80,19 @@ async fn every_difference_is_named_on_both_sides() {
     }
 }
 
+#[test]
+fn a_strangers_words_are_short_and_on_one_line() {
+    let words = Refusal { what: "a\nb\u{1b}[31m".repeat(500), here: "\r\n".to_owned(), there: String::new() };
+    let Ok(Message::Refused(read)) = Message::decode(&Message::Refused(words).encode()) else {
+        panic!("a refusal");
+    };
+    assert_eq!(read.what.chars().count(), MAX_WORD);
+    assert!(!Failure::there(read).to_string().contains(char::is_control));
+    let mut nameless = hello("n2", "");
+    nameless.node = "n".repeat(MAX_NAME + 1);
+    assert!(hello("n1", "").compare(&nameless).is_err_and(|refusal| refusal.what == "the node id"));
+}
+
 #[tokio::test]
 async fn protocols_that_overlap_agree() {
     let key = key_of(&[1; 32]);
