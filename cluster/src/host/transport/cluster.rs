@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ractor::{Actor, ActorRef};
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) key: [u8; 32],
     incarnation: u64,
     pub(super) directory: Arc<dyn Peers>,
-    receiver: Weak<dyn Receive>,
+    receiver: Arc<dyn Receive>,
     started: Instant,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
     /// Connections that `ractor_cluster` has or will get.
@@ -139,12 +139,13 @@ impl Bound {
         self.local
     }
 
-    /// Begins to accept and to dial. `incarnation` is this boot's, from joining the cluster. Must be called on a tokio runtime.
+    /// Begins to accept and to dial. `incarnation` is this boot's, from joining the cluster. The transport keeps `receiver` and `directory`
+    /// alive, so they must not keep it. Must be called on a tokio runtime.
     pub fn serve(
         self,
         incarnation: u64,
         directory: Arc<dyn Peers>,
-        receiver: Weak<dyn Receive>,
+        receiver: Arc<dyn Receive>,
     ) -> Arc<ClusterTransport> {
         let Self { config, tls, listener, local, node_server } = self;
         tracing::info!(node = config.node, %local, incarnation, tls = tls.is_some(), "the transport serves");
@@ -345,11 +346,8 @@ impl Shared {
     // --- receiving ---
 
     fn receive(&self, frame: Frame, reply: ReplyTo) {
-        let Some(receiver) = self.receiver.upgrade() else {
-            return reply.send(Answer::Moving { retry_after_ms: ENDED_RETRY_MS });
-        };
         // Whoever asked learns `Unknown` from the dropped reply; the gateway must go on.
-        if catch_unwind(AssertUnwindSafe(|| receiver.receive(frame, reply))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.receiver.receive(frame, reply))).is_err() {
             tracing::error!("taking a frame panicked");
         }
     }

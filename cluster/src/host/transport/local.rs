@@ -2,7 +2,7 @@
 
 use std::sync::Weak;
 
-use super::{Receive, ReplyTo, Transport};
+use super::{ReplyTo, Transport};
 use crate::core::lease::BEAT_EVERY_MS;
 use crate::frame::{Answer, Frame};
 use crate::host::NodeInner;
@@ -18,11 +18,5 @@ impl Transport for LocalTransport {
             Some(node) => node.receive(frame, reply),
             None => reply.send(Answer::Moving { retry_after_ms: BEAT_EVERY_MS }),
         }
-    }
-}
-
-impl Receive for NodeInner {
-    fn receive(&self, frame: Frame, reply: ReplyTo) {
-        NodeInner::receive(self, frame, reply);
     }
 }
