@@ -125,6 +125,22 @@ async fn an_echo_proves_nothing() {
     echo.await.expect("ends");
 }
 
+/// It knows the secret, so only its name tells that it is not the one that was dialed.
+#[tokio::test]
+async fn a_node_that_answers_for_another_is_refused() {
+    let key = key_of(&[1; 32]);
+    let (mut near, mut far) = duplex(8 * 1024);
+    let answering = tokio::spawn(async move {
+        far.read_exact(&mut [0; MAGIC.len()]).await.expect("magic");
+        read(&mut far).await.expect("hello");
+        write(&mut far, &Message::Hello(hello("n3", "")).encode()).await.expect("writes");
+        read(&mut far).await.expect("an answer")
+    });
+    let failure = dial(&mut near, &hello("n1", "n2"), &key).await.expect_err("refused");
+    assert!(matches!(&failure, Failure::Refused(refusal) if refusal.what == "the node id"), "{failure}");
+    assert!(matches!(Message::decode(&answering.await.expect("ends")), Ok(Message::Refused(_))));
+}
+
 #[tokio::test]
 async fn who_does_not_know_the_secret_is_not_admitted() {
     let key = key_of(&[1; 32]);
