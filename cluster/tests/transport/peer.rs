@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -427,8 +427,7 @@ async fn serve(setup: Setup, metrics: Arc<Metrics>) {
     };
     let address = bound.local_addr().to_string();
     let (directory, receiver) = (Arc::new(Directory::default()), Arc::new(Receiver::default()));
-    let weak: Weak<dyn Receive> = Arc::downgrade(&(receiver.clone() as Arc<dyn Receive>));
-    let transport = bound.serve(setup.incarnation, directory.clone(), weak);
+    let transport = bound.serve(setup.incarnation, directory.clone(), receiver.clone());
     say(&json!({"id": 0, "address": address}));
     while let Some(line) = read.recv().await {
         let message: Value = serde_json::from_str(&line).expect("a message");

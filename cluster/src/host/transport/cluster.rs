@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ractor::{Actor, ActorRef};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{BATCH_BYTES, MAX_PACKET_BYTES, TransportConfig};
 use super::gateway::{Events, Gateway, GatewayMsg};
-use super::handshake::{self, Hello};
+use super::handshake::{self, Hello, MAX_NAME};
 use super::link::ENDED_RETRY_MS;
 use super::peer::{Handover, Peer, PeerStatus};
 use super::tls::{self, Tls};
@@ -26,9 +26,6 @@ use crate::error::ClusterError;
 use crate::frame::{Answer, Frame};
 use crate::host::inner::lock;
 use crate::telemetry;
-
-/// The longest node id and cluster name, bytes: they travel in the handshake, and a node id is a name in a certificate.
-const MAX_NAME: usize = 253;
 
 /// What `ractor_cluster` puts around a batch, bytes, with room.
 const RACTOR_OVERHEAD: usize = 4 * 1024;
@@ -54,7 +51,7 @@ pub(super) struct Shared {
     pub(super) key: [u8; 32],
     incarnation: u64,
     pub(super) directory: Arc<dyn Peers>,
-    receiver: Weak<dyn Receive>,
+    receiver: Arc<dyn Receive>,
     started: Instant,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
     /// Connections that `ractor_cluster` has or will get.
@@ -136,18 +133,6 @@ impl Transport for ClusterTransport {
     }
 }
 
-/// A transport and who takes its frames: the transport itself keeps nobody alive.
-struct Kept {
-    transport: Arc<ClusterTransport>,
-    _receiver: Arc<dyn Receive>,
-}
-
-impl Transport for Kept {
-    fn send(&self, node: &str, frame: Frame, reply: ReplyTo) {
-        self.transport.send(node, frame, reply);
-    }
-}
-
 impl Bound {
     /// What a node is started with, once: it serves when the node has joined.
     pub fn maker(self) -> MakeTransport {
@@ -156,8 +141,8 @@ impl Bound {
             let bound = lock(&bound).take();
             Box::pin(async move {
                 let bound = bound.ok_or_else(|| ClusterError::Node("its transport was made twice".to_owned()))?;
-                let transport = bound.serve(wiring.incarnation, wiring.peers, Arc::downgrade(&wiring.receiver));
-                Ok(Arc::new(Kept { transport, _receiver: wiring.receiver }) as Arc<dyn Transport>)
+                let transport = bound.serve(wiring.incarnation, wiring.peers, wiring.receiver);
+                Ok(transport as Arc<dyn Transport>)
             })
         })
     }
@@ -167,12 +152,13 @@ impl Bound {
         self.local
     }
 
-    /// Begins to accept and to dial. `incarnation` is this boot's, from joining the cluster. Must be called on a tokio runtime.
+    /// Begins to accept and to dial. `incarnation` is this boot's, from joining the cluster. The transport keeps `receiver` and `directory`
+    /// alive, so they must not keep it. Must be called on a tokio runtime.
     pub fn serve(
         self,
         incarnation: u64,
         directory: Arc<dyn Peers>,
-        receiver: Weak<dyn Receive>,
+        receiver: Arc<dyn Receive>,
     ) -> Arc<ClusterTransport> {
         let Self { config, tls, listener, local, node_server } = self;
         tracing::info!(node = config.node, %local, incarnation, tls = tls.is_some(), "the transport serves");
@@ -373,11 +359,8 @@ impl Shared {
     // --- receiving ---
 
     fn receive(&self, frame: Frame, reply: ReplyTo) {
-        let Some(receiver) = self.receiver.upgrade() else {
-            return reply.send(Answer::Moving { retry_after_ms: ENDED_RETRY_MS });
-        };
         // Whoever asked learns `Unknown` from the dropped reply; the gateway must go on.
-        if catch_unwind(AssertUnwindSafe(|| receiver.receive(frame, reply))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.receiver.receive(frame, reply))).is_err() {
             tracing::error!("taking a frame panicked");
         }
     }

@@ -64,7 +64,6 @@ struct Stage {
     transport: Arc<ClusterTransport>,
     sent: mpsc::UnboundedReceiver<Vec<u8>>,
     answers: VecDeque<(u64, Answer)>,
-    _receiver: Arc<dyn Receive>,
 }
 
 impl Stage {
@@ -72,7 +71,7 @@ impl Stage {
         let config = TransportConfig::new("n1", ([127, 0, 0, 1], 0).into(), [1; 32]);
         let receiver: Arc<dyn Receive> = Arc::new(Echo);
         let bound = ClusterTransport::bind(config).await.expect("binds");
-        let transport = bound.serve(1, Arc::new(Nowhere), Arc::downgrade(&receiver));
+        let transport = bound.serve(1, Arc::new(Nowhere), receiver);
         let (sender, sent) = mpsc::unbounded_channel();
         let (gateway, _) = Actor::spawn(None, Catch, sender).await.expect("starts");
         let shared = &transport.shared;
@@ -82,7 +81,7 @@ impl Stage {
         let handover = peer.admit("n1", &Agreed { peer: hello, link: LINK }, shared.now_ms()).expect("wanted");
         shared.attach(&peer, &handover);
         shared.session_ready(LINK, Some(gateway));
-        Self { transport, sent, answers: VecDeque::new(), _receiver: receiver }
+        Self { transport, sent, answers: VecDeque::new() }
     }
 
     fn take(&self, packets: &[Vec<u8>]) {

@@ -12,6 +12,12 @@ use super::wire::{Fields, number, text};
 /// What the first bytes are, so that neither side mistakes another protocol for this one.
 const MAGIC: &[u8; 8] = b"colloquy";
 
+/// The longest node id and cluster name, bytes: they travel in the handshake, and a node id is a name in a certificate.
+pub(super) const MAX_NAME: usize = 253;
+
+/// The longest word of a refusal, characters: it is logged, and comes from who may be a stranger.
+const MAX_WORD: usize = 300;
+
 /// The longest message of the handshake, bytes: names and numbers.
 const MAX_MESSAGE: usize = 4 * 1024;
 
@@ -67,7 +73,7 @@ pub(super) enum Failure {
 
 impl Refusal {
     pub(super) fn new(what: &str, here: impl ToString, there: impl ToString) -> Self {
-        Self { what: what.to_owned(), here: here.to_string(), there: there.to_string() }
+        Self { what: printable(what), here: printable(&here.to_string()), there: printable(&there.to_string()) }
     }
 
     /// Nothing differs; another connection is preferred.
@@ -111,6 +117,9 @@ impl Hello {
         if self.protocol.1 < other.protocol.0 || other.protocol.1 < self.protocol.0 {
             let range = |(oldest, newest): (u64, u64)| format!("{oldest} to {newest}");
             return Err(Refusal::new("the protocol version", range(self.protocol), range(other.protocol)));
+        }
+        if other.node.is_empty() || other.node.len() > MAX_NAME {
+            return Err(Refusal::new("the node id", format!("1 to {MAX_NAME} bytes"), format!("{:?}", other.node)));
         }
         if self.cluster != other.cluster {
             return Err(Refusal::new(
@@ -215,6 +224,11 @@ async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, refusal: Refusal) -> Resu
     // Says that nothing follows, so that the other side reads the reason instead of a reset.
     stream.shutdown().await?;
     Err(Failure::here(refusal))
+}
+
+/// Words as they may stand in a line of a log.
+fn printable(words: &str) -> String {
+    words.chars().filter(|character| !character.is_control()).take(MAX_WORD).collect()
 }
 
 fn secret() -> Refusal {
@@ -340,7 +354,7 @@ impl Message {
                 nonce: array(ninth)?,
             }),
             PROOF => Self::Proof(blake3::Hash::from_bytes(array(first)?)),
-            REFUSED => Self::Refused(Refusal { what: string(first)?, here: string(second)?, there: string(third)? }),
+            REFUSED => Self::Refused(Refusal::new(&string(first)?, string(second)?, string(third)?)),
             _ => return Err(garbled("a message of the handshake is of an unknown kind")),
         })
     }

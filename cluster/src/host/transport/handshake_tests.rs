@@ -80,6 +80,19 @@ async fn every_difference_is_named_on_both_sides() {
     }
 }
 
+#[test]
+fn a_strangers_words_are_short_and_on_one_line() {
+    let words = Refusal { what: "a\nb\u{1b}[31m".repeat(500), here: "\r\n".to_owned(), there: String::new() };
+    let Ok(Message::Refused(read)) = Message::decode(&Message::Refused(words).encode()) else {
+        panic!("a refusal");
+    };
+    assert_eq!(read.what.chars().count(), MAX_WORD);
+    assert!(!Failure::there(read).to_string().contains(char::is_control));
+    let mut nameless = hello("n2", "");
+    nameless.node = "n".repeat(MAX_NAME + 1);
+    assert!(hello("n1", "").compare(&nameless).is_err_and(|refusal| refusal.what == "the node id"));
+}
+
 #[tokio::test]
 async fn protocols_that_overlap_agree() {
     let key = key_of(&[1; 32]);
@@ -110,6 +123,22 @@ async fn an_echo_proves_nothing() {
     let failure = dial(&mut near, &hello("n1", "n2"), &key).await.expect_err("refused");
     assert!(failure.to_string().contains("the secret"), "{failure}");
     echo.await.expect("ends");
+}
+
+/// It knows the secret, so only its name tells that it is not the one that was dialed.
+#[tokio::test]
+async fn a_node_that_answers_for_another_is_refused() {
+    let key = key_of(&[1; 32]);
+    let (mut near, mut far) = duplex(8 * 1024);
+    let answering = tokio::spawn(async move {
+        far.read_exact(&mut [0; MAGIC.len()]).await.expect("magic");
+        read(&mut far).await.expect("hello");
+        write(&mut far, &Message::Hello(hello("n3", "")).encode()).await.expect("writes");
+        read(&mut far).await.expect("an answer")
+    });
+    let failure = dial(&mut near, &hello("n1", "n2"), &key).await.expect_err("refused");
+    assert!(matches!(&failure, Failure::Refused(refusal) if refusal.what == "the node id"), "{failure}");
+    assert!(matches!(Message::decode(&answering.await.expect("ends")), Ok(Message::Refused(_))));
 }
 
 #[tokio::test]

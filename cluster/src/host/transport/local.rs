@@ -2,7 +2,7 @@
 
 use std::sync::Weak;
 
-use super::{Receive, ReplyTo, Transport};
+use super::{ReplyTo, Transport};
 use crate::core::lease::BEAT_EVERY_MS;
 use crate::frame::{Answer, Frame};
 use crate::host::NodeInner;

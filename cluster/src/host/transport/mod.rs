@@ -4,7 +4,7 @@
 //! remotable actor per node (`gateway`) whose one message is a batch of bytes. `ractor_cluster` brings sessions and remote
 //! references; what it does not bring is here: who is on the other side (`handshake`, `tls`), the bytes (`wire`),
 //! windows, deadlines, beats and acknowledgements of one connection (`link`), and dialing again (`keeper`, `accept`).
-//! docs/adr/0013-transport-on-ractor-cluster.md tells why.
+//! docs/adr/0014-transport-on-ractor-cluster.md tells why.
 //!
 //! [`TransportKind`] says which of them a node is started with.
 //!

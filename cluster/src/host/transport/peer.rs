@@ -56,6 +56,8 @@ struct State {
     incarnation: u64,
     attempts: u64,
     failures: u32,
+    /// Dials in a row that were refused only because the peer's own connection is preferred.
+    preferred: u32,
     next_dial_ms: u64,
     error: Option<String>,
     /// The error is a difference that only a person can mend.
@@ -123,6 +125,7 @@ impl Peer {
             incarnation: 0,
             attempts: 0,
             failures: 0,
+            preferred: 0,
             next_dial_ms: 0,
             error: None,
             refused: false,
@@ -272,7 +275,8 @@ impl Peer {
             Failure::Connection(_) => false,
             Failure::Preferred => {
                 // The peer's own connection is on its way, so what waits goes on waiting; if it does not come, this side dials again.
-                state.next_dial_ms = now_ms + spread(millis(self.limits.redial_first));
+                state.next_dial_ms = now_ms + redial_after(&self.limits, state.preferred);
+                state.preferred = state.preferred.saturating_add(1);
                 return;
             }
         };
@@ -327,7 +331,7 @@ impl Peer {
             Stage::Connected(_) | Stage::Dialing { .. } | Stage::Free => false,
         };
         if ready {
-            (state.failures, state.refused, state.error) = (0, false, None);
+            (state.failures, state.preferred, state.refused, state.error) = (0, 0, false, None);
         }
         drop(state);
         self.wake.notify_one();
@@ -489,10 +493,8 @@ impl State {
     }
 
     fn back_off(&mut self, limits: &TransportLimits, now_ms: u64) {
-        let doubled = millis(limits.redial_first).saturating_mul(1 << self.failures.min(MAX_DOUBLINGS));
-        let wait_ms = doubled.min(millis(limits.redial_most)).max(1);
+        self.next_dial_ms = now_ms + redial_after(limits, self.failures);
         self.failures = self.failures.saturating_add(1);
-        self.next_dial_ms = now_ms + spread(wait_ms);
     }
 
     fn connect(
@@ -531,8 +533,11 @@ impl State {
     }
 }
 
-/// Half to one and a half of a wait, so that two nodes do not meet again and again, nor all at one that comes back.
-fn spread(wait_ms: u64) -> u64 {
+/// How long to wait before dialing again after so many failures: doubling, and spread over half to one and a half so that two nodes do
+/// not meet again and again, nor all at one that comes back.
+fn redial_after(limits: &TransportLimits, failures: u32) -> u64 {
+    let doubled = millis(limits.redial_first).saturating_mul(1 << failures.min(MAX_DOUBLINGS));
+    let wait_ms = doubled.min(millis(limits.redial_most)).max(1);
     wait_ms / 2 + rand::random_range(0..=wait_ms)
 }
 
