@@ -87,8 +87,7 @@ impl Tampered {
     /// Holds the next append back on its way to the server.
     fn delay_append(&mut self) {
         let once = Condition::RequestOpcode(RequestOpcode::Batch).and(Condition::TrueForLimitedTimes(1));
-        self.proxy.running_nodes[0]
-            .change_request_rules(Some(vec![RequestRule(once, RequestReaction::delay(LATE))]));
+        self.proxy.running_nodes[0].change_request_rules(Some(vec![RequestRule(once, RequestReaction::delay(LATE))]));
     }
 }
 
@@ -215,7 +214,9 @@ async fn a_journal_goes_on_over_buckets_and_claims() {
     // A lower epoch is refused also where the open bucket has no head of its own yet.
     assert_eq!(one.journal.claim(&key("a"), 0).await, Err(StoreError::Fenced(key("a"))));
     let cold = store(&keyspace.config()).await;
-    for (after, limit) in [(0, usize::MAX), (4_998, 3), (4_999, 5_003), (5_000, 1), (9_999, 2), (16_009, 99), (written as u64, 9)] {
+    for (after, limit) in
+        [(0, usize::MAX), (4_998, 3), (4_999, 5_003), (5_000, 1), (9_999, 2), (16_009, 99), (written as u64, 9)]
+    {
         let records = cold.journal.load(&key("a"), after, limit).await.unwrap();
         let expected: Vec<(u64, String)> =
             (after..written as u64).take(limit).map(|number| (number + 1, number.to_string())).collect();
@@ -251,7 +252,8 @@ async fn damage_is_told_and_names_the_place() {
     let damaged = damage(&format!("UPDATE %.snapshot SET bytes = 0x00 WHERE {of}")).await;
     places(damaged.journal.load_snapshot(&key("a")).await.map(drop), "the snapshot of acme/conversation/a");
     // As a server that lost a cell would: these tables are otherwise touched by conditional statements only.
-    let damaged = damage(&format!("UPDATE %.journal SET bytes = 0x00 WHERE {of} AND bucket = 0 AND seq = 2 IF EXISTS")).await;
+    let damaged =
+        damage(&format!("UPDATE %.journal SET bytes = 0x00 WHERE {of} AND bucket = 0 AND seq = 2 IF EXISTS")).await;
     places(damaged.journal.load(&key("a"), 0, 9).await.map(drop), "acme/conversation/a at 2");
     assert_eq!(damaged.journal.load(&key("a"), 2, 9).await.unwrap().len(), 1);
     let damaged = damage(&format!("DELETE FROM %.journal WHERE {of} AND bucket = 0 AND seq = 2 IF EXISTS")).await;
