@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what is missing and passes every test: Rust, web units, and the browser against the real binary.
+# Sets up what is missing and passes every test: Rust, web units, and the browser against the real binary. Two runs at once do not disturb
+# each other: each starts a CQL server of its own on free ports.
 . "$(dirname "$0")/lib.sh"
 toolchain
 # Chromium drives the widget and the pages; the two documentation packages are the real sites that the responder is measured on; the tests start Redis servers of their own.
@@ -9,10 +10,13 @@ export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web
 say "web: types, units and the size budget"
 (cd web && npm run --silent check && npm test --silent)
-say "rust: the whole workspace"
-cargo test --workspace --locked
+scripts/cql-server fetch
+say "rust: the whole workspace, the ScyllaDB store against a CQL server of its own"
+features=(--features colloquy-store/scylla)
+cargo test --workspace --locked "${features[@]}" --no-run
+scripts/cql-server run -- cargo test --workspace --locked "${features[@]}"
 [ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
 say "browser: the widget and the pages against the real binary"
-cargo build --locked --quiet -p colloquy-server
+cargo build --locked --quiet -p colloquy-server "${features[@]}"
 (cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)
 say "all tests passed"

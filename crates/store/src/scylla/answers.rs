@@ -35,12 +35,7 @@ impl Cql {
     }
 
     /// Repeats `change` on what is stored until it took effect or there is nothing to change (`None`).
-    async fn change_run(
-        &self,
-        scope: &str,
-        key: &str,
-        change: impl AsyncRunChange,
-    ) -> Result<bool, StoreError> {
+    async fn change_run(&self, scope: &str, key: &str, change: impl AsyncRunChange) -> Result<bool, StoreError> {
         let _alone = self.alone(&(scope, key)).await;
         let mut tries = self.tries();
         loop {

@@ -221,6 +221,9 @@ mod tests {
     #[test]
     fn damage_names_the_place_and_what_to_do() {
         let text = unequal("acme/conversation/1 at 5".to_owned()).to_string();
-        assert!(text.contains("acme/conversation/1 at 5") && text.contains("backup") && text.contains("repair"), "{text}");
+        assert!(
+            text.contains("acme/conversation/1 at 5") && text.contains("backup") && text.contains("repair"),
+            "{text}"
+        );
     }
 }

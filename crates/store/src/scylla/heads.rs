@@ -192,8 +192,7 @@ impl Heads {
         statement: &PreparedStatement,
     ) -> Result<Option<Head>, StoreError> {
         let place = (&*key.tenant, &*key.kind, &*key.id, bucket);
-        let Some((claim, epoch, base, last_seq, size, closed, crc)) =
-            self.cql.row::<Columns>(statement, place).await?
+        let Some((claim, epoch, base, last_seq, size, closed, crc)) = self.cql.row::<Columns>(statement, place).await?
         else {
             return Ok(None);
         };

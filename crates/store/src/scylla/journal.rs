@@ -46,7 +46,13 @@ impl EventJournal {
     }
 
     /// One try to append behind `head`; `false` when `head` is not what is stored.
-    async fn append_behind(&self, key: &EntityKey, head: Head, append: &Append, bytes: i64) -> Result<bool, StoreError> {
+    async fn append_behind(
+        &self,
+        key: &EntityKey,
+        head: Head,
+        append: &Append,
+        bytes: i64,
+    ) -> Result<bool, StoreError> {
         let last_seq = head.last_seq + append.events.len() as i64;
         let size = head.size + bytes;
         let closed = last_seq - head.base >= BUCKET_EVENTS || size >= BUCKET_BYTES;
@@ -108,7 +114,10 @@ impl EventJournal {
 enum Read {
     Whole(Vec<Record>),
     /// The journal goes to `last_seq`, the event `seq` was not found.
-    Gap { seq: i64, last_seq: i64 },
+    Gap {
+        seq: i64,
+        last_seq: i64,
+    },
 }
 
 fn event_checksum(key: &EntityKey, seq: i64, append_id: &Uuid, epoch: i64, bytes: &[u8]) -> Checksum {

@@ -71,11 +71,7 @@ impl Cql {
         }))
     }
 
-    async fn shard_rows(
-        &self,
-        statement: &PreparedStatement,
-        part: Option<u32>,
-    ) -> Result<Vec<ShardRow>, StoreError> {
+    async fn shard_rows(&self, statement: &PreparedStatement, part: Option<u32>) -> Result<Vec<ShardRow>, StoreError> {
         let part: Vec<i32> = part.map(column).into_iter().collect();
         let mut rows: Vec<ShardRow> =
             self.rows::<ShardColumns>(statement, part).await?.into_iter().map(shard_row).collect();
@@ -94,7 +90,8 @@ impl Cql {
                 ShardRow { shard, owner: owner.to_owned(), epoch, state: ShardState::Owned, target: None }
             })
             .collect();
-        let batch = taken.iter().map(|row| Ok((self.statements.shard_swap.clone(), replaced(stored.get(&row.shard), row)?)));
+        let batch =
+            taken.iter().map(|row| Ok((self.statements.shard_swap.clone(), replaced(stored.get(&row.shard), row)?)));
         let applied = self.swap_all(batch.collect::<Result<_, StoreError>>()?).await?;
         Ok(applied.then_some(taken))
     }

@@ -42,9 +42,8 @@ pub(super) async fn merge<S: Source>(
     first: S::Cursor,
     limit: usize,
 ) -> Result<Vec<Row>, StoreError> {
-    let mut slots: Vec<Slot<S::Cursor>> = (0..slots)
-        .map(|number| Slot { number, waiting: VecDeque::new(), cursor: Some(first.clone()) })
-        .collect();
+    let mut slots: Vec<Slot<S::Cursor>> =
+        (0..slots).map(|number| Slot { number, waiting: VecDeque::new(), cursor: Some(first.clone()) }).collect();
     let share = limit / slots.len().max(1) + SPARE;
     let mut merged = Vec::new();
     while merged.len() < limit {
@@ -60,9 +59,11 @@ pub(super) async fn merge<S: Source>(
         // Until a slot runs dry, the least of all fronts is the next row.
         while merged.len() < limit && slots.iter().all(|slot| !slot.waiting.is_empty() || slot.cursor.is_none()) {
             let fronts = slots.iter_mut().filter(|slot| !slot.waiting.is_empty());
-            let least = fronts.reduce(|least, slot| {
-                if source.is_before(&slot.waiting[0], &least.waiting[0]) { slot } else { least }
-            });
+            let least = fronts.reduce(
+                |least, slot| {
+                    if source.is_before(&slot.waiting[0], &least.waiting[0]) { slot } else { least }
+                },
+            );
             let Some(row) = least.and_then(|slot| slot.waiting.pop_front()) else {
                 return Ok(merged);
             };
@@ -108,7 +109,11 @@ mod tests {
         for table in [
             vec![vec![], vec![], vec![]],
             vec![vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], vec![], vec![0]],
-            vec![(0..500).map(|n| n * 3).collect(), (0..500).map(|n| n * 3 + 1).collect(), (0..9).map(|n| n * 3 + 2).collect()],
+            vec![
+                (0..500).map(|n| n * 3).collect(),
+                (0..500).map(|n| n * 3 + 1).collect(),
+                (0..9).map(|n| n * 3 + 2).collect(),
+            ],
         ] {
             let mut all: Vec<u32> = table.concat();
             all.sort_unstable();

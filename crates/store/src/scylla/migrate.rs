@@ -152,7 +152,9 @@ impl<'a> Runner<'a> {
         let statement = self.statement(cql, Consistency::LocalQuorum);
         self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?;
         let agreed = self.session.await_schema_agreement().await;
-        agreed.map(|_| ()).map_err(|error| StoreError::Unavailable(format!("the servers do not agree on the tables: {error}")))
+        agreed
+            .map(|_| ())
+            .map_err(|error| StoreError::Unavailable(format!("the servers do not agree on the tables: {error}")))
     }
 
     async fn has(&self, cql: &str, values: impl SerializeRow) -> Result<bool, StoreError> {
@@ -182,13 +184,17 @@ impl<'a> Runner<'a> {
             "CREATE TABLE IF NOT EXISTS $.migration (one int, number int, name text, checksum text, statements int, PRIMARY KEY ((one), number))",
         )
         .await?;
-        self.define("CREATE TABLE IF NOT EXISTS $.migration_lock (one int PRIMARY KEY, owner uuid, until_ms bigint)").await
+        self.define("CREATE TABLE IF NOT EXISTS $.migration_lock (one int PRIMARY KEY, owner uuid, until_ms bigint)")
+            .await
     }
 
     async fn ledger(&self) -> Result<Vec<Done>, StoreError> {
-        let statement = self
-            .statement("SELECT number, name, checksum, statements FROM $.migration WHERE one = 1", Consistency::LocalSerial);
-        let answer = self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
+        let statement = self.statement(
+            "SELECT number, name, checksum, statements FROM $.migration WHERE one = 1",
+            Consistency::LocalSerial,
+        );
+        let answer =
+            self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
         let mut ledger = Vec::new();
         for row in answer.rows::<(i32, String, String, i32)>()? {
             let (number, name, checksum, statements) = row?;
@@ -205,7 +211,8 @@ impl<'a> Runner<'a> {
                 Ok(true) => return Ok(()),
                 Ok(false) | Err(StoreError::Unknown(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
                 Ok(false) => {
-                    let text = format!("another node has been migrating {} for {} s", self.config.keyspace, WAIT.as_secs());
+                    let text =
+                        format!("another node has been migrating {} for {} s", self.config.keyspace, WAIT.as_secs());
                     return Err(StoreError::Unavailable(text));
                 }
                 Err(error) => return Err(error),
@@ -216,7 +223,8 @@ impl<'a> Runner<'a> {
     async fn take_lock(&self) -> Result<bool, StoreError> {
         let statement =
             self.statement("SELECT owner, until_ms FROM $.migration_lock WHERE one = 1", Consistency::LocalSerial);
-        let answer = self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
+        let answer =
+            self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
         let until_ms = now_ms() + LOCK_MS;
         match answer.maybe_first_row::<(Uuid, i64)>()? {
             None => {
@@ -224,7 +232,8 @@ impl<'a> Runner<'a> {
                 self.swap(cql, (self.owner, until_ms)).await
             }
             Some((owner, until)) if owner == self.owner || until <= now_ms() => {
-                let cql = "UPDATE $.migration_lock SET owner = ?, until_ms = ? WHERE one = 1 IF owner = ? AND until_ms = ?";
+                let cql =
+                    "UPDATE $.migration_lock SET owner = ?, until_ms = ? WHERE one = 1 IF owner = ? AND until_ms = ?";
                 self.swap(cql, (self.owner, until_ms, owner, until)).await
             }
             Some(_) => Ok(false),

@@ -152,7 +152,10 @@ impl ScyllaConfig {
         }
         let quoted = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
         if self.datacenter.is_empty() || !self.datacenter.bytes().all(quoted) {
-            return Err(StoreError::Invalid(format!("the data centre {:?} is not made of [A-Za-z0-9_.:-]", self.datacenter)));
+            return Err(StoreError::Invalid(format!(
+                "the data centre {:?} is not made of [A-Za-z0-9_.:-]",
+                self.datacenter
+            )));
         }
         limits::name("a data centre", &self.datacenter)?;
         if self.nodes.is_empty() {
@@ -206,7 +209,10 @@ mod tests {
             text
         };
         for keyspace in ["", "1a", "_a", "a-b", "A", "a;b", "a b", &"a".repeat(49)] {
-            assert!(refused(ScyllaConfig { keyspace: keyspace.to_owned(), ..good.clone() }).contains("keyspace"), "{keyspace}");
+            assert!(
+                refused(ScyllaConfig { keyspace: keyspace.to_owned(), ..good.clone() }).contains("keyspace"),
+                "{keyspace}"
+            );
         }
         for datacenter in ["", "a'b", "a b", "a}"] {
             let text = refused(ScyllaConfig { datacenter: datacenter.to_owned(), ..good.clone() });

@@ -262,12 +262,7 @@ impl ByTime<'_> {
 impl Source for ByTime<'_> {
     type Cursor = Place;
 
-    async fn fetch(
-        &self,
-        slot: i32,
-        cursor: Place,
-        count: usize,
-    ) -> Result<(Vec<Row>, Option<Place>), StoreError> {
+    async fn fetch(&self, slot: i32, cursor: Place, count: usize) -> Result<(Vec<Row>, Option<Place>), StoreError> {
         let found = match cursor {
             Place::From(newest) => self.range(slot, newest, count).await?,
             Place::Behind(at_ms, id) => {

@@ -46,8 +46,7 @@ pub(super) struct Profiles {
 
 impl Profiles {
     fn new(config: &ScyllaConfig) -> Self {
-        let policy =
-            DefaultPolicy::builder().prefer_datacenter(config.datacenter.clone()).token_aware(true).build();
+        let policy = DefaultPolicy::builder().prefer_datacenter(config.datacenter.clone()).token_aware(true).build();
         let profile = |timeout: Duration| {
             ExecutionProfile::builder()
                 .consistency(Consistency::LocalQuorum)
@@ -116,10 +115,7 @@ impl Cql {
     }
 
     /// Runs statements of one partition of which some are conditional as one step; `false` when a condition did not hold.
-    pub(super) async fn swap_all(
-        &self,
-        statements: Vec<(PreparedStatement, Values<'_>)>,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn swap_all(&self, statements: Vec<(PreparedStatement, Values<'_>)>) -> Result<bool, StoreError> {
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_execution_profile_handle(Some(self.statements.lwt.clone()));
         let mut values = Vec::with_capacity(statements.len());

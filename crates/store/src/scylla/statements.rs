@@ -136,12 +136,12 @@ statements! {
         "UPDATE $.shard SET owner = ?, epoch = ?, draining = ?, target = ? WHERE part = ? AND shard = ?
          IF owner = ? AND epoch = ? AND draining = ? AND target = ?";
 
-    holder: Read = "SELECT owner, confirmed, reserved_at_ms, token FROM $.unique_value WHERE scope = ? AND value = ?";
-    holder_serial: Serial = "SELECT owner, confirmed, reserved_at_ms, token FROM $.unique_value WHERE scope = ? AND value = ?";
+    holder: Read = "SELECT owner, confirmed, reserved_at_ms, reservation FROM $.unique_value WHERE scope = ? AND value = ?";
+    holder_serial: Serial = "SELECT owner, confirmed, reserved_at_ms, reservation FROM $.unique_value WHERE scope = ? AND value = ?";
     reserve: Swap =
-        "INSERT INTO $.unique_value (scope, value, owner, confirmed, reserved_at_ms, token) VALUES (?, ?, ?, false, ?, ?) IF NOT EXISTS";
-    confirm: Swap = "UPDATE $.unique_value SET confirmed = true WHERE scope = ? AND value = ? IF token = ?";
-    release: Swap = "DELETE FROM $.unique_value WHERE scope = ? AND value = ? IF token = ?";
+        "INSERT INTO $.unique_value (scope, value, owner, confirmed, reserved_at_ms, reservation) VALUES (?, ?, ?, false, ?, ?) IF NOT EXISTS";
+    confirm: Swap = "UPDATE $.unique_value SET confirmed = true WHERE scope = ? AND value = ? IF reservation = ?";
+    release: Swap = "DELETE FROM $.unique_value WHERE scope = ? AND value = ? IF reservation = ?";
 
     answer: Serial = "SELECT run, body_hash, expires_at_ms, answer FROM $.answer WHERE scope = ? AND key = ?";
     answer_begin: Swap = "INSERT INTO $.answer (scope, key, run, body_hash, expires_at_ms) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";

@@ -34,9 +34,7 @@ impl WakeList for Cql {
     async fn scan(&self, shard: u32) -> Result<Vec<Wake>, StoreError> {
         type Columns = (String, String, String, i64, i64);
         let mut wakes: Vec<Wake> = Vec::new();
-        for (tenant, kind, id, epoch, due_ms) in
-            self.rows::<Columns>(&self.statements.wakes, (column(shard),)).await?
-        {
+        for (tenant, kind, id, epoch, due_ms) in self.rows::<Columns>(&self.statements.wakes, (column(shard),)).await? {
             let wake = Wake { shard, key: EntityKey::new(tenant, kind, id), epoch: epoch.unsigned_abs(), due_ms };
             // Rows of one entity are neighbours, in the order of their epochs.
             match wakes.last_mut().filter(|last| last.key == wake.key) {

@@ -304,20 +304,36 @@ fn row_id(id: u8) -> String {
     ["a", "a/1", "b", "a0", "b/2"][usize::from(id)].to_owned()
 }
 
+async fn check_alike<F: Fixture>(ops: &[Op]) {
+    let mut memory = Side::<Memory>::open().await;
+    let mut durable = Side::<F>::open().await;
+    for (step, op) in ops.iter().enumerate() {
+        let id = Uuid::from_u128(step as u128);
+        let (expected, found) = (memory.run(op, id).await, durable.run(op, id).await);
+        assert_eq!(found, expected, "step {step}: {op:?}");
+    }
+}
+
+fn block_on(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn both_stores_answer_alike(ops in proptest::collection::vec(op(), 1..80)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut memory = Side::<Memory>::open().await;
-            let mut sqlite = Side::<Sqlite>::open().await;
-            for (step, op) in ops.iter().enumerate() {
-                let id = Uuid::from_u128(step as u128);
-                let (expected, found) = (memory.run(op, id).await, sqlite.run(op, id).await);
-                assert_eq!(found, expected, "step {step}: {op:?}");
-            }
-        });
+        block_on(check_alike::<Sqlite>(&ops));
+    }
+}
+
+#[cfg(feature = "scylla")]
+proptest! {
+    // Fewer: each begins with an empty keyspace, and each conditional statement takes milliseconds.
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cql_store_answers_alike(ops in proptest::collection::vec(op(), 40..120)) {
+        block_on(check_alike::<crate::scylla::Scylla>(&ops));
     }
 }
