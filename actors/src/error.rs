@@ -75,9 +75,12 @@ impl From<ClusterError> for ActorError {
         match error {
             ClusterError::Store(error) => error.into(),
             ClusterError::Unreadable { .. } => Self::Damaged(error.to_string()),
-            ClusterError::UnknownKind(_) | ClusterError::Mismatch { .. } | ClusterError::Node(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            ClusterError::UnknownKind(_)
+            | ClusterError::Mismatch { .. }
+            | ClusterError::Listen { .. }
+            | ClusterError::PlainText { .. }
+            | ClusterError::Certificate { .. }
+            | ClusterError::Node(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Weak;
 
-use super::{ReplyTo, Transport};
+use super::{Receive, ReplyTo, Transport};
 use crate::core::lease::BEAT_EVERY_MS;
 use crate::frame::{Answer, Frame};
 use crate::host::NodeInner;

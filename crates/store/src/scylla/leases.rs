@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::{
     StoreError,
     leases::{
-        ClusterInfo, Leases, NodeRow, NodeState, ShardRow, ShardState, check_swap, check_take, refuse_beat, refuse_join,
+        ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, check_fact, check_swap, check_take, refuse_beat,
+        refuse_join,
     },
     limits,
 };
@@ -105,10 +106,12 @@ impl Leases for Cql {
         let mut tries = self.tries();
         loop {
             let found = async {
-                if let Some((name, shards)) = self.row::<(String, i32)>(&self.statements.cluster, ()).await? {
-                    return Ok(Some(ClusterInfo { name, shards: shards.cast_unsigned() }));
+                let stored = self.row::<(String, i32, i32, String)>(&self.statements.cluster, ()).await?;
+                if let Some((name, shards, schema, key_check)) = stored {
+                    let (shards, schema) = (shards.cast_unsigned(), schema.cast_unsigned());
+                    return Ok(Some(ClusterInfo { name, shards, schema, key_check }));
                 }
-                let row = (&info.name, column(info.shards));
+                let row = (&info.name, column(info.shards), column(info.schema), &info.key_check);
                 Ok(self.swap(&self.statements.found, row).await?.then(|| info.clone()))
             };
             match found.await {
@@ -198,6 +201,45 @@ impl Leases for Cql {
 
     async fn shards(&self) -> Result<Vec<ShardRow>, StoreError> {
         self.shard_rows(&self.statements.shards, None).await
+    }
+
+    async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError> {
+        let place = (column(shard / SHARDS_OF_PART), column(shard));
+        Ok(self.row::<ShardColumns>(&self.statements.shard, place).await?.map(shard_row))
+    }
+
+    async fn facts(&self) -> Result<Vec<Fact>, StoreError> {
+        let rows = self.rows::<(String, String)>(&self.statements.facts, ()).await?;
+        let mut facts: Vec<Fact> = rows.into_iter().map(|(name, value)| Fact { name, value }).collect();
+        facts.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(facts)
+    }
+
+    async fn set_fact(&self, name: &str, expected: Option<&str>, new: Option<&str>) -> Result<bool, StoreError> {
+        check_fact(name, new)?;
+        let _alone = self.alone(&("fact", name)).await;
+        let statements = &self.statements;
+        let mut tries = self.tries();
+        loop {
+            let done = match (expected, new) {
+                (None, Some(new)) => Cql::swap(self, &statements.fact_insert, (name, new)).await,
+                (Some(expected), Some(new)) => Cql::swap(self, &statements.fact_swap, (new, name, expected)).await,
+                (Some(expected), None) => Cql::swap(self, &statements.fact_delete, (name, expected)).await,
+                (None, None) => {
+                    return Ok(self.row::<(String,)>(&statements.fact, (name,)).await?.is_none());
+                }
+            };
+            let error = match done {
+                Ok(applied) => return Ok(applied),
+                Err(error) => error,
+            };
+            tries.again(error).await?;
+            // A lost try took effect, or somebody else wrote the same: either way it is as the caller wants it.
+            let stored = self.row::<(String,)>(&statements.fact, (name,)).await?;
+            if stored.as_ref().map(|(value,)| value.as_str()) == new {
+                return Ok(true);
+            }
+        }
     }
 
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {

@@ -118,8 +118,14 @@ statements! {
     stretches: Scan = "SELECT stretch FROM $.list_stretch WHERE tenant = ? AND list = ? AND stretch >= ? AND stretch <= ?";
     stretches_of_all: Scan = "SELECT list FROM $.list_stretch WHERE tenant = ?";
 
-    found: Swap = "INSERT INTO $.cluster (one, name, shards) VALUES (1, ?, ?) IF NOT EXISTS";
-    cluster: Serial = "SELECT name, shards FROM $.cluster WHERE one = 1";
+    found: Swap = "INSERT INTO $.cluster (one, name, shards, schema, key_check) VALUES (1, ?, ?, ?, ?) IF NOT EXISTS";
+    cluster: Serial = "SELECT name, shards, schema, key_check FROM $.cluster WHERE one = 1";
+
+    fact: Serial = "SELECT value FROM $.fact WHERE name = ?";
+    facts: Scan = "SELECT name, value FROM $.fact";
+    fact_insert: Swap = "INSERT INTO $.fact (name, value) VALUES (?, ?) IF NOT EXISTS";
+    fact_swap: Swap = "UPDATE $.fact SET value = ? WHERE name = ? IF value = ?";
+    fact_delete: Swap = "DELETE FROM $.fact WHERE name = ? IF value = ?";
 
     node: Serial = "SELECT id, incarnation, beat, alive, address, boot FROM $.node WHERE id = ?";
     nodes: Read = "SELECT id, incarnation, beat, alive, address, boot FROM $.node";
