@@ -2,6 +2,7 @@
 
 mod backup;
 mod catalog;
+mod program;
 mod quickstart;
 mod secrets;
 mod serve;
