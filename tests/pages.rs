@@ -279,6 +279,32 @@ async fn a_forgotten_password_is_replaced_by_the_link_of_a_mail() {
 }
 
 #[tokio::test]
+async fn the_development_mailbox_is_named_only_to_whoever_can_read_it_and_only_while_it_is_the_sender() {
+    let server = Server::start().await;
+    let smtp = Server::start_with(&[("COLLOQUY_MAIL__KIND", "smtp"), ("COLLOQUY_MAIL__SMTP__HOST", "127.0.0.1")]).await;
+    for page in ["/forgot-password?done=1", "/magic-link?done=1", "/"] {
+        let named = async |server: &Server, header: &str| {
+            let answer = server.api().header(header, "192.0.2.1").get(page).await;
+            assert_eq!(answer.status, 200);
+            answer.text.contains("/dev/mailbox")
+        };
+        assert!(named(&server, "x-nothing").await, "{page}");
+        assert!(!named(&server, "x-forwarded-for").await, "{page} through a proxy");
+        assert!(!named(&smtp, "x-nothing").await, "{page} with a mail server");
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_prints_a_command_that_works_here_and_hides_the_folder_from_others() {
+    let server = Server::start().await;
+    let options = format!("quickstart --url https://your.site --vertical home_services --server {}", server.url(""));
+    let here = server.api().get("/").await.text;
+    assert!(here.contains(&format!("{} {options}", support::PROGRAM)), "{here}");
+    let elsewhere = server.api().header("x-forwarded-for", "192.0.2.1").get("/").await.text;
+    assert!(elsewhere.contains(&format!("<code>colloquy {options}")), "{elsewhere}");
+}
+
+#[tokio::test]
 async fn a_mailed_link_signs_in_at_the_press_of_a_button_and_not_by_being_opened() {
     let server = Server::start().await;
     let email = address();

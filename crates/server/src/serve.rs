@@ -283,6 +283,7 @@ fn proxies(settings: &Settings) -> Proxies {
 fn gateway(settings: &Settings) -> GatewaySettings {
     let limits = &settings.limits;
     GatewaySettings {
+        program: program::called(),
         public_url: settings.public.url.clone(),
         widget_url: settings.widget_url().to_owned(),
         api_url: settings.api_url().to_owned(),
