@@ -478,6 +478,8 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     let mut visitor = Visitor::new(&server, &embed);
     visitor.say(&format!("My name is Ann Lee, my number is 217-555-0133, I need a quote {HOSTILE}")).await;
     let path = format!("/app/conversations/{}", visitor.talk());
+    visitor.say("Let me talk to a person").await;
+    browser.comes_to_show("/app", "Needs a person").await;
     // Whoever follows the link of an alert is asked to log in and then sees it.
     let mut owner = Browser::open(&server, &path).await;
     owner.shows(200, "You are not logged in").is_at(&path);
@@ -488,7 +490,9 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     let said = [("do", "say"), ("content", "Olive here, I will call you.")];
     let form = hidden(&owner.page.text, &path);
     owner.submit(&path, &said).await.is_at(&format!("{path}#end")).shows(200, "Olive here, I will call you.");
-    owner.shows(200, "Olive Owner has taken over");
+    owner.shows(200, "Olive Owner has taken over").shows(200, "With a person");
+    browser.comes_to_show("/app", "With a person").await;
+    assert!(!browser.page.text.contains("Needs a person") && !owner.page.text.contains("Needs a person"));
     // Sent twice, by a reload or a double click, it is said once.
     let mut again = form;
     again.extend(said.map(|(k, v)| (k.to_owned(), v.to_owned())));
