@@ -3,5 +3,5 @@
 . "$(dirname "$0")/lib.sh"
 toolchain
 web
-cargo build --release --locked -p colloquy-server
+server
 say "built ${CARGO_TARGET_DIR:-target}/release/colloquy"

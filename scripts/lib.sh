@@ -49,7 +49,23 @@ toolchain() {
     have g++ && have make || packages build-essential
 }
 
+# web: the widget's dist/. What is the same stays untouched, so that a second run compiles nothing.
 web() {
+    if ! { [ -d web/node_modules ] && [ web/node_modules/.package-lock.json -nt web/package-lock.json ]; }; then
+        say "fetching the packages the widget is built with"
+        (cd web && npm ci --no-audit --no-fund --loglevel=error)
+    fi
     say "building the widget"
-    (cd web && { [ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; } && npm run --silent build)
+    (cd web && npm run --silent build)
+}
+
+# server: the release binary, with cargo's own account of how far it is.
+server() {
+    local binary="${CARGO_TARGET_DIR:-target}/release/colloquy"
+    if [ -x "$binary" ]; then
+        say "building colloquy"
+    else
+        say "building colloquy: the first time some 500 crates are compiled, on two processors in 10 to 15 minutes; later only what changed"
+    fi
+    cargo build --release --locked -p colloquy-server
 }

@@ -6,7 +6,6 @@ if ! scripts/fetch-weights.sh; then
     say "the embedding weights could not be fetched: answers use keyword search until 'make run' can fetch them"
 fi
 web
-say "building colloquy (the first time takes some minutes)"
-cargo build --release --locked --quiet -p colloquy-server
+server
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 exec "${CARGO_TARGET_DIR:-target}/release/colloquy" serve "$@"

@@ -279,6 +279,32 @@ async fn a_forgotten_password_is_replaced_by_the_link_of_a_mail() {
 }
 
 #[tokio::test]
+async fn the_development_mailbox_is_named_only_to_whoever_can_read_it_and_only_while_it_is_the_sender() {
+    let server = Server::start().await;
+    let smtp = Server::start_with(&[("COLLOQUY_MAIL__KIND", "smtp"), ("COLLOQUY_MAIL__SMTP__HOST", "127.0.0.1")]).await;
+    for page in ["/forgot-password?done=1", "/magic-link?done=1", "/"] {
+        let named = async |server: &Server, header: &str| {
+            let answer = server.api().header(header, "192.0.2.1").get(page).await;
+            assert_eq!(answer.status, 200);
+            answer.text.contains("/dev/mailbox")
+        };
+        assert!(named(&server, "x-nothing").await, "{page}");
+        assert!(!named(&server, "x-forwarded-for").await, "{page} through a proxy");
+        assert!(!named(&smtp, "x-nothing").await, "{page} with a mail server");
+    }
+}
+
+#[tokio::test]
+async fn the_home_page_prints_a_command_that_works_here_and_hides_the_folder_from_others() {
+    let server = Server::start().await;
+    let options = format!("quickstart --url https://your.site --vertical home_services --server {}", server.url(""));
+    let here = server.api().get("/").await.text;
+    assert!(here.contains(&format!("{} {options}", support::PROGRAM)), "{here}");
+    let elsewhere = server.api().header("x-forwarded-for", "192.0.2.1").get("/").await.text;
+    assert!(elsewhere.contains(&format!("<code>colloquy {options}")), "{elsewhere}");
+}
+
+#[tokio::test]
 async fn a_mailed_link_signs_in_at_the_press_of_a_button_and_not_by_being_opened() {
     let server = Server::start().await;
     let email = address();
@@ -452,6 +478,8 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     let mut visitor = Visitor::new(&server, &embed);
     visitor.say(&format!("My name is Ann Lee, my number is 217-555-0133, I need a quote {HOSTILE}")).await;
     let path = format!("/app/conversations/{}", visitor.talk());
+    visitor.say("Let me talk to a person").await;
+    browser.comes_to_show("/app", "Needs a person").await;
     // Whoever follows the link of an alert is asked to log in and then sees it.
     let mut owner = Browser::open(&server, &path).await;
     owner.shows(200, "You are not logged in").is_at(&path);
@@ -462,7 +490,9 @@ async fn an_alert_leads_to_the_conversation_where_a_person_answers() {
     let said = [("do", "say"), ("content", "Olive here, I will call you.")];
     let form = hidden(&owner.page.text, &path);
     owner.submit(&path, &said).await.is_at(&format!("{path}#end")).shows(200, "Olive here, I will call you.");
-    owner.shows(200, "Olive Owner has taken over");
+    owner.shows(200, "Olive Owner has taken over").shows(200, "With a person");
+    browser.comes_to_show("/app", "With a person").await;
+    assert!(!browser.page.text.contains("Needs a person") && !owner.page.text.contains("Needs a person"));
     // Sent twice, by a reload or a double click, it is said once.
     let mut again = form;
     again.extend(said.map(|(k, v)| (k.to_owned(), v.to_owned())));

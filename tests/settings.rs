@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::people::{Visitor, text};
@@ -140,15 +141,21 @@ async fn quickstart_leads_from_an_address_to_a_chat_page() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quickstart_says_what_is_wrong() {
     let server = Server::start().await;
+    let site = Site::folder(root().join("tests/sites/oak_plumbing")).await;
     let (at, folder) = (server.url(""), tempfile::tempdir().expect("a folder"));
     for (arguments, needle) in [
         (vec!["--url", "example.com", "--vertical", "custom", "--server", &at], "whole address"),
-        (vec!["--url", "http://127.0.0.1:9/", "--vertical", "space_travel", "--server", &at], "vertical"),
-        (vec!["--url", "http://127.0.0.1:9/", "--vertical", "custom", "--server", &at], "could not be learned"),
+        (
+            vec!["--url", "http://127.0.0.1:9/", "--vertical", "space_travel", "--server", &at],
+            "home_services, dental_medical, legal, real_estate, salon_spa, ecommerce, custom",
+        ),
+        (vec!["--url", "http://127.0.0.1:9/", "--vertical", "custom", "--server", &at], "Nothing was created"),
         (
             vec!["--url", "http://127.0.0.1:9/", "--vertical", "custom", "--server", "http://127.0.0.1:9"],
-            "nothing answers",
+            "nothing answers at http://127.0.0.1:9",
         ),
+        (vec!["--url", &at, "--vertical", "custom", "--server", &site.url("")], "is not Colloquy"),
+        (vec!["--url", &site.url("/"), "--vertical", "custom", "--limit", "0", "--server", &at], "--limit"),
     ] {
         let mut all = vec!["quickstart"];
         all.extend(arguments);
@@ -156,6 +163,65 @@ async fn quickstart_says_what_is_wrong() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(needle), "{all:?}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn quickstart_on_a_site_that_cannot_be_read_creates_nothing_or_leaves_a_login_to_try_again_with() {
+    let server = Server::start().await;
+    let (at, folder) = (server.url(""), tempfile::tempdir().expect("a folder"));
+    let quickstart = |more: &[&str]| {
+        let arguments = ["quickstart", "--vertical", "custom", "--server", &at, "--email", "ann@example.com"];
+        run(&[&arguments[..], more].concat(), &[("COLLOQUY_PASSWORD", "a long enough one")], folder.path())
+    };
+    let silent = quickstart(&["--url", "http://127.0.0.1:9/"]);
+    assert!(!silent.status.success() && silent.stdout.is_empty(), "{silent:?}");
+    let login = json!({ "email": "ann@example.com", "password": "a long enough one" });
+    server.api().post("/api/auth/login", login.clone()).await.expect(401);
+
+    let unread = quickstart(&["--url", "http://127.0.0.1:9/", "--unchecked"]);
+    let said = String::from_utf8_lossy(&unread.stderr).into_owned();
+    assert!(!unread.status.success() && said.contains("could not be learned"), "{said}");
+    assert!(said.contains("--email ann@example.com") && said.contains(&format!("--server {at}")), "{said}");
+    let session = server.api().post("/api/auth/login", login).await.expect(200);
+    let agents = server.api().bearer(&text(&session, "access_token")).get("/api/agents").await.expect(200);
+    assert_eq!(agents["items"], json!([]), "the receptionist that knows nothing is gone");
+
+    let site = Site::folder(root().join("tests/sites/oak_plumbing")).await;
+    let limited = success(&quickstart(&["--url", &site.url("/"), "--limit", "1"]));
+    assert!(limited.contains("at most 1 page (--limit)"), "{limited}");
+    assert!(limited.contains("Stopped at the limit of 1 page.") && limited.contains("--limit 1000"), "{limited}");
+    assert!(limited.contains(&format!("{at}/login")) && !limited.contains("1 pages"), "{limited}");
+}
+
+#[tokio::test]
+async fn the_banner_names_commands_that_work_from_here_and_keeps_the_token_to_its_file() {
+    let server = Server::start_with(&[("COLLOQUY_OPS__TOKEN", "")]).await;
+    let token = fs::read_to_string(server.data().join("ops.token")).expect("the operators' token");
+    let begun = Instant::now();
+    while !server.log().contains("reaches nobody") && begun.elapsed() < Duration::from_secs(10) {
+        tokio::task::yield_now().await;
+    }
+    let banner = server.log();
+    let command = format!(
+        "{} quickstart --url https://your.site --vertical home_services --server {}",
+        support::PROGRAM,
+        server.url("")
+    );
+    assert!(banner.contains(&command), "`{command}` is not in:\n{banner}");
+    assert!(banner.contains("ops.token") && !banner.contains(token.trim()), "{banner}");
+}
+
+#[test]
+fn a_backup_of_no_data_says_so_and_makes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = run(&["backup", "--to", "copy/"], &[], folder.path());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("there is no data of a server in"), "{said}");
+    assert!(
+        said.contains(&folder.path().canonicalize().expect("it is there").join("data").display().to_string()),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
 #[tokio::test]

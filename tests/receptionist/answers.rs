@@ -114,6 +114,32 @@ async fn off_topic_questions_get_the_fallback_without_sources() {
     }
     let unanswered = place.owner.api.get("/api/analytics/unanswered").await.expect(200);
     assert!(unanswered.to_string().contains("Mongolia"), "the owner sees what could not be answered: {unanswered}");
+
+    place.visitor().say("what is the capital of MONGOLIA").await;
+    let day = |past: i64| {
+        let span = jiff::Span::new().days(past);
+        jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).checked_add(span).expect("a day").date().to_string()
+    };
+    // Wherever the organization is, now is within these days there.
+    let days = format!("/api/analytics/daily?from={}&to={}", day(-1), day(1));
+    let listed = eventually("both askings on their day", SOON, || async {
+        let rows = place.owner.api.get(&days).await.expect(200);
+        let mut listed = rows["items"].as_array()?.iter().flat_map(|row| row["unanswered_questions"].as_array());
+        listed.next().filter(|listed| listed[0]["count"] == 2).cloned()
+    })
+    .await;
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert!(text(&listed[0], "question").to_lowercase().contains("mongolia"), "the most frequent first: {listed:?}");
+    let long_ago = place.owner.api.get("/api/analytics/daily?from=2020-01-01&to=2020-01-02").await.expect(200);
+    assert_eq!(long_ago["items"], json!([]));
+
+    // Its answer, written under the question's own words, closes it.
+    let answer =
+        json!({ "question": "What is the capital of Mongolia?", "answer": "Ulaanbaatar, but we do not serve it." });
+    place.owner.api.post(&format!("/api/agents/{}/faqs", place.agent), answer).await.expect(201);
+    let open = place.owner.api.get("/api/analytics/unanswered").await.expect(200);
+    assert!(!open.to_string().to_lowercase().contains("mongolia"), "{open}");
+    assert_eq!(open["items"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

@@ -328,6 +328,9 @@ test('the agent\'s list decides which sites may frame the chat', async () => {
   await launcher(page).click();
   await refused;
   assert.deepEqual(sockets, []);
+  // The browser's own grey page does not stay.
+  const closed = async () => (await launcher(page).getAttribute('aria-expanded')) === 'false';
+  await until(closed, 'the refused panel to close');
   stage.errors = stage.errors.filter((error) => !/frame-ancestors|Framing/.test(error));
   // The sample page is the server's own; and what the owner allows works at once.
   await page.goto(`${stage.colloquy.url}/demo/${stage.agent.id}`);

@@ -1,13 +1,13 @@
-// Builds dist/: loader.js and stub.js under fixed names, everything else in a folder named by its hash, and the page that names it.
+// Builds dist/ (or the folder that is named): loader.js and stub.js under fixed names, everything else in a folder named by its hash, and the page that names it.
 import { build } from 'esbuild';
 import { minify } from 'terser';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('src/', import.meta.url));
-const dist = fileURLToPath(new URL('dist/', import.meta.url));
+const dist = process.argv[2] ? resolve(process.argv[2]) + '/' : fileURLToPath(new URL('dist/', import.meta.url));
 
 /** Names of our own objects only; none is a word of the protocol, of the DOM or of what crosses the channel. */
 const OWN_NAMES =
@@ -37,12 +37,12 @@ async function script(options, ascii) {
   );
 }
 
-await rm(dist, { recursive: true, force: true });
-await mkdir(dist, { recursive: true });
+/** Everything that belongs into dist/, by its path there. */
+const wanted = new Map();
 
 // The host page decides the encoding of a classic script, so it is plain ASCII.
 const [loader] = await script({ entryPoints: [src + 'host/loader.ts'], format: 'iife' }, true);
-await writeFile(dist + 'loader.js', loader.code);
+wanted.set('loader.js', loader.code);
 
 const languages = (await readdir(src + 'frame/lang')).map((name) => `${src}frame/lang/${name}`);
 const files = await script({
@@ -66,12 +66,11 @@ files.push({ path: 'frame.css', code: text.replace(/--[\w-]+/g, shorten).replace
 const hash = createHash('sha256');
 for (const { path, code } of files) hash.update(path).update(code);
 const folder = hash.digest('hex').slice(0, 8);
-await mkdir(`${dist}assets/${folder}`, { recursive: true });
-for (const { path, code } of files) await writeFile(`${dist}assets/${folder}/${path}`, code);
+for (const { path, code } of files) wanted.set(`assets/${folder}/${path}`, code);
 
 const html = await readFile(src + 'frame.html', 'utf8');
-await writeFile(
-  dist + 'frame.html',
+wanted.set(
+  'frame.html',
   html
     .replace(/\n/g, '')
     .replace(/="([a-z][\w-]*|\d)"/g, '=$1')
@@ -79,4 +78,18 @@ await writeFile(
 );
 
 const stub = await readFile(src + 'stub.js', 'utf8');
-await writeFile(dist + 'stub.js', stub.replace(/^\/\*.*\*\/\n/, ''));
+wanted.set('stub.js', stub.replace(/^\/\*.*\*\/\n/, ''));
+
+// The server's build looks at the times of these files: one whose bytes are the same stays untouched, so that nothing is compiled again.
+const belongs = (path) => [...wanted.keys()].some((name) => name === path || name.startsWith(path + '/'));
+const there = await readdir(dist, { recursive: true }).catch((error) => {
+  if (error.code === 'ENOENT') return [];
+  throw error;
+});
+for (const path of there) if (!belongs(path)) await rm(dist + path, { recursive: true, force: true });
+for (const [path, code] of wanted) {
+  const same = await readFile(dist + path, 'utf8').then((old) => old === code, () => false);
+  if (same) continue;
+  await mkdir(dirname(dist + path), { recursive: true });
+  await writeFile(dist + path, code);
+}

@@ -20,7 +20,7 @@ use colloquy_domain::knowledge::{self, Command, Effect, Event, Knowledge, Reply}
 use colloquy_domain::{Principal, agent};
 
 pub use library::{Library, PLATFORM};
-pub use unanswered::unanswered;
+pub use unanswered::{ByDay, unanswered, unanswered_by_day};
 
 use crate::core::{Asked, Core, message, pure_core, pure_work};
 use crate::{ActorError, Tools, feed};

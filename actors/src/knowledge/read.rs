@@ -7,6 +7,7 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::Rejection;
 use colloquy_domain::ids::SourceId;
 use colloquy_domain::knowledge::{Command, PageOutcome, Reply, RunOutcome, RunPlan};
+use colloquy_domain::text::counted;
 use colloquy_domain::vocabulary::SourceType;
 use colloquy_knowledge::crawl::{CrawlEvent, CrawlJob, Mode, Reason, Stop, Summary};
 use colloquy_knowledge::extract::{self, Document, Kind};
@@ -115,13 +116,15 @@ fn ended(summary: &Summary, last_reason: Option<String>) -> RunOutcome {
     }
     match summary.stop {
         Stop::Finished => RunOutcome::Complete,
-        Stop::PageLimit => RunOutcome::Partial { reason: format!("Stopped at the limit of {read} pages.") },
+        Stop::PageLimit => {
+            RunOutcome::Partial { reason: format!("Stopped at the limit of {}.", counted(read, "page")) }
+        }
         Stop::ByteLimit => RunOutcome::Partial { reason: format!("Stopped after {} MB.", summary.bytes >> 20) },
         Stop::TimeLimit => {
-            RunOutcome::Partial { reason: format!("Stopped after the allowed time, with {read} pages.") }
+            RunOutcome::Partial { reason: format!("Stopped after the allowed time, with {}.", counted(read, "page")) }
         }
         Stop::Cancelled | Stop::SinkClosed => {
-            RunOutcome::Partial { reason: format!("Stopped early, with {read} pages.") }
+            RunOutcome::Partial { reason: format!("Stopped early, with {}.", counted(read, "page")) }
         }
     }
 }

@@ -8,6 +8,11 @@ macro_rules! vocabulary {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the requirements.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
     )+};
 }
 

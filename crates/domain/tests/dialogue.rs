@@ -303,6 +303,50 @@ fn an_offered_person_is_accepted_or_declined() {
 }
 
 #[test]
+fn a_request_for_a_person_that_says_how_to_be_reached_is_not_asked_for_it_again() {
+    for vertical in [
+        Vertical::HomeServices,
+        Vertical::DentalMedical,
+        Vertical::Legal,
+        Vertical::RealEstate,
+        Vertical::SalonSpa,
+        Vertical::Ecommerce,
+        Vertical::Custom,
+    ] {
+        for (said, at) in [
+            ("Can I talk to a person? Please call me: Ann Lee, 555 201 3344", "(555) 201-3344"),
+            ("I want to speak to a human. I'm Ann Lee, ann@lee.example", "ann@lee.example"),
+        ] {
+            let mut talk = Talk::with(vertical);
+            let answer = talk.say(said);
+            assert!(answer.contains(&format!("get back to you at {at}.")), "{vertical:?}: {answer}");
+            assert!(!answer.contains("leave your") && !answer.contains("name?"), "{vertical:?}: {answer}");
+            assert_eq!(talk.value("name"), Some("Ann Lee"), "{vertical:?} {said}");
+            let lead = talk.state.lead.as_ref().unwrap_or_else(|| panic!("{vertical:?} became no lead"));
+            assert_eq!(lead.told.name.as_deref(), Some("Ann Lee"), "{vertical:?} {said}");
+            assert!(!lead.told.evidence.signals.contains("form_completed"), "{vertical:?}: no form was filled in");
+        }
+    }
+    let mut off = Talk::with(Vertical::HomeServices);
+    off.config.escalation_enabled = false;
+    let answer = off.say("let me talk to a person, I'm Ann Lee, 555 201 3344");
+    assert!(answer.contains("can't connect you") && answer.contains("at (555) 201-3344."), "{answer}");
+    let mut unknown = Talk::with(Vertical::HomeServices);
+    assert!(unknown.say("let me talk to a person").contains("leave your name and number"));
+}
+
+#[test]
+fn a_name_and_a_number_are_no_completed_form() {
+    let mut talk = Talk::with(Vertical::HomeServices);
+    talk.say("let me talk to a person");
+    talk.say("Ann Lee");
+    talk.say("555-201-3344");
+    let lead = talk.state.lead.as_ref().expect("a lead");
+    let signals = &lead.told.evidence.signals;
+    assert!(talk.state.dialogue.completed.contains("contact") && !signals.contains("form_completed"), "{signals:?}");
+}
+
+#[test]
 fn asking_for_a_person_alerts_once_and_takes_a_number() {
     let mut talk = Talk::with(Vertical::Legal);
     let answer = talk.say("let me talk to a person");

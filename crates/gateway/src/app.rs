@@ -17,6 +17,8 @@ const HASHES_MAX: usize = 2;
 /// Settings of the gateway, filled from the operator's.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What whoever started this program types to call it again.
+    pub program: String,
     /// Where browsers reach the console; links in mails.
     pub public_url: String,
     /// Where embed codes point.

@@ -150,6 +150,29 @@ fn a_price_belongs_to_the_thing_named_beside_it() {
 }
 
 #[test]
+fn a_question_for_several_prices_is_answered_with_each_of_them() {
+    let list = "## Prices\n\n| Work | Price |\n|---|---|\n| Drain cleaning | $189 |\n| Camera inspection | $149 |\n| Faucet repair | $120 |\n| Wash and wax | $80 |\n| Wax | $35 |";
+    let other = "Our trip charge within the city is $45. We are kind. Our rooms are bright. Parking is easy.";
+    let answer = |question: &str| {
+        let passages = vec![passage("p", "Price list", "", list), passage("q", "Visits", "", other)];
+        Responder::default().answer(question, &retrieved(passages, "p", 0.75)).map(|answer| answer.text)
+    };
+    for (question, expected) in [
+        ("How much are a drain cleaning and a camera inspection?", &["$189", "$149"][..]),
+        ("What do you charge for camera inspection, drain cleaning and faucet repair?", &["$189", "$149", "$120"]),
+        ("What's the price of a drain cleaning, and what is your trip charge?", &["$189", "$45"]),
+        ("How much is a wash and wax?", &["$80"]),
+        ("How much is a faucet repair and a unicorn?", &["$120"]),
+        ("How much is a unicorn and a dragon?", &[]),
+    ] {
+        let said = answer(question).unwrap_or_default();
+        for price in ["$189", "$149", "$120", "$80", "$35", "$45"] {
+            assert_eq!(said.contains(price), expected.contains(&price), "{price} in the answer to {question}: {said}");
+        }
+    }
+}
+
+#[test]
 fn low_confidence_silences_passages_but_not_a_prepared_answer() {
     let responder = Responder::default();
     let question = "What are your opening hours?";

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use colloquy_domain::text::counted;
 use colloquy_store::{folder, sqlite};
 
 use crate::settings::Settings;
@@ -23,8 +24,15 @@ pub(crate) struct Arguments {
 /// Makes the copy under another name first: a folder with the wanted name is always whole.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let settings = Settings::load(arguments.config.as_deref()).map_err(|error| error.to_string())?;
-    let (dir, to) = (&settings.data.dir, &arguments.to);
+    // Without a slash at the end, which would put the unfinished copy inside.
+    let (dir, to) = (&settings.data.dir, &arguments.to.components().collect::<PathBuf>());
     let at = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    if !dir.join(sqlite::FILE_NAME).is_file() {
+        return Err(format!(
+            "there is no data of a server in {} (`data.dir`): run this in the folder the server was started in, or name its settings with --config or COLLOQUY_DATA__DIR",
+            std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).display()
+        ));
+    }
     if to.exists() {
         return Err(format!("{} exists already: choose another name, nothing is overwritten", to.display()));
     }
@@ -51,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(parent) = to.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| at(parent, error))?;
     }
-    println!("{} holds the database and {blobs} blobs of {}.", to.display(), dir.display());
+    println!("{} holds the database and {} of {}.", to.display(), counted(blobs, "blob"), dir.display());
     if settings.secrets.key.is_empty() {
         println!(
             "{} is not in it: without it nobody can read the copy, with it everybody can. Keep a copy of it in another place.",

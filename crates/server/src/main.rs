@@ -5,6 +5,7 @@ mod catalog;
 mod cluster;
 mod operate;
 mod ops;
+mod program;
 mod quickstart;
 mod secrets;
 mod serve;

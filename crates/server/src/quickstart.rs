@@ -4,8 +4,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use colloquy_domain::text::counted;
+use colloquy_domain::vocabulary::Vertical;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::program;
 
 /// How often progress is asked for.
 const POLL: Duration = Duration::from_millis(300);
@@ -14,6 +18,15 @@ const GIVE_UP: Duration = Duration::from_secs(45 * 60);
 /// No single call of the API takes longer.
 const REQUEST: Duration = Duration::from_secs(60);
 
+/// How long the site may take to begin its answer before anything is created.
+const SITE: Duration = Duration::from_secs(20);
+/// Where a server is that was started without settings.
+pub(crate) const SERVER: &str = "http://127.0.0.1:8080";
+/// Pages read unless --limit says otherwise: enough for most businesses' sites, and read in seconds to a few minutes.
+const PAGES: u32 = 100;
+/// How a crawl says that it left pages unread because of a limit on their number.
+const STOPPED_AT_LIMIT: &str = "Stopped at the limit";
+
 /// What `colloquy quickstart` takes.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -21,10 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     url: String,
     /// The trade: home_services, dental_medical, legal, real_estate, salon_spa, ecommerce or custom
-    #[arg(long)]
+    #[arg(long, value_parser = trade)]
     vertical: String,
     /// The running server
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    #[arg(long, default_value = SERVER)]
     server: String,
     /// The business's name; taken from the address by default
     #[arg(long)]
@@ -35,15 +48,89 @@ pub(crate) struct Arguments {
     /// Its password; generated and printed by default
     #[arg(long, env = "COLLOQUY_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// At most this many pages
+    /// Read at most this many pages; the server's `crawl.pages_max` (1000) and your plan may allow fewer
+    #[arg(long, default_value_t = PAGES, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Do not look at the site from here first: for a site that only the server reaches
     #[arg(long)]
-    limit: Option<u32>,
+    unchecked: bool,
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(quickstart(arguments))
+}
+
+/// One of the trades, by its name.
+fn trade(name: &str) -> Result<String, String> {
+    let all = trades();
+    if all.iter().any(|known| known == name) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("the trades are {}; `custom` is for everything else", all.join(", ")))
+}
+
+/// The names of the trades.
+fn trades() -> Vec<String> {
+    let name = |trade| serde_json::to_value(trade).ok().and_then(|name| name.as_str().map(str::to_owned));
+    Vertical::ALL.iter().filter_map(name).collect()
+}
+
+/// Behind the note that pages were left unread.
+const MORE_PAGES: &str = " The site has more: `--limit 1000` reads more of them (the server's `crawl.pages_max` and your plan may allow fewer).";
+
+/// Asks the site for its first page, as a browser would.
+async fn look_at(client: &Client, url: &str) -> Result<(), String> {
+    let after = "Nothing was created. Open the address in a browser; if only the server can reach it, add --unchecked";
+    match client.get(url).timeout(SITE).send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("--url {url}: the site answers {}. {after}", answer.status())),
+        Err(error) => {
+            let why = if error.is_timeout() {
+                format!("the site does not answer within {} seconds", SITE.as_secs())
+            } else if error.is_connect() {
+                format!("nothing answers there ({})", innermost(&error))
+            } else {
+                innermost(&error)
+            };
+            Err(format!("--url {url}: {why}. {after}"))
+        }
+    }
+}
+
+/// The first cause of an error: what a person can do something about.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(cause) = inner.source() {
+        inner = cause;
+    }
+    inner.to_string()
+}
+
+/// What to do once the crawl found nothing.
+fn try_again(why: &str, arguments: &Arguments, server: &str, email: &str) -> String {
+    let hint = if why.contains("private network") {
+        "\nThe server reads addresses of your own machine or network only when it is started with COLLOQUY_CRAWL__ALLOW_PRIVATE=true"
+    } else {
+        ""
+    };
+    let elsewhere = if server == SERVER { String::new() } else { format!(" --server {server}") };
+    format!(
+        "the site could not be learned: {why}{hint}\nThe organization and its login stay, the receptionist was taken away. Try again with\n  \
+         COLLOQUY_PASSWORD=<password> {} quickstart --url {} --vertical {}{elsewhere} --email {email}",
+        program::called(),
+        arguments.url,
+        arguments.vertical
+    )
+}
+
+/// Why a crawl did not end well.
+enum Unread {
+    /// It ended, and nothing was learned.
+    Failed(String),
+    /// Nobody knows: it may be going on.
+    Unknown(String),
 }
 
 struct Api {
@@ -58,6 +145,11 @@ async fn quickstart(arguments: &Arguments) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(REQUEST).build().map_err(|e| e.to_string())?;
     let mut api = Api { client, server: arguments.server.trim_end_matches('/').to_owned(), token: None };
+    api.is_there().await?;
+    // Before anything is created: an organization without a receptionist helps nobody.
+    if !arguments.unchecked {
+        look_at(&api.client, &arguments.url).await?;
+    }
     let name = arguments.name.clone().unwrap_or_else(|| name_from(&host));
 
     let email = arguments
@@ -74,30 +166,51 @@ async fn quickstart(arguments: &Arguments) -> Result<(), String> {
         }
     }
 
-    let mut body =
-        json!({ "vertical": arguments.vertical, "website_url": arguments.url, "variables": { "business_name": name } });
-    if let Some(limit) = arguments.limit {
-        body["crawl_limit"] = json!(limit);
-    }
+    let body = json!({
+        "vertical": arguments.vertical, "website_url": arguments.url, "crawl_limit": arguments.limit,
+        "variables": { "business_name": name }
+    });
     let agent = api.call(Method::POST, "/api/agents", Some(body)).await?;
     let id = agent["id"].as_str().ok_or("the server's answer names no agent")?.to_owned();
     println!("agent         {} ({id})", agent["name"].as_str().unwrap_or_default());
 
-    let status = api.follow_crawl(&id).await?;
+    println!("website       {}, at most {} (--limit)", arguments.url, counted(arguments.limit, "page"));
+    let status = match api.follow_crawl(&id).await {
+        Ok(status) => status,
+        Err(Unread::Failed(why)) => {
+            // A receptionist that knows nothing is taken away again; the login is good for the next try.
+            api.call(Method::DELETE, &format!("/api/agents/{id}"), None).await?;
+            return Err(try_again(&why, arguments, &api.server, &email));
+        }
+        Err(Unread::Unknown(why)) => return Err(why),
+    };
     let failed = status["pages_failed"].as_u64().unwrap_or(0);
     if failed > 0 {
-        println!("{failed} pages could not be read:");
+        println!("{} could not be read:", counted(failed, "page"));
         for page in status["pages"].as_array().into_iter().flatten().filter(|p| p["status"] == "failed").take(10) {
             println!("  {}  {}", page["url"].as_str().unwrap_or_default(), page["error"].as_str().unwrap_or_default());
         }
     }
     let server = &api.server;
+    if let Some(note) = status["error"].as_str() {
+        println!("note          {note}{}", if note.starts_with(STOPPED_AT_LIMIT) { MORE_PAGES } else { "" });
+    }
     println!("\nchat page     {server}/demo/{id}");
     println!("embed code    <script src=\"{server}/widget/{id}.js\" async></script>");
+    println!("log in        {server}/login with {email}: conversations, leads and the embed code are there");
     Ok(())
 }
 
 impl Api {
+    /// Whether Colloquy answers at that address.
+    async fn is_there(&self) -> Result<(), String> {
+        let (_, answer) = self.request(Method::GET, "/openapi.json", None).await?;
+        if answer["paths"].is_object() {
+            return Ok(());
+        }
+        Err(format!("what answers at {} is not Colloquy: name the running server with --server", self.server))
+    }
+
     /// Signs up, or in where the login exists; says whether it signed up.
     async fn sign_in(
         &mut self,
@@ -123,16 +236,22 @@ impl Api {
         Ok(fresh)
     }
 
-    async fn follow_crawl(&self, agent: &str) -> Result<Value, String> {
+    async fn follow_crawl(&self, agent: &str) -> Result<Value, Unread> {
         let begun = Instant::now();
         let live = std::io::stdout().is_terminal();
         let mut shown = String::new();
         loop {
-            let status = self.call(Method::GET, &format!("/api/agents/{agent}/scrape/status"), None).await?;
+            let status = self
+                .call(Method::GET, &format!("/api/agents/{agent}/scrape/status"), None)
+                .await
+                .map_err(Unread::Unknown)?;
             let state = status["status"].as_str().unwrap_or_default();
             let line = format!(
-                "reading       {state}: {} of {} pages, {} failed, {} chunks",
-                status["pages_done"], status["pages_found"], status["pages_failed"], status["chunks"]
+                "reading       {state}: {} of {}, {} failed, {}",
+                status["pages_done"],
+                counted(status["pages_found"].as_u64().unwrap_or(0), "page"),
+                status["pages_failed"],
+                counted(status["chunks"].as_u64().unwrap_or(0), "chunk")
             );
             if line != shown {
                 if live {
@@ -149,12 +268,12 @@ impl Api {
                 }
                 if state == "failed" {
                     let why = status["error"].as_str().unwrap_or("no page could be read");
-                    return Err(format!("the site could not be learned: {why}"));
+                    return Err(Unread::Failed(why.to_owned()));
                 }
                 return Ok(status);
             }
             if begun.elapsed() > GIVE_UP {
-                return Err("the crawl did not end in time; look at the server's log".into());
+                return Err(Unread::Unknown("the crawl did not end in time; look at the server's log".into()));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -235,6 +354,19 @@ fn long_random() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trade_that_does_not_exist_is_answered_with_those_that_do_and_help_names_them_all() {
+        let said = trade("space_travel").unwrap_err();
+        let command = Arguments::augment_args(clap::Command::new("quickstart"));
+        let help = command.get_arguments().find(|a| a.get_id() == "vertical").unwrap().get_help().unwrap().to_string();
+        for name in trades() {
+            assert!(said.contains(&name), "{said}");
+            assert!(help.contains(&name), "{help}");
+            assert_eq!(trade(&name), Ok(name));
+        }
+        assert_eq!(trades().len(), 7);
+    }
 
     #[test]
     fn a_name_is_made_from_the_address() {

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use crate::settings::Settings;
 
+/// The file of the operators' token, in `data.dir`.
+pub(crate) const OPS_TOKEN_FILE: &str = "ops.token";
+
 /// The secrets a node runs with.
 pub(crate) struct Secrets {
     /// Signs tokens and wraps data keys.
     pub(crate) key: [u8; 32],
     /// The operators' bearer token.
     pub(crate) ops_token: String,
-    /// Whether the operators' token was made just now: then it is printed.
-    pub(crate) ops_token_is_new: bool,
 }
 
 impl Secrets {
@@ -33,30 +34,30 @@ impl Secrets {
                 ),
             ));
         }
-        let (key, _) = set_or_generated(&settings.secrets.key, &file)?;
-        let (ops_token, ops_token_is_new) = set_or_generated(&settings.ops.token, &dir.join("ops.token"))?;
+        let key = set_or_generated(&settings.secrets.key, &file)?;
+        let ops_token = set_or_generated(&settings.ops.token, &dir.join(OPS_TOKEN_FILE))?;
         let key = from_hex(&key).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("{} does not hold 64 hexadecimal digits: put back the file you backed up; without it sealed conversations cannot be read", dir.join("secret.key").display()),
             )
         })?;
-        Ok(Self { key, ops_token, ops_token_is_new })
+        Ok(Self { key, ops_token })
     }
 }
 
-fn set_or_generated(set: &str, file: &Path) -> io::Result<(String, bool)> {
+fn set_or_generated(set: &str, file: &Path) -> io::Result<String> {
     if !set.is_empty() {
-        return Ok((set.to_owned(), false));
+        return Ok(set.to_owned());
     }
     match fs::read_to_string(file) {
-        Ok(text) => Ok((text.trim().to_owned(), false)),
+        Ok(text) => Ok(text.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let fresh: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
             let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
             writeln!(out, "{fresh}")?;
             out.sync_all()?;
-            Ok((fresh, true))
+            Ok(fresh)
         }
         Err(error) => Err(error),
     }
@@ -82,9 +83,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret.key");
-        let (first, fresh) = set_or_generated("", &file).unwrap();
-        assert!(fresh && from_hex(&first).is_some());
-        assert_eq!(set_or_generated("", &file).unwrap(), (first, false));
+        let first = set_or_generated("", &file).unwrap();
+        assert!(from_hex(&first).is_some());
+        assert_eq!(set_or_generated("", &file).unwrap(), first);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -24,9 +24,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use crate::ops::NodeOperations;
-use crate::secrets::Secrets;
+use crate::secrets::{OPS_TOKEN_FILE, Secrets};
 use crate::settings::{EmbedderKind, MailKind, PlanName, Settings, SmtpSecurity, TenancyMode};
-use crate::{catalog, cluster, telemetry};
+use crate::{catalog, cluster, program, telemetry};
 
 /// How long a stop may take: appends in flight, snapshots, goodbyes.
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
@@ -92,7 +92,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let operating = tokio::spawn(async move { axum::serve(ops, calls).await });
 
     let sweeping = tokio::spawn(sweep(node.client()));
-    greet(&settings, &secrets, &notices);
+    greet(&settings, &notices);
     let fate = tokio::select! {
         signal = stop_signal() => {
             signal?;
@@ -289,6 +289,7 @@ fn proxies(settings: &Settings) -> Proxies {
 fn gateway(settings: &Settings) -> GatewaySettings {
     let limits = &settings.limits;
     GatewaySettings {
+        program: program::called(),
         public_url: settings.public.url.clone(),
         widget_url: settings.widget_url().to_owned(),
         api_url: settings.api_url().to_owned(),
@@ -372,17 +373,23 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Says where to go next.
-fn greet(settings: &Settings, secrets: &Secrets, notices: &[String]) {
+fn greet(settings: &Settings, notices: &[String]) {
     println!("Colloquy {} is ready.\n", env!("CARGO_PKG_VERSION"));
     println!("  open        {}", settings.public.url);
-    println!("  try it      colloquy quickstart --url https://your.site --vertical home_services");
+    println!(
+        "  try it      {} quickstart --url https://your.site --vertical home_services{}",
+        program::called(),
+        program::server_option(settings.http.listen)
+    );
+    println!("              in a second terminal, in this folder");
     println!(
         "  health      http://{}/health/readyz   metrics  http://{}/metrics",
         settings.ops.listen, settings.ops.listen
     );
     println!("  data        {}", settings.data.dir.display());
-    if secrets.ops_token_is_new {
-        println!("  ops token   {} (kept in {}/ops.token)", secrets.ops_token, settings.data.dir.display());
+    // Where it is, not what it is: a terminal and a log are read by more people than the file.
+    if settings.ops.token.is_empty() {
+        println!("  ops token   in {}", settings.data.dir.join(OPS_TOKEN_FILE).display());
     }
     for notice in notices {
         println!("  -           {notice}");

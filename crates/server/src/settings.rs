@@ -406,7 +406,7 @@ impl Settings {
         }
         // Only names with a section are settings: COLLOQUY_BIN and the like belong to scripts.
         let environment = Env::prefixed(ENV_PREFIX).filter(|key| key.as_str().contains("__")).split("__");
-        let settings: Self = figment.merge(environment).extract().map_err(|error| {
+        let mut settings: Self = figment.merge(environment).extract().map_err(|error| {
             let all: Vec<String> = error
                 .into_iter()
                 .map(|one| {
@@ -422,6 +422,9 @@ impl Settings {
                 .collect();
             SettingsError(all.join("\n"))
         })?;
+        if settings.public.url.is_empty() {
+            settings.public.url = crate::program::reached_at(settings.http.listen);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -644,6 +647,16 @@ mod tests {
             commented = line.starts_with('#');
         }
         assert!(sections > 10);
+    }
+
+    #[test]
+    fn the_public_address_follows_the_listener_unless_it_is_set() {
+        let url = |text: &str| load(text).unwrap().public.url;
+        assert_eq!(Settings::load(None).unwrap().public.url, "http://127.0.0.1:8080");
+        assert_eq!(url("[http]\nlisten = \"127.0.0.1:8090\"\n"), "http://127.0.0.1:8090");
+        assert_eq!(url("[http]\nlisten = \"0.0.0.0:8091\"\n"), "http://127.0.0.1:8091");
+        let set = "[http]\nlisten = \"127.0.0.1:8092\"\n[public]\nurl = \"https://chat.example.com\"\n";
+        assert_eq!(url(set), "https://chat.example.com");
     }
 
     #[test]

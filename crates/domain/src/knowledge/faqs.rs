@@ -13,7 +13,7 @@ use super::{
     settled,
     sources::kept,
     state::{Faq, FaqStatus, Knowledge, Task},
-    system, view, writer,
+    system, unanswered, view, writer,
 };
 use crate::{
     check::{Checks, is_bounded_json, is_web_address, merge_patch},
@@ -37,8 +37,12 @@ const CHANGEABLE: [&str; 5] = ["question", "answer", "category", "priority", "st
 
 pub(super) fn add(state: &Knowledge, cx: &Context, text: Text) -> Outcome {
     writer(state, cx)?;
+    let groups = unanswered::groups_of(state, &text.question);
     let event = new(state, cx, text)?;
-    Ok(put(state, cx, vec![event]))
+    let mut events = vec![event];
+    // Who writes the answer to what visitors asked has answered it.
+    events.extend(groups.into_iter().map(|key| Event::UnansweredClosed { key }));
+    Ok(put(state, cx, events))
 }
 
 /// A new accepted question, checked.

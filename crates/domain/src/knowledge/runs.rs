@@ -13,7 +13,12 @@ use super::{
     system, writer,
 };
 use crate::{
-    check::URL_CHARS_MAX, context::Context, decision::Decision, ids::SourceId, rejection::Rejection, text::shorten,
+    check::URL_CHARS_MAX,
+    context::Context,
+    decision::Decision,
+    ids::SourceId,
+    rejection::Rejection,
+    text::{counted, shorten},
 };
 
 /// A report of a run's task.
@@ -84,7 +89,7 @@ pub(super) fn progress(state: &Knowledge, cx: &Context, batch: Batch) -> Outcome
     if done > limit {
         return Err(Rejection::LimitReached {
             limit: "max_pages".to_owned(),
-            detail: format!("This source may have {limit} pages."),
+            detail: format!("This source may have {}.", counted(limit, "page")),
         });
     }
     let event = Event::RunProgressed {

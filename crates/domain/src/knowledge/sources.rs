@@ -19,7 +19,7 @@ use crate::{
     ids::{AgentId, FaqId, SourceId},
     principal::Actor,
     rejection::Rejection,
-    text::shorten,
+    text::{counted, shorten},
     vocabulary::{SourceType, SyncFrequency},
 };
 
@@ -193,7 +193,11 @@ pub(super) fn room(state: &Knowledge, source: &SourceId) -> Result<(), Rejection
     let limit = state.max_pages.unwrap_or(PAGES_MAX).min(PAGES_MAX);
     Err(Rejection::LimitReached {
         limit: "max_pages".to_owned(),
-        detail: format!("All {limit} pages of the plan are used. Remove a source or choose a larger plan."),
+        detail: format!(
+            "The plan's {} {} used. Remove a source or choose a larger plan.",
+            counted(limit, "page"),
+            if limit == 1 { "is" } else { "are" }
+        ),
     })
 }
 

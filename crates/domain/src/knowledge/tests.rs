@@ -561,6 +561,15 @@ fn unanswered_questions_gather_and_become_answers() {
     let Reply::Faq(faq) = base.manager(answer(&items[0].key)).unwrap() else { panic!("a question") };
     assert_eq!((faq.question.as_str(), base.state.unanswered.len()), ("Do you tow?", 0));
     assert_eq!(code(base.manager(Command::DismissUnanswered { key: "x".into() })), "not_found");
+    for question in ["Do you plough?", "Do you mow?"] {
+        base.system(note(question, "c9", 9)).unwrap();
+    }
+    let written =
+        Command::AddFaq { question: "do you MOW".into(), answer: "Yes.".into(), category: String::new(), priority: 0 };
+    base.manager(written).unwrap();
+    let Reply::Unanswered { items } = base.manager(Command::Unanswered).unwrap() else { panic!("questions") };
+    assert_eq!(items.len(), 1, "the answer that was written closes its question and no other");
+    base.manager(Command::DismissUnanswered { key: items[0].key.clone() }).unwrap();
     for n in 0..UNANSWERED_MAX + 3 {
         base.now_ms += 1;
         base.system(note(&format!("question number {n}"), &format!("c{n}"), 1)).unwrap();

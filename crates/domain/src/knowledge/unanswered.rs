@@ -79,6 +79,13 @@ pub(super) fn forget(state: &Knowledge, cx: &Context, conversation: Conversation
     })
 }
 
+/// The groups that a question belongs to, of those that are there: under today's name or under that of version 1.
+pub(super) fn groups_of(state: &Knowledge, question: &str) -> Vec<String> {
+    let words = key_of(question);
+    let names = [Some(UNKEYED), state.grouping].into_iter().flatten().map(|key| group(&key, &words));
+    names.filter(|name| state.unanswered.contains_key(name)).collect()
+}
+
 /// Whether words are the question of a group of version 1, whose place in its conversation is not known.
 pub fn same_question(key: &str, words: &str) -> bool {
     key == group(&UNKEYED, &key_of(words))

@@ -22,6 +22,12 @@ pub fn shorten(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// A number with what it counts: "1 page", "2 pages". For words whose plural is an s.
+pub fn counted(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// One line without control characters and without runs of spaces: what a typed value becomes before it is kept.
 pub fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
@@ -56,6 +62,13 @@ pub fn sentences(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_said_in_the_plural() {
+        assert_eq!(counted(0_u32, "page"), "0 pages");
+        assert_eq!(counted(1_u32, "page"), "1 page");
+        assert_eq!(counted(2_usize, "page"), "2 pages");
+    }
 
     #[test]
     fn sentences_do_not_break_inside_numbers_or_addresses() {

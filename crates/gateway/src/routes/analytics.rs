@@ -5,11 +5,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::Principal;
-use colloquy_actors::domain::ids::TenantId;
+use colloquy_actors::domain::ids::{AgentId, TenantId};
 use colloquy_actors::domain::knowledge::Command;
+use colloquy_actors::domain::local_time::zone_or_utc;
 use colloquy_actors::domain::numbers::Window;
 use colloquy_actors::feed;
-use colloquy_actors::knowledge::KnowledgeEntity;
+use colloquy_actors::knowledge::{ByDay, KnowledgeEntity, unanswered_by_day};
 use colloquy_wire::common::ListQuery;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,6 +27,9 @@ use crate::tokens;
 
 /// Days of one answer: two years.
 const DAYS_MAX: i32 = 731;
+
+/// Questions listed for one day: what a person reads; all of them are in `/api/analytics/unanswered`.
+const DAILY_QUESTIONS_MAX: usize = 20;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -71,9 +75,35 @@ async fn daily(State(app): State<App>, console: Console, Query(query): Query<Dai
         return Err(Problem::field("to", format!("must be from 0 to {DAYS_MAX} days after from")));
     }
     let agent = only_agent(&console).map(|id| id.0).or(query.agent_id);
-    let rows =
-        feed::daily(&app.actors.client, console.tenant(), &query.from, &query.to, agent).await.map_err(unavailable)?;
+    let mut rows = feed::daily(&app.actors.client, console.tenant(), &query.from, &query.to, agent.clone())
+        .await
+        .map_err(unavailable)?;
+    let mut questions = unanswered(&app, &console, agent, (&query.from, &query.to)).await?;
+    for row in &mut rows {
+        row.unanswered_questions = questions.remove(&row.date).unwrap_or_default();
+    }
     Ok(listing::whole(rows))
+}
+
+/// Each day's questions without an answer, of one agent or of all, the most frequent first.
+async fn unanswered(app: &App, console: &Console, agent: Option<String>, days: (&str, &str)) -> Result<ByDay> {
+    let zone = zone_or_utc(&app.actors.organization(console.tenant()).await?.facts.timezone);
+    let agents = match agent {
+        Some(id) => vec![id],
+        None => app.actors.agent_ids(console.tenant()).await?,
+    };
+    let mut all = ByDay::new();
+    for id in agents {
+        let client = &app.actors.client;
+        for (day, questions) in unanswered_by_day(client, &console.by, &AgentId(id), &zone, days).await? {
+            all.entry(day).or_default().extend(questions);
+        }
+    }
+    for questions in all.values_mut() {
+        questions.sort_by_key(|question| std::cmp::Reverse(question.count));
+        questions.truncate(DAILY_QUESTIONS_MAX);
+    }
+    Ok(all)
 }
 
 /// Reads again what is due by schedule, in all organizations. Timers do this by themselves.

@@ -10,7 +10,7 @@ mod words;
 
 use std::collections::BTreeSet;
 
-use colloquy_domain::conversation::retrieved::{FaqHit, KnowledgeAnswer, Retrieved};
+use colloquy_domain::conversation::retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved};
 
 use self::{
     hints::Wanted,
@@ -38,6 +38,11 @@ const COVERAGE_AT_GATE: f64 = 0.45;
 const COVERAGE_WHEN_SURE: f64 = 0.25;
 /// A price must be that of the thing that was asked for: half of the subject's weight at least, however sure the search is.
 const COVERAGE_FOR_PRICE: f64 = 0.5;
+
+/// Things whose prices one question asks for; a longer list is another kind of question.
+const THINGS_MAX: usize = 3;
+/// Part of a thing's words that a chosen sentence must hold to be its price already.
+const NAMED_PART: f64 = 0.9;
 
 /// When and how much the responder says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -106,7 +111,17 @@ impl Responder {
         let question = Question::new(&self.words, cut);
         let passages = &retrieved.passages[..retrieved.passages.len().min(PASSAGES_MAX)];
         let candidates = score::candidates(&self.words, &question, passages);
-        let chosen = self.choose(&question, &candidates, retrieved.confidence)?;
+        let whole = self.choose(&question, &candidates, retrieved.confidence);
+        let chosen = match question.wanted {
+            Wanted::Price => self.with_each_price(cut, whole, passages, retrieved.confidence),
+            Wanted::Time
+            | Wanted::Duration
+            | Wanted::Place
+            | Wanted::Person
+            | Wanted::Number
+            | Wanted::Contact
+            | Wanted::Statement => whole,
+        }?;
 
         let used: BTreeSet<usize> = chosen.iter().map(|index| candidates[*index].passage).collect();
         let text = plain::join(chosen.iter().map(|index| &candidates[*index].part));
@@ -184,6 +199,42 @@ impl Responder {
             }
         }
         Some(chosen.into_iter().collect())
+    }
+
+    /// What was chosen for a question about money, with the price of each further thing it names: "What do a drain cleaning and a camera
+    /// inspection cost?" Where the whole question chose nothing, every one of the things must have its price.
+    fn with_each_price(
+        &self,
+        question: &str,
+        whole: Option<Vec<usize>>,
+        passages: &[Passage],
+        confidence: f64,
+    ) -> Option<Vec<usize>> {
+        let things = things_priced(question);
+        if !(2..=THINGS_MAX).contains(&things.len()) {
+            return whole;
+        }
+        let mut all: BTreeSet<usize> = whole.iter().flatten().copied().collect();
+        for thing in things {
+            let asked = Question::new(&self.words, &format!("price of {thing}"));
+            if !asked.has_subject() {
+                return whole;
+            }
+            // The same parts in the same order, so that an index means the same in each of them.
+            let candidates = score::candidates(&self.words, &asked, passages);
+            let named = |index: &usize| {
+                candidates.get(*index).is_some_and(|candidate| candidate.direct >= NAMED_PART && candidate.fit >= 1.0)
+            };
+            if all.iter().any(named) {
+                continue;
+            }
+            match self.choose(&asked, &candidates, confidence) {
+                Some(found) => all.extend(found),
+                None if whole.is_none() => return None,
+                None => {}
+            }
+        }
+        Some(all.into_iter().collect())
     }
 
     fn required_coverage(&self, question: &Question, confidence: f64) -> f64 {
@@ -268,6 +319,27 @@ fn neighbour_that_fits(question: &Question, candidates: &[Candidate], best: usiz
                 && other.fit > 0.0
         })
     })
+}
+
+/// The things that a question for prices names, as the words between "and", "or" and commas.
+fn things_priced(question: &str) -> Vec<String> {
+    let mut things = vec![String::new()];
+    for word in question.split_whitespace() {
+        let joins = matches!(word.to_lowercase().as_str(), "and" | "or" | "plus" | "&");
+        let (own, ends) = match word.strip_suffix(',') {
+            Some(own) => (own, true),
+            None => (word, joins),
+        };
+        if !joins && let Some(thing) = things.last_mut() {
+            thing.push_str(own);
+            thing.push(' ');
+        }
+        if ends {
+            things.push(String::new());
+        }
+    }
+    things.retain(|thing| !thing.is_empty());
+    things
 }
 
 /// Cuts after a sentence or an item, else after a word.

@@ -6,7 +6,8 @@ const Z_INDEX = '2147483000';
 const ATTACH_MAX = 500;
 const BADGE_MAX = 9;
 
-const STYLES = `*{all:initial}
+const STYLES = `*{all:initial;color-scheme:light dark}
+div{--c:#0067c5}
 button,iframe{position:fixed;bottom:20px;right:20px;background:var(--c);box-shadow:0 0 1px #888,0 8px 32px #0f13174d;transition:.16s}
 button{width:56px;height:56px;border-radius:50%;cursor:pointer}
 button:focus-visible{outline:3px solid var(--c);outline-offset:3px}

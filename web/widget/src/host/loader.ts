@@ -28,7 +28,10 @@ const home = script?.src.replace(/(\/widget)?\/loader\.js.*/, '');
 
 /** After the page's own first work; older Safari has no idle callback. */
 const PRELOAD_AFTER_MS = 2000;
-const DEFAULT_COLOR = '#0067c5';
+/** The page speaks before it has loaded; after this long it will not. */
+const REFUSED_AFTER_MS = 999;
+/** The chat's own default, in the light and in the dark. */
+const DEFAULT_COLOR = 'light-dark(#0067c5,#3db2ff)';
 
 let listeners: [string, (data: unknown) => void][] = [];
 let chat: ReturnType<typeof createChat> | undefined;
@@ -65,6 +68,13 @@ function createChat(options: Options) {
     if (frame.src) return;
     frame.title = 'Chat';
     frame.src = address;
+    // Loaded, but not by us: this origin is refused, or the server is down. Nobody is left before the browser's own grey page.
+    frame.onload = () =>
+      setTimeout(() => {
+        if (port) return;
+        toggle(false);
+        frame.removeAttribute('src');
+      }, REFUSED_AFTER_MS);
     launcher.box.prepend(frame);
     addEventListener('message', greet);
   }

@@ -1,5 +1,7 @@
 //! The few sentences that no template brings.
 
+use crate::text;
+
 /// Somebody was alerted.
 pub(super) const ALERTED: &str = "I've alerted our team.";
 /// Nobody can be alerted, but people will see it.
@@ -72,6 +74,33 @@ pub(super) const ASK_NAME: &str = "What's your name?";
 pub(super) const ASK_PHONE: &str = "What's the best number to reach you?";
 /// See [`ASK_NAME`].
 pub(super) const ASK_EMAIL: &str = "What's your e-mail address?";
+
+/// A handover's words without the sentences that ask for a name or a number, for a visitor who can be reached `at` it.
+pub(super) fn without_asking(line: &str, at: &str) -> String {
+    const ASKS: [&str; 9] = [
+        "leave your",
+        "leave me your",
+        "leave us your",
+        "give me your",
+        "tell me your",
+        "share your",
+        "your name and",
+        "what is your",
+        "whats your",
+    ];
+    let asks = |sentence: &str| {
+        let words = text::Words::of(sentence);
+        ASKS.iter().any(|phrase| words.find(phrase).is_some())
+    };
+    let kept: Vec<&str> = text::sentences(line).into_iter().filter(|sentence| !asks(sentence)).collect();
+    let told = if kept.is_empty() { ALREADY_TOLD.to_owned() } else { kept.join(" ") };
+    format!("{told} If nobody can join right now, they'll get back to you at {at}.")
+}
+
+/// Nobody can be called, and the visitor said how to be reached.
+pub(super) fn noted_without_transfer(at: &str) -> String {
+    format!("I can't connect you directly, but I've noted your details, and someone will get back to you at {at}.")
+}
 
 /// What is wrong with a choice.
 pub(super) fn choose_one(options: &[String]) -> String {

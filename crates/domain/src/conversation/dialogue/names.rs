@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::extract::Reading;
+use super::{extract::Reading, when};
 use crate::text;
 
 /// Words of a name: "Maria del Carmen Gonzalez Lopez".
@@ -27,7 +27,13 @@ pub(super) fn introduced_name(reading: &Reading<'_>, asked: bool) -> Option<(Str
     let asked_markers: [(&str, bool); 2] = [("its", true), ("it is", true)];
     for (marker, capitals) in markers.iter().chain(asked_markers.iter().filter(|_| asked)) {
         let Some(place) = reading.words.find(marker) else { continue };
-        let clause = all[place.start].clause;
+        let Some(next) = all.get(place.end) else { continue };
+        // "Please call me: Ann Lee": the colon begins a clause, and it introduces.
+        let colon = reading.text[all[place.end - 1].at.end..next.at.start].trim() == ":";
+        if !colon && next.clause != all[place.start].clause {
+            continue;
+        }
+        let clause = next.clause;
         // "it's jane doe" as the whole answer to the question for a name needs no capitals.
         let whole = asked && place.start == 0 && all.len() - place.end <= SHORT_NAME_WORDS;
         let capitals = *capitals && !whole;
@@ -39,7 +45,9 @@ pub(super) fn introduced_name(reading: &Reading<'_>, asked: bool) -> Option<(Str
         {
             end += 1;
         }
-        if end > place.end {
+        // "Call me: Monday at nine" is no name.
+        let day = |text: &str| when::find_when(text, reading.now_ms, reading.timezone).is_some();
+        if end > place.end && !(colon && day(&reading.text[next.at.start..all[end - 1].at.end])) {
             let span = all[place.start].at.start..all[end - 1].at.end;
             return Some((capitalised(&reading.text[all[place.end].at.start..span.end]), span));
         }

@@ -54,7 +54,7 @@ pub(super) fn hits(
                 .then(|| format!("{} is above your threshold", field.replace('_', " "))),
             Trigger::WithinHours { field, phrases, hours_from } => {
                 within(config, reading, field.as_ref().and_then(|field| captured.get(field)), phrases, hours_from)
-                    .map(|hours| format!("less than {hours} hours away"))
+                    .map(|hours| format!("less than {} away", text::counted(hours, "hour")))
             }
         };
         if let Some(reason) = reason {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     catalog::template::{EscalationRule, IntakeForm, NoticeWhen, Trigger},
+    text::{self, Words},
     vocabulary::{EscalationAction, FieldType, Urgency},
 };
 
@@ -93,24 +94,36 @@ impl Turn<'_> {
     }
 
     pub(super) fn transfer(&mut self, again: bool, reply: String) {
+        let reach = self.reached_at();
         let line = if !self.config.escalation_enabled {
-            lines::NO_TRANSFER.to_owned()
+            match &reach {
+                Some(at) => lines::noted_without_transfer(at),
+                None => lines::NO_TRANSFER.to_owned(),
+            }
         } else if again {
             lines::ALREADY_TOLD.to_owned()
-        } else if reply.is_empty() {
-            self.fill(&self.config.escalation_message)
         } else {
-            reply
+            let line = if reply.is_empty() { self.fill(&self.config.escalation_message) } else { reply };
+            match &reach {
+                // Who said how to be reached, perhaps with these very words, is not asked to say it.
+                Some(at) => lines::without_asking(&line, at),
+                None => line,
+            }
         };
         self.plan().acknowledge.push(line);
-        let known = self.known_now();
-        let reachable = known
-            .keys()
-            .filter_map(|name| form::field_of(self.config, name))
-            .any(|field| matches!(field.kind, FieldType::Phone | FieldType::Email));
-        if self.form.is_none() && !reachable && self.config.collect_leads {
+        if self.form.is_none() && reach.is_none() && self.config.collect_leads {
             self.start(form::CONTACT_FORM, false);
         }
+    }
+
+    /// The number or address at which the visitor said they can be reached, as it is said back: a number before an e-mail address.
+    fn reached_at(&self) -> Option<String> {
+        let known = self.known_now();
+        let of = |kind: FieldType| {
+            let is = |name: &str| form::field_of(self.config, name).is_some_and(|field| field.kind == kind);
+            known.iter().find(|(name, _)| is(name)).map(|(_, value)| text::pretty_phone(value))
+        };
+        of(FieldType::Phone).or_else(|| of(FieldType::Email))
     }
 
     pub(super) fn escalate(&mut self, rule: &EscalationRule, reason: &str) {
@@ -357,7 +370,10 @@ impl Turn<'_> {
         let short = self.reading.words.len();
         if self.mood.question {
             let only_answer = self.asked != Asked::Aside && short <= BARE_ANSWER_WORDS_MAX;
-            let only_human = self.mood.wants_human && short <= HUMAN_ONLY_WORDS_MAX;
+            // Name and number beside the request are no question.
+            let besides = || Words::of(&self.found.remainder(&self.brief.text)).len();
+            let only_human =
+                self.mood.wants_human && (short <= HUMAN_ONLY_WORDS_MAX || besides() <= HUMAN_ONLY_WORDS_MAX);
             let only_wish = self.started && !self.mood.informational && !self.mood.price;
             return !(only_answer || only_human || only_wish || self.mood.wants_form || self.accepted_person);
         }
@@ -401,7 +417,10 @@ impl Turn<'_> {
     pub(super) fn finish(mut self) -> Understanding {
         let heard = self.setting.scoring.heard(self.reading.words);
         self.result.facts.signals.extend(heard);
-        if let FormMove::Done { complete: true, .. } = self.result.facts.form {
+        // How to reach somebody is no intake form; it has signals of its own.
+        if let FormMove::Done { complete: true, form } = &self.result.facts.form
+            && form != form::CONTACT_FORM
+        {
             self.result.facts.signals.insert("form_completed".to_owned());
         }
         if self.collecting() || self.config.collect_leads {

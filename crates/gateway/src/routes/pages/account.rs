@@ -1,5 +1,7 @@
 //! `/login`, `/signup`, `/forgot-password`, `/reset-password`, `/magic-link`, `/logout`: the forms of an account.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{OriginalUri, State};
@@ -18,6 +20,7 @@ use crate::app::{App, AppState};
 use crate::auth::{Address, access_of_cookie};
 use crate::body::Query;
 use crate::problem::{Problem, Result};
+use crate::routes::dev::reads_mailbox;
 
 /// Where a session is renewed: below the path that the refresh token is sent to.
 const RESUME: &str = "/api/auth/resume";
@@ -69,6 +72,15 @@ impl Page {
     fn notice(mut self, notice: &'static str) -> Self {
         self.notice = notice;
         self
+    }
+
+    /// With the word that a mail was sent: to the development mailbox, where that is the sender and this browser may read it.
+    fn mailed(self, app: &AppState, client: IpAddr, headers: &HeaderMap) -> Self {
+        if reads_mailbox(app, client, headers) {
+            self.notice(RECORDED).link("Open the development mailbox", "/dev/mailbox")
+        } else {
+            self.notice(MAILED)
+        }
     }
 
     /// With a form.
@@ -295,14 +307,22 @@ pub(super) fn person(
     }
 }
 
-async fn forgot(State(app): State<App>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+async fn forgot(
+    State(app): State<App>,
+    Address(from): Address,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Response {
     let browser = Browser::of(&headers);
     let page = forgot_page(forgot_form(&browser.token(&app)));
-    if asked.done.is_empty() { page } else { page.notice(MAILED) }.to(&app, &browser)
+    if asked.done.is_empty() { page } else { page.mailed(&app, from, &headers) }.to(&app, &browser)
 }
 
 /// Said whether or not the address is known.
 const MAILED: &str = "If this address has an account, a mail with a link is on its way. Look into the spam folder too.";
+
+/// The same where no mail leaves this machine.
+const RECORDED: &str = "If this address has an account, a mail with a link was recorded. It is not sent: this server has no mail server yet. Read it in the development mailbox.";
 
 fn forgot_page(form: Form) -> Page {
     Page::new("Forgot your password?")
@@ -381,7 +401,12 @@ async fn set_password(State(app): State<App>, Address(from): Address, headers: H
     }
 }
 
-async fn magic(State(app): State<App>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+async fn magic(
+    State(app): State<App>,
+    Address(from): Address,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Response {
     let browser = Browser::of(&headers);
     let token = browser.token(&app);
     let page = if !asked.token.is_empty() {
@@ -389,7 +414,7 @@ async fn magic(State(app): State<App>, headers: HeaderMap, Query(asked): Query<A
     } else if asked.done.is_empty() {
         magic_page(magic_form(&token))
     } else {
-        magic_page(magic_form(&token)).notice(MAILED)
+        magic_page(magic_form(&token)).mailed(&app, from, &headers)
     };
     without_referrer(page.to(&app, &browser))
 }

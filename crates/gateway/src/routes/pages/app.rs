@@ -430,14 +430,18 @@ fn standing(status: AgentStatus) -> (&'static str, &'static str) {
     }
 }
 
-/// The words and the tone of where a conversation stands.
-pub(super) fn talk_state(status: &ConversationStatus, urgency: &Urgency) -> (&'static str, &'static str) {
-    match (status, urgency) {
-        (ConversationStatus::Escalated, Urgency::Emergency) => ("Emergency", "bad"),
-        (ConversationStatus::Escalated, Urgency::Low | Urgency::Normal | Urgency::High) => ("Needs a person", "warn"),
-        (ConversationStatus::Active, _) => ("Active", "ok"),
-        (ConversationStatus::Resolved, _) => ("Resolved", "quiet"),
-        (ConversationStatus::Abandoned, _) => ("Left", "quiet"),
+/// The words and the tone of where a conversation stands; `taken` says that a person has the floor.
+pub(super) fn talk_state(status: &ConversationStatus, urgency: &Urgency, taken: bool) -> (&'static str, &'static str) {
+    match (status, urgency, taken) {
+        (ConversationStatus::Escalated, Urgency::Emergency, true) => ("Emergency, with a person", "warn"),
+        (ConversationStatus::Escalated, Urgency::Emergency, false) => ("Emergency", "bad"),
+        (ConversationStatus::Escalated | ConversationStatus::Active, _, true) => ("With a person", "ok"),
+        (ConversationStatus::Escalated, Urgency::Low | Urgency::Normal | Urgency::High, false) => {
+            ("Needs a person", "warn")
+        }
+        (ConversationStatus::Active, _, false) => ("Active", "ok"),
+        (ConversationStatus::Resolved, _, _) => ("Resolved", "quiet"),
+        (ConversationStatus::Abandoned, _, _) => ("Left", "quiet"),
     }
 }
 

@@ -16,13 +16,16 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 
 use crate::app::App;
-use crate::auth::access_of_cookie;
+use crate::auth::{Address, access_of_cookie};
 use crate::problem::Problem;
+use crate::routes::dev::{at_this_machine, reads_mailbox};
 
 /// A strict policy for pages without scripts and with one stylesheet.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// The stylesheet of all pages.
 const STYLE: &str = include_str!("../../../templates/pages.css");
+/// Where `colloquy quickstart` looks for a server by itself.
+const USUAL_URL: &str = "http://127.0.0.1:8080";
 /// Its address changes with its content, so that browsers may keep it for ever.
 static STYLE_HREF: LazyLock<String> =
     LazyLock::new(|| format!("/pages.css?{}", &blake3::hash(STYLE.as_bytes()).to_hex()[..16]));
@@ -102,11 +105,21 @@ fn onward(to: &str) -> Response {
 struct Home {
     signed_in: bool,
     mailbox: bool,
+    quickstart: String,
 }
 
-async fn home(State(app): State<App>, headers: HeaderMap) -> Response {
+async fn home(State(app): State<App>, Address(client): Address, headers: HeaderMap) -> Response {
     let signed_in = access_of_cookie(&app, &headers).is_some();
-    private(StatusCode::OK, &Home { signed_in, mailbox: app.mailbox.is_some() })
+    let mailbox = reads_mailbox(&app, client, &headers);
+    // Where the program is on this machine concerns nobody elsewhere.
+    let program = if at_this_machine(client, &headers) { app.settings.program.as_str() } else { "colloquy" };
+    let server = if app.settings.public_url == USUAL_URL {
+        String::new()
+    } else {
+        format!(" --server {}", app.settings.public_url)
+    };
+    let quickstart = format!("{program} quickstart --url https://your.site --vertical home_services{server}");
+    private(StatusCode::OK, &Home { signed_in, mailbox, quickstart })
 }
 
 async fn style(RawQuery(version): RawQuery) -> Response {

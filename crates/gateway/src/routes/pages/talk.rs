@@ -157,7 +157,7 @@ async fn talk_of<'a>(app: &App, insider: &'a Insider, id: &str, before: Option<u
         ("Began", Some(chrome.when(&talk.started_at))),
     ];
     Ok(Talk {
-        state: talk_state(&talk.status, &talk.urgency),
+        state: talk_state(&talk.status, &talk.urgency, matches!(talk.floor, Floor::Person { .. })),
         lines: shown.iter().map(|message| line(chrome, &visitor, view::message(message))).collect(),
         earlier: cursor.map(|seq| format!("/app/conversations/{}?before={seq}", encoded(id))).unwrap_or_default(),
         facts: facts.into_iter().filter_map(|(label, value)| Some((label.to_owned(), value?))).collect(),
