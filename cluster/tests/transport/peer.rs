@@ -249,6 +249,17 @@ impl Peer {
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+        if signal == "STOP" {
+            // The signal reaches one thread after the other.
+            let tasks = format!("/proc/{}/task", self.child.id());
+            let stopped = |task: std::fs::DirEntry| {
+                let status = std::fs::read_to_string(task.path().join("status"));
+                status.map_or(true, |status| status.contains("State:\tT"))
+            };
+            until("all its threads stand still", || {
+                std::fs::read_dir(&tasks).expect("runs").map_while(Result::ok).all(stopped)
+            });
+        }
     }
 
     /// Resident memory, bytes.

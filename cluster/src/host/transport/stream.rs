@@ -83,7 +83,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -98,7 +101,9 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!reading.is_finished() && !writing.is_finished());
         cut.cancel();
-        assert_eq!(reading.await.expect("runs").expect_err("cut").kind(), std::io::ErrorKind::ConnectionAborted);
-        assert_eq!(writing.await.expect("runs").expect_err("cut").kind(), std::io::ErrorKind::ConnectionAborted);
+        let ended = async { tokio::join!(reading, writing) };
+        let (reading, writing) = timeout(Duration::from_secs(5), ended).await.expect("neither waits on");
+        assert_eq!(reading.expect("runs").expect_err("cut").kind(), std::io::ErrorKind::ConnectionAborted);
+        assert_eq!(writing.expect("runs").expect_err("cut").kind(), std::io::ErrorKind::ConnectionAborted);
     }
 }
