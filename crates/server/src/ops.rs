@@ -51,7 +51,7 @@ impl NodeOperations {
         use colloquy_actors::{agent, conversation, knowledge, lead, tenant, traffic};
         let list = match kind {
             "tenant" => return Ok(id.to_owned()),
-            "account" => return Ok(colloquy_actors::account::TENANT.to_owned()),
+            "account" => return Ok(colloquy_actors::domain::account::TENANT.to_owned()),
             "ops_log" => return Ok(colloquy_actors::domain::ops_log::TENANT.to_owned()),
             "agent" => agent::LIST,
             "conversation" => conversation::LIST,
@@ -65,7 +65,7 @@ impl NodeOperations {
         let failed = |error: colloquy_store::StoreError| Problem::unavailable("storage", error.to_string(), AGAIN_S);
         loop {
             let page = rows
-                .scan(colloquy_actors::account::TENANT, tenant::LIST, after.as_deref(), TENANTS_AT_ONCE)
+                .scan(colloquy_actors::domain::account::TENANT, tenant::LIST, after.as_deref(), TENANTS_AT_ONCE)
                 .await
                 .map_err(failed)?;
             let Some(last) = page.last() else { return Err(Problem::not_found(kind)) };

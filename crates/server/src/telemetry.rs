@@ -12,6 +12,9 @@ const SECONDS: [f64; 16] =
 /// Starts logging as the settings say.
 pub(crate) fn logs(settings: &Log) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|error| format!("settings: `log.filter`: {error}"))?;
+    // At its own debug level it writes what crosses between nodes, and that is what visitors say: whatever is asked for, never that.
+    let quiet = "ractor_cluster=info".parse().map_err(|error| format!("the log filter: {error}"))?;
+    let filter = filter.add_directive(quiet);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
