@@ -2,8 +2,9 @@
 
 mod support;
 
-/// The part about websites.
+/// The parts about websites and about repeated requests.
 mod hostile {
+    mod repeats;
     mod sites;
 }
 

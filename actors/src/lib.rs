@@ -13,6 +13,7 @@ mod error;
 pub mod feed;
 pub mod knowledge;
 pub mod lead;
+pub mod once;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;

@@ -12,6 +12,7 @@ use colloquy_actors::domain::tenant::profile::Profile;
 use colloquy_actors::domain::tenant::view::InvitationView;
 use colloquy_actors::domain::tenant::{self, Person};
 use colloquy_actors::domain::{Principal, Rejection};
+use colloquy_actors::once;
 use colloquy_actors::signup::{self, NewPerson};
 use colloquy_wire::accounts as wire;
 use serde_json::{Value, json};
@@ -299,9 +300,16 @@ pub(crate) fn profile_of(organization: &wire::NewOrganization) -> Value {
     profile
 }
 
-/// A fresh opaque id that sorts by time.
+/// A fresh opaque id that sorts by time; the same one when a request is run again.
 pub(crate) fn fresh_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    let id = match once::bytes("id") {
+        Some((bytes, since_ms)) => {
+            let random = std::array::from_fn(|at| bytes[at]);
+            uuid::Builder::from_unix_timestamp_millis(since_ms.unsigned_abs(), &random).into_uuid()
+        }
+        None => uuid::Uuid::now_v7(),
+    };
+    id.simple().to_string()
 }
 
 /// Sets the cookies of a session.
