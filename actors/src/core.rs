@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActorError, once};
 
+/// The longest id that an entity may have, bytes: what the runtime takes.
+pub const ID_BYTES_MAX: usize = 256;
+
 /// A command with who asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Asked<C> {
@@ -50,6 +53,10 @@ pub async fn ask_with<E: Core>(
     command: E::Plain,
     mut options: Ask,
 ) -> Result<E::Reply, ActorError> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        // What no key can name does not exist.
+        return Err(Rejection::not_found(E::KIND).into());
+    }
     if options.idempotency_key.is_none() {
         options.idempotency_key = once::key(E::KIND, id, &command);
     }

@@ -20,9 +20,10 @@ pub mod tenant;
 mod tools;
 pub mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use colloquy_cluster::client::WatchStream;
 use colloquy_cluster::{Client, EntityKey, Registry};
 use colloquy_domain::ids::{AgentId, ApiKeyId, ConversationId, LeadId, TenantId, UserId};
 use colloquy_domain::principal::{Actor, Principal, Role};
@@ -112,7 +113,42 @@ impl Actors {
         user: &UserId,
         command: colloquy_domain::account::Command,
     ) -> Result<colloquy_domain::account::Reply, ActorError> {
-        ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await
+        use colloquy_domain::account::Command;
+        let asks = matches!(command, Command::View | Command::Credentials | Command::Sessions);
+        let reply = ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await;
+        if !asks {
+            // This node hears of it by itself too, but perhaps only after who asked has asked again.
+            self.tools.sessions.drop(&account_key(user));
+        }
+        reply
+    }
+
+    /// Whether a session of an account goes on: it ends by signing out, a new password or a suspension.
+    pub async fn session_lives(&self, user: &UserId, family: &str) -> Result<bool, ActorError> {
+        let key = account_key(user);
+        let families = self.tools.sessions.get(&self.client, &key, self.sessions(user)).await;
+        match families {
+            Ok(families) if families.contains(family) => Ok(true),
+            // One that has just begun may not be in the copy yet.
+            Ok(_) => {
+                self.tools.sessions.drop(&key);
+                Ok(self.tools.sessions.get(&self.client, &key, self.sessions(user)).await?.contains(family))
+            }
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells that sessions or memberships of an account may have changed.
+    pub fn watch_account(&self, user: &UserId) -> WatchStream {
+        self.client.watch(&account_key(user))
+    }
+
+    async fn sessions(&self, user: &UserId) -> Result<BTreeSet<String>, ActorError> {
+        match self.account(user, colloquy_domain::account::Command::Sessions).await? {
+            colloquy_domain::account::Reply::Sessions { families } => Ok(families),
+            _ => Err(ActorError::Failed),
+        }
     }
 
     /// Asks an organization.
@@ -304,6 +340,10 @@ impl Actors {
             }
         }
     }
+}
+
+fn account_key(user: &UserId) -> EntityKey {
+    EntityKey::new(colloquy_domain::account::TENANT, colloquy_domain::account::KIND, user.as_str())
 }
 
 /// Whether an upload can be read at all, by its name and first bytes.

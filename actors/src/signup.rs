@@ -2,7 +2,7 @@
 
 use colloquy_cluster::Client;
 use colloquy_domain::account::{self, NewSession};
-use colloquy_domain::check::normal_email;
+use colloquy_domain::check::{is_email, normal_email};
 use colloquy_domain::ids::{TenantId, UserId};
 use colloquy_domain::principal::{Actor, Principal, Role};
 use colloquy_domain::rejection::Rejection;
@@ -53,7 +53,12 @@ pub fn own_account(user: &UserId) -> Principal {
 
 /// Who owns an e-mail address, if anybody has signed up with it.
 pub async fn user_of(client: &Client, email: &str) -> Result<Option<UserId>, ActorError> {
-    let holder = client.store().unique.holder(EMAILS, &normal_email(email)).await?;
+    let email = normal_email(email);
+    if !is_email(&email) {
+        // Nobody can have signed up with it, and the store takes no name of any length.
+        return Ok(None);
+    }
+    let holder = client.store().unique.holder(EMAILS, &email).await?;
     Ok(holder.map(|holder| UserId(holder.owner)))
 }
 

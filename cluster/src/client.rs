@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use colloquy_store::rows::{Range, Row};
+use colloquy_store::rows::{After, Range, Row};
 use colloquy_store::{EntityKey, Store, StoreError};
 use serde::de::DeserializeOwned;
 
@@ -203,21 +203,33 @@ impl Client {
         fold::<E>(&key, &records, at)
     }
 
-    /// A stretch of a list, newest first, bodies in the clear. Rows whose entity was erased are left out.
+    /// A stretch of a list, newest first, bodies in the clear. Rows whose entity was erased are left out, and others
+    /// take their places: fewer rows than the limit are the last ones.
     pub async fn list<T: DeserializeOwned>(
         &self,
         tenant: &str,
         list: &str,
         range: &Range,
     ) -> Result<Vec<ListRow<T>>, ClusterError> {
-        let rows = self.node.store().rows.list(tenant, list, range).await?;
-        let mut shown = Vec::with_capacity(rows.len());
-        for row in rows {
-            if let Some(row) = self.read_row(row).await? {
-                shown.push(row);
+        let mut range = range.clone();
+        let wanted = range.limit;
+        let mut shown = Vec::new();
+        loop {
+            range.limit = wanted - shown.len();
+            let rows = self.node.store().rows.list(tenant, list, &range).await?;
+            let ended = rows.len() < range.limit;
+            if let Some(last) = rows.last() {
+                range.after = Some(After { at_ms: last.at_ms, id: last.id.clone() });
+            }
+            for row in rows {
+                if let Some(row) = self.read_row(row).await? {
+                    shown.push(row);
+                }
+            }
+            if ended || shown.len() >= wanted {
+                return Ok(shown);
             }
         }
-        Ok(shown)
     }
 
     /// One row of a list, body in the clear.

@@ -444,7 +444,9 @@ impl EntityKeys for Memory {
             entity.snapshot = None;
         }
         let lists = state.rows.iter_mut().filter(|((tenant, _), _)| *tenant == *key.tenant);
-        for row in lists.flat_map(|(_, rows)| rows.values_mut()).filter(|row| belongs_to(&row.id, key)) {
+        // Looked up by id in each list: an entity's rows follow each other.
+        let theirs = lists.flat_map(|(_, rows)| rows.range_mut(key.id.to_string()..format!("{}0", key.id)));
+        for (_, row) in theirs.filter(|(id, _)| belongs_to(id, key)) {
             row.body = None;
         }
         Ok(())

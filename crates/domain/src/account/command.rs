@@ -1,5 +1,7 @@
 //! What may be asked of an account, what can happen to it, and what it answers.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -146,6 +148,8 @@ pub enum Command {
     },
     /// The account as its owner sees it (query).
     View,
+    /// The sessions that go on (query).
+    Sessions,
 }
 
 /// A membership as the tenant sees it.
@@ -325,6 +329,11 @@ pub enum Reply {
     },
     /// The account.
     Account(Box<AccountView>),
+    /// The sessions that go on.
+    Sessions {
+        /// Their refresh-token families.
+        families: BTreeSet<String>,
+    },
     /// All preferences.
     Preferences {
         /// Them.

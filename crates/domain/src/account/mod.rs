@@ -63,6 +63,9 @@ pub fn decide(state: &Account, cx: &Context, command: Command) -> Outcome {
         Command::SetPreferences { patch } => profile::set_preferences(state, &patch),
         Command::SetPlatformAdmin { on } => Ok(profile::set_platform_admin(state, on)),
         Command::SetSuspended { on } => Ok(profile::set_suspended(state, on)),
+        Command::Sessions => {
+            Ok(Decision::reply(Reply::Sessions { families: state.families.keys().cloned().collect() }))
+        }
         Command::View => Ok(Decision::reply(Reply::Account(Box::new(view::account(state))))),
     }
 }

@@ -226,7 +226,7 @@ async fn fork(
 ) -> Result<Response> {
     console.need(Role::Rep, "try a conversation differently")?;
     let (mut state, _, at) = rebuilt(&app, &console, &id, Some(body.at)).await?;
-    if at != body.at {
+    if at == 0 || at != body.at {
         return Err(Problem::field("at", format!("must be 1 to {at}")));
     }
     let agent = app.actors.tools.agent(&app.actors.client, console.tenant(), &state.agent_id).await?;

@@ -17,8 +17,10 @@ struct Migration {
 }
 
 /// In order; the number of a migration is its place from 1. A migration that was released never changes.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_journal", sql: include_str!("migrations/0001_journal.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_journal", sql: include_str!("migrations/0001_journal.sql") },
+    Migration { name: "0002_rows_of_an_entity", sql: include_str!("migrations/0002_rows_of_an_entity.sql") },
+];
 
 const LEDGER: &str = "CREATE TABLE migration (
     number        INTEGER PRIMARY KEY,
