@@ -18,7 +18,7 @@ impl Core for AccountEntity {
 }
 
 impl Entity for AccountEntity {
-    pure_core!(account, Account, 1, 1, true);
+    pure_core!(account, Account, 2, 1, true);
 
     type Effect = std::convert::Infallible;
 

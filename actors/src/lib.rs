@@ -114,7 +114,7 @@ impl Actors {
         command: colloquy_domain::account::Command,
     ) -> Result<colloquy_domain::account::Reply, ActorError> {
         use colloquy_domain::account::Command;
-        let asks = matches!(command, Command::View | Command::Credentials | Command::Sessions);
+        let asks = matches!(command, Command::View | Command::Credentials { .. } | Command::Sessions);
         let reply = ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await;
         if !asks {
             // This node hears of it by itself too, but perhaps only after who asked has asked again.
@@ -230,21 +230,32 @@ impl Actors {
         person: colloquy_domain::tenant::Person,
     ) -> Result<Role, ActorError> {
         let user = person.user.clone();
+        let membership = self.accept(tenant, code_hash, person).await?;
+        let role = membership.role.ok_or(ActorError::Failed)?;
+        self.account(&user, colloquy_domain::account::Command::SetMembership(membership)).await?;
+        Ok(role)
+    }
+
+    /// Takes somebody into an organization by an invitation. Their account is to be told what this gives.
+    pub async fn accept(
+        &self,
+        tenant: &TenantId,
+        code_hash: String,
+        person: colloquy_domain::tenant::Person,
+    ) -> Result<colloquy_domain::account::MembershipChange, ActorError> {
         let by = Principal { tenant: tenant.clone(), actor: Actor::System };
         let command = colloquy_domain::tenant::Command::AcceptInvitation { code_hash, person };
         let colloquy_domain::tenant::Reply::Joined { role, name, slug } = self.tenant(&by, command).await? else {
             return Err(ActorError::Failed);
         };
         // The organization tells the account by itself, with its own version; version 0 only fills in until then.
-        let membership = colloquy_domain::account::MembershipChange {
+        Ok(colloquy_domain::account::MembershipChange {
             tenant: tenant.clone(),
             version: 0,
             role: Some(role),
             name,
             slug,
-        };
-        self.account(&user, colloquy_domain::account::Command::SetMembership(membership)).await?;
-        Ok(role)
+        })
     }
 }
 

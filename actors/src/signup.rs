@@ -62,19 +62,29 @@ pub async fn user_of(client: &Client, email: &str) -> Result<Option<UserId>, Act
     Ok(holder.map(|holder| UserId(holder.owner)))
 }
 
-/// Creates an account. Refused with `email_taken` when the address has one.
-pub async fn register(client: &Client, id: UserId, person: NewPerson) -> Result<UserId, ActorError> {
-    let email = normal_email(&person.email);
+/// Keeps an address for an account that is made in a moment. Refused with `email_taken` when the address has one.
+pub async fn reserve_email(client: &Client, id: &UserId, email: &str) -> Result<(), ActorError> {
     reserve(
         client,
         EMAILS,
-        &email,
+        &normal_email(email),
         id.as_str(),
         "email_taken",
         "This e-mail address already has an account: sign in, or reset the password.",
         Owner::Account,
     )
-    .await?;
+    .await
+}
+
+/// Gives back an address that was kept in vain.
+pub async fn release_email(client: &Client, id: &UserId, email: &str) -> Result<(), ActorError> {
+    Ok(client.store().unique.release(EMAILS, &normal_email(email), id.as_str()).await?)
+}
+
+/// Creates an account. Refused with `email_taken` when the address has one.
+pub async fn register(client: &Client, id: UserId, person: NewPerson) -> Result<UserId, ActorError> {
+    let email = normal_email(&person.email);
+    reserve_email(client, &id, &email).await?;
     let register = account::Register {
         id: id.clone(),
         email: email.clone(),

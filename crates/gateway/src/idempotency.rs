@@ -28,9 +28,9 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 
 use crate::app::{App, AppState};
-use crate::auth;
 use crate::problem::Problem;
 use crate::tokens::hex;
+use crate::{auth, body};
 
 /// How long an answer is kept, milliseconds.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -100,9 +100,13 @@ async fn run(app: App, key: String, scope: String, request: Request, next: Next)
     } else {
         app.settings.body_bytes_max
     };
-    let body = to_bytes(body, limit)
-        .await
-        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
+    let body = to_bytes(body, limit).await.map_err(|error| {
+        if body::stalled(&error) {
+            body::too_slow()
+        } else {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large.")
+        }
+    })?;
     let request = Request::from_parts(parts, Body::from(body.clone()));
     let tasks = app.sockets.tasks.clone();
     let work = async move { first(&app, &key, &scope, request, body, next).await }.in_current_span();

@@ -12,9 +12,20 @@ pub const BUCKETS_MAX: usize = 200_000;
 /// Buckets are spread over this many locks so that two requests seldom meet.
 const STRIPES: usize = 16;
 
-/// A limit of so many actions a minute, with a burst of the same size.
+/// Letters with an invitation that one address gets in an hour, from whomever: enough to be invited again after a mistake.
+const INVITED_PER_HOUR: u32 = 5;
+/// Invitations that an organization mails in an hour: a team is invited in one go.
+const INVITES_PER_HOUR: u32 = 60;
+/// The same for people whose own address nobody has proven: whoever just signed up, with any address, can ask colleagues and nobody else.
+const UNPROVEN_INVITES_PER_HOUR: u32 = 10;
+/// An hour in milliseconds.
+const HOUR_MS: f64 = 3_600_000.0;
+
+/// A limit of so many actions in some time, with a burst of the same size.
 pub struct RateLimit {
-    per_minute: f64,
+    burst: f64,
+    /// Actions that come back in a millisecond.
+    refill: f64,
     hasher: RandomState,
     stripes: Vec<Mutex<HashMap<u64, Bucket>>>,
 }
@@ -28,8 +39,28 @@ struct Bucket {
 impl RateLimit {
     /// A limit of `per_minute` actions a minute for each key.
     pub fn per_minute(per_minute: u32) -> Self {
+        Self::new(per_minute, 60_000.0)
+    }
+
+    /// A limit of `per_hour` actions an hour for each key.
+    pub fn per_hour(per_hour: u32) -> Self {
+        Self::new(per_hour, HOUR_MS)
+    }
+
+    /// How many letters with an invitation one address gets.
+    pub fn invited() -> Self {
+        Self::per_hour(INVITED_PER_HOUR)
+    }
+
+    /// How many invitations an organization mails: by people with an unproven address, and by others.
+    pub fn invites() -> [Self; 2] {
+        [UNPROVEN_INVITES_PER_HOUR, INVITES_PER_HOUR].map(Self::per_hour)
+    }
+
+    fn new(burst: u32, within_ms: f64) -> Self {
         Self {
-            per_minute: f64::from(per_minute),
+            burst: f64::from(burst),
+            refill: f64::from(burst) / within_ms,
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
         }
@@ -42,22 +73,21 @@ impl RateLimit {
         let mut buckets = stripe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if buckets.len() >= BUCKETS_MAX / STRIPES && !buckets.contains_key(&key) {
             // A full bucket is the same as none: forget those first, and all if a flood filled none of them up again.
-            let refill = self.per_minute / 60_000.0;
-            let full = self.per_minute;
+            let (refill, full) = (self.refill, self.burst);
             buckets.retain(|_, b| b.tokens + (now_ms - b.at_ms).max(0) as f64 * refill < full);
             if buckets.len() >= BUCKETS_MAX / STRIPES {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { tokens: self.per_minute, at_ms: now_ms });
+        let bucket = buckets.entry(key).or_insert(Bucket { tokens: self.burst, at_ms: now_ms });
         let elapsed = (now_ms - bucket.at_ms).max(0) as f64;
-        bucket.tokens = (bucket.tokens + elapsed * self.per_minute / 60_000.0).min(self.per_minute);
+        bucket.tokens = (bucket.tokens + elapsed * self.refill).min(self.burst);
         bucket.at_ms = now_ms.max(bucket.at_ms);
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
             Ok(())
         } else {
-            let wait_ms = (1.0 - bucket.tokens) * 60_000.0 / self.per_minute.max(1.0);
+            let wait_ms = (1.0 - bucket.tokens) / self.refill.max(1.0 / HOUR_MS);
             Err(((wait_ms / 1000.0).ceil() as u64).max(1))
         }
     }

@@ -11,7 +11,7 @@ use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
 use colloquy_gateway::limits::{AddressLimit, RateLimit};
-use colloquy_gateway::listen::{Bounded, Peer};
+use colloquy_gateway::listen::Bounded;
 use colloquy_gateway::proxies::Proxies;
 use colloquy_gateway::routes::health::Health;
 use colloquy_gateway::tokens::Tokens;
@@ -79,13 +79,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     );
     let sockets = app.sockets.clone();
     let stop = sockets.stopping.clone();
-    let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<Peer>();
-    let stopping = stop.clone();
+    let router = colloquy_gateway::router(app);
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
-    let serving =
-        tokio::spawn(
-            async move { axum::serve(public, service).with_graceful_shutdown(stopping.cancelled_owned()).await },
-        );
+    let serving = tokio::spawn(public.serve(router, stop.clone()));
     let node = Arc::new(node);
     let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
     let operating =
@@ -314,6 +310,8 @@ fn limits(settings: &Settings) -> Limits {
         login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         mail_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+        invited: RateLimit::invited(),
+        invites: RateLimit::invites(),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
     }
 }
