@@ -2,8 +2,10 @@
 
 mod support;
 
-/// The parts about websites and about repeated requests.
+/// The parts about bounds of callers, doors that are held open, repeated requests, and websites.
 mod hostile {
+    mod bounds;
+    mod doors;
     mod repeats;
     mod sites;
 }

@@ -61,6 +61,15 @@ impl Ask {
     }
 }
 
+/// A stretch of a list, and what of it could not be read.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The rows that are whole.
+    pub rows: Vec<ListRow<T>>,
+    /// The ids of rows that are damaged.
+    pub damaged: Vec<String>,
+}
+
 /// A list row with its body in the clear.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListRow<T> {
@@ -211,9 +220,27 @@ impl Client {
         list: &str,
         range: &Range,
     ) -> Result<Vec<ListRow<T>>, ClusterError> {
+        let Listed { rows, damaged } = self.list_sound(tenant, list, range).await?;
+        match damaged.into_iter().next() {
+            None => Ok(rows),
+            Some(id) => {
+                let detail = "its checksum does not match its content".to_owned();
+                Err(StoreError::Corrupt { place: format!("row {tenant}/{list}/{id}"), detail }.into())
+            }
+        }
+    }
+
+    /// As [`Client::list`], but what is damaged is named beside the rest instead of refusing it: for lists that people look at. Whoever must not miss
+    /// anything, such as an erasure, takes the other.
+    pub async fn list_sound<T: DeserializeOwned>(
+        &self,
+        tenant: &str,
+        list: &str,
+        range: &Range,
+    ) -> Result<Listed<T>, ClusterError> {
         let mut range = range.clone();
         let wanted = range.limit;
-        let mut shown = Vec::new();
+        let (mut shown, mut damaged) = (Vec::new(), Vec::new());
         loop {
             range.limit = wanted - shown.len();
             let rows = self.node.store().rows.list(tenant, list, &range).await?;
@@ -222,12 +249,18 @@ impl Client {
                 range.after = Some(After { at_ms: last.at_ms, id: last.id.clone() });
             }
             for row in rows {
-                if let Some(row) = self.read_row(row).await? {
+                if row.body.is_none() {
+                    tracing::error!(
+                        "corrupt data in row {tenant}/{list}/{}: its checksum does not match its content",
+                        row.id
+                    );
+                    damaged.push(row.id);
+                } else if let Some(row) = self.read_row(row).await? {
                     shown.push(row);
                 }
             }
             if ended || shown.len() >= wanted {
-                return Ok(shown);
+                return Ok(Listed { rows: shown, damaged });
             }
         }
     }

@@ -216,8 +216,8 @@ async fn may_mail(app: &AppState, console: &Console, email: &str) -> Result<bool
         Actor::ApiKey { .. } | Actor::Visitor { .. } | Actor::Platform { .. } | Actor::System => false,
     };
     let now_ms = app.now_ms();
-    Ok(app.limits.invites[usize::from(proven)].take(console.tenant().as_str(), now_ms).is_ok()
-        && app.limits.invited.take(email, now_ms).is_ok())
+    Ok(app.limits.invited.take(email, now_ms).is_ok()
+        && app.limits.invites[usize::from(proven)].take(console.tenant().as_str(), now_ms).is_ok())
 }
 
 /// Take an invitation back.

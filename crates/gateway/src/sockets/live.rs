@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::extract::ws::{Message as Frame, WebSocket};
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, close_code};
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -231,7 +231,12 @@ impl Session {
             }
             _ => auth::of_token(&self.app, &self.token).await.is_err_and(|problem| problem.body.status == 401),
         };
-        if ended { self.error("", "unauthorized").await.and(Err(Gone)) } else { Ok(()) }
+        if !ended {
+            return Ok(());
+        }
+        self.error("", "unauthorized").await?;
+        let close = CloseFrame { code: close_code::POLICY, reason: "unauthorized".into() };
+        self.frame(Frame::Close(Some(close))).await.and(Err(Gone))
     }
 
     async fn subscribe(&mut self, name: String, since: Option<u64>) -> Result<(), Gone> {

@@ -127,9 +127,29 @@ fn select_between(
         Some(above) => statement.query((tenant, list, from, newest, left, above))?,
     };
     while let Some(row) = rows.next().map_err(|error| fault::at(format_args!("list {tenant}/{list}"), error))? {
-        found.push(read(tenant, list, row)?);
+        found.push(match read(tenant, list, row) {
+            Ok(row) => row,
+            // The rest of the list is whole: whoever asked is told which row is not.
+            Err(StoreError::Corrupt { .. }) => damaged(tenant, list, row)?,
+            Err(error) => return Err(error),
+        });
     }
     Ok(())
+}
+
+/// What is left of a row whose content is not what was written: its place in the list.
+fn damaged(tenant: &str, list: &str, row: &SqlRow<'_>) -> Result<Row, StoreError> {
+    let (id, at_ms) = (row.get(0)?, row.get(1)?);
+    Ok(Row {
+        tenant: tenant.to_owned(),
+        list: list.to_owned(),
+        id,
+        at_ms,
+        seq: 0,
+        view_version: 0,
+        body: None,
+        numbers: None,
+    })
 }
 
 #[async_trait]
