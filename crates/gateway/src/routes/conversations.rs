@@ -119,6 +119,11 @@ async fn update(
     {
         return Err(colloquy_actors::domain::Rejection::Stale { current: with_hash(&state) }.into());
     }
+    if let Some(Some(user)) = &body.assigned_to
+        && app.actors.member(console.tenant(), &UserId(user.clone())).await?.is_none()
+    {
+        return Err(Problem::field("assigned_to", "must be a member of the organization"));
+    }
     let command = Command::Update {
         status: word("status", body.status)?,
         urgency: word("urgency", body.urgency)?,
