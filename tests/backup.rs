@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -69,6 +70,14 @@ async fn a_backup_under_load_starts_a_second_server_with_everything_answered_bef
     let again = backup(&copy).await;
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("exists already"));
     assert_eq!(fs::metadata(copy.join("colloquy.db")).expect("the copy").len(), size);
+    let mode = fs::metadata(copy.join("colloquy.db")).expect("the copy").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "nobody else reads the copy");
+    // Not into what is being copied, by whatever name.
+    for inside in [server.data().join("blobs").join("copy"), server.data().join("blobs/../blobs/copy")] {
+        let refused = backup(&inside).await;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("inside of what is copied"), "{said}");
+    }
     assert!(!copy.join("secret.key").exists() && !copy.join("colloquy.db-wal").exists());
 
     // Without the key nothing starts on it, and no new key is made.
@@ -89,7 +98,7 @@ async fn a_backup_under_load_starts_a_second_server_with_everything_answered_bef
 
     // Of a stopped server too; and of a folder that is none, nothing.
     assert!(server.stop().await.success());
-    let output = backup(&place.path().join("stopped")).await;
+    let output = backup(&place.path().join("stopped/")).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let missing = place.path().join("missing").display().to_string();
     let output =

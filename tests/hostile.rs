@@ -2,8 +2,11 @@
 
 mod support;
 
-/// The part about websites.
+/// The parts about bounds of callers, doors that are held open, repeated requests, and websites.
 mod hostile {
+    mod bounds;
+    mod doors;
+    mod repeats;
     mod sites;
 }
 

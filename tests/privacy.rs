@@ -213,14 +213,7 @@ async fn an_erased_person_is_gone_from_every_file_every_journal_and_every_answer
     seen("live leads", &words.email);
     seen("live conversations", &words.name);
 
-    let request = json!({ "email": words.email.to_uppercase() });
-    let erasure = text(&owner.api.post("/api/privacy/erasures", request).await.expect(202), "id");
-    let done = eventually("the erasure", SOON, || async {
-        let shown = owner.api.get(&format!("/api/privacy/erasures/{erasure}")).await.expect(200);
-        assert_ne!(shown["status"], "failed", "{shown}");
-        (shown["status"] == "completed").then_some(shown)
-    })
-    .await;
+    let done = erased(&owner, json!({ "email": words.email.to_uppercase() })).await;
     words.assert_absent(&done.to_string(), "the erasure itself");
     let count = |what: &str| done["counts"][what].as_u64();
     assert_eq!((count("conversations"), count("leads"), count("sandboxes")), (Some(2), Some(1), Some(1)), "{done}");
@@ -255,6 +248,64 @@ async fn an_erased_person_is_gone_from_every_file_every_journal_and_every_answer
     for (path, answer) in everything(&owner, &agent, visitor.talk(), &lead, &fork).await {
         words.assert_absent(&answer, &format!("{path} after a restart"));
     }
+}
+
+/// Asks for an erasure and waits until it is done.
+async fn erased(owner: &Member, whom: Value) -> Value {
+    let erasure = text(&owner.api.post("/api/privacy/erasures", whom).await.expect(202), "id");
+    eventually("the erasure", SOON, || async {
+        let shown = owner.api.get(&format!("/api/privacy/erasures/{erasure}")).await.expect(200);
+        assert_ne!(shown["status"], "failed", "{shown}");
+        (shown["status"] == "completed").then_some(shown)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_is_erased_right_after_their_message_leaves_neither_conversation_nor_lead() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    let people: Vec<String> = (0..8).map(|_| format!("{}@zed.example", random_id())).collect();
+    let erasures = people.iter().map(|email| {
+        let (owner, server, agent) = (owner.clone(), &server, agent.clone());
+        async move {
+            let mut visitor = Visitor::new(server, &agent);
+            visitor.say(&format!("Hello, my name is Zed Ash and my email is {email}")).await;
+            let done = erased(&owner, json!({ "email": email })).await;
+            assert_eq!((&done["counts"]["conversations"], &done["counts"]["leads"]), (&json!(1), &json!(1)), "{done}");
+        }
+    });
+    futures::future::join_all(erasures).await;
+    assert_eq!(owner.api.list("/api/leads").await, Vec::<Value>::new());
+    assert_eq!(owner.api.list("/api/conversations").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn who_corrected_their_address_and_number_is_found_by_the_first_ones() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    for (first, corrected, whom) in [
+        (
+            "my email is first@old.example",
+            "Sorry, my email is second@new.example instead",
+            json!({ "email": "First@Old.example" }),
+        ),
+        ("my number is 217-555-0177", "Sorry, my number is 217-555-0188 instead", json!({ "phone": "+12175550177" })),
+    ] {
+        let mut visitor = Visitor::new(&server, &agent);
+        visitor.say(&format!("My name is Anna Smith and {first}")).await;
+        visitor.say(corrected).await;
+        let shown = owner.api.get(&format!("/api/conversations/{}", visitor.talk())).await.expect(200);
+        let shown = shown["conversation"].to_string();
+        assert!(shown.contains("second@new.example") || shown.contains("2175550188"), "it was corrected: {shown}");
+        assert!(!shown.contains("first@old.example") && !shown.contains("2175550177"), "it was corrected: {shown}");
+        let done = erased(&owner, whom).await;
+        assert_eq!((&done["counts"]["conversations"], &done["counts"]["leads"]), (&json!(1), &json!(1)), "{done}");
+        owner.api.get(&format!("/api/conversations/{}", visitor.talk())).await.refused(404);
+    }
+    assert_eq!(owner.api.list("/api/leads").await, Vec::<Value>::new());
 }
 
 /// Reads every file below a folder; returns how many there were.

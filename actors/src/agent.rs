@@ -16,7 +16,7 @@ use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::vocabulary::AgentStatus;
 use colloquy_domain::{Principal, Rejection, knowledge, tenant};
 
-use crate::core::{Core, ask, message, pure_core};
+use crate::core::{Core, ID_BYTES_MAX, ask, message, pure_core};
 use crate::tenant::TenantEntity;
 use crate::{ActorError, Tools, feed};
 
@@ -203,6 +203,9 @@ impl Tools {
     pub async fn tenant_of_agent(&self, client: &Client, id: &AgentId) -> Result<Option<TenantId>, ActorError> {
         if let Some(tenant) = self.homes.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
             return Ok(Some(tenant.clone()));
+        }
+        if id.as_str().len() > ID_BYTES_MAX {
+            return Ok(None);
         }
         let holder = client.store().unique.holder(AGENTS, id.as_str()).await?;
         let Some(tenant) = holder.filter(|holder| holder.confirmed).map(|holder| TenantId(holder.owner)) else {

@@ -51,6 +51,11 @@ impl<T> Copies<T> {
         Ok(value)
     }
 
+    /// Drops the copy of `key`: it was just changed from here.
+    pub(crate) fn drop(&self, key: &EntityKey) {
+        self.lock().remove(key);
+    }
+
     fn current(&self, key: &EntityKey) -> Option<Arc<T>> {
         let mut kept = self.lock();
         let copy = kept.get_mut(key)?;

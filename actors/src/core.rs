@@ -5,7 +5,10 @@ use colloquy_cluster::{Ask, Client, EntityKey};
 use colloquy_domain::{Context, Principal, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::ActorError;
+use crate::{ActorError, once};
+
+/// The longest id that an entity may have, bytes: what the runtime takes.
+pub const ID_BYTES_MAX: usize = 256;
 
 /// A command with who asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,14 +45,21 @@ pub async fn ask_after_rows<E: Core>(
     ask_with::<E>(client, by, id, command, Ask::default().after_rows()).await
 }
 
-/// Asks an entity with the runtime's options.
+/// Asks an entity with the runtime's options. Within a request that may be repeated, what was done for it before is not done again.
 pub async fn ask_with<E: Core>(
     client: &Client,
     by: &Principal,
     id: &str,
     command: E::Plain,
-    options: Ask,
+    mut options: Ask,
 ) -> Result<E::Reply, ActorError> {
+    if id.is_empty() || id.len() > ID_BYTES_MAX {
+        // What no key can name does not exist.
+        return Err(Rejection::not_found(E::KIND).into());
+    }
+    if options.idempotency_key.is_none() {
+        options.idempotency_key = once::key(E::KIND, id, &command);
+    }
     let tenant = by.tenant.as_str().to_owned();
     Ok(client.ask::<E>(&tenant, id, Asked { by: by.clone(), command }, options).await?)
 }

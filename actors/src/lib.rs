@@ -13,6 +13,7 @@ mod error;
 pub mod feed;
 pub mod knowledge;
 pub mod lead;
+pub mod once;
 pub mod ops_log;
 pub mod signup;
 pub mod telemetry;
@@ -20,9 +21,10 @@ pub mod tenant;
 mod tools;
 pub mod traffic;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use colloquy_cluster::client::WatchStream;
 use colloquy_cluster::{Client, EntityKey, Registry};
 use colloquy_domain::ids::{AgentId, ApiKeyId, ConversationId, LeadId, TenantId, UserId};
 use colloquy_domain::principal::{Actor, Principal, Role};
@@ -113,7 +115,42 @@ impl Actors {
         user: &UserId,
         command: colloquy_domain::account::Command,
     ) -> Result<colloquy_domain::account::Reply, ActorError> {
-        ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await
+        use colloquy_domain::account::Command;
+        let asks = matches!(command, Command::View | Command::Credentials { .. } | Command::Sessions);
+        let reply = ask::<AccountEntity>(&self.client, &signup::platform(), user.as_str(), command).await;
+        if !asks {
+            // This node hears of it by itself too, but perhaps only after who asked has asked again.
+            self.tools.sessions.drop(&account_key(user));
+        }
+        reply
+    }
+
+    /// Whether a session of an account goes on: it ends by signing out, a new password or a suspension.
+    pub async fn session_lives(&self, user: &UserId, family: &str) -> Result<bool, ActorError> {
+        let key = account_key(user);
+        let families = self.tools.sessions.get(&self.client, &key, self.sessions(user)).await;
+        match families {
+            Ok(families) if families.contains(family) => Ok(true),
+            // One that has just begun may not be in the copy yet.
+            Ok(_) => {
+                self.tools.sessions.drop(&key);
+                Ok(self.tools.sessions.get(&self.client, &key, self.sessions(user)).await?.contains(family))
+            }
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells that sessions or memberships of an account may have changed.
+    pub fn watch_account(&self, user: &UserId) -> WatchStream {
+        self.client.watch(&account_key(user))
+    }
+
+    async fn sessions(&self, user: &UserId) -> Result<BTreeSet<String>, ActorError> {
+        match self.account(user, colloquy_domain::account::Command::Sessions).await? {
+            colloquy_domain::account::Reply::Sessions { families } => Ok(families),
+            _ => Err(ActorError::Failed),
+        }
     }
 
     /// Asks an organization.
@@ -195,21 +232,32 @@ impl Actors {
         person: colloquy_domain::tenant::Person,
     ) -> Result<Role, ActorError> {
         let user = person.user.clone();
+        let membership = self.accept(tenant, code_hash, person).await?;
+        let role = membership.role.ok_or(ActorError::Failed)?;
+        self.account(&user, colloquy_domain::account::Command::SetMembership(membership)).await?;
+        Ok(role)
+    }
+
+    /// Takes somebody into an organization by an invitation. Their account is to be told what this gives.
+    pub async fn accept(
+        &self,
+        tenant: &TenantId,
+        code_hash: String,
+        person: colloquy_domain::tenant::Person,
+    ) -> Result<colloquy_domain::account::MembershipChange, ActorError> {
         let by = Principal { tenant: tenant.clone(), actor: Actor::System };
         let command = colloquy_domain::tenant::Command::AcceptInvitation { code_hash, person };
         let colloquy_domain::tenant::Reply::Joined { role, name, slug } = self.tenant(&by, command).await? else {
             return Err(ActorError::Failed);
         };
         // The organization tells the account by itself, with its own version; version 0 only fills in until then.
-        let membership = colloquy_domain::account::MembershipChange {
+        Ok(colloquy_domain::account::MembershipChange {
             tenant: tenant.clone(),
             version: 0,
             role: Some(role),
             name,
             slug,
-        };
-        self.account(&user, colloquy_domain::account::Command::SetMembership(membership)).await?;
-        Ok(role)
+        })
     }
 }
 
@@ -305,6 +353,10 @@ impl Actors {
             }
         }
     }
+}
+
+fn account_key(user: &UserId) -> EntityKey {
+    EntityKey::new(colloquy_domain::account::TENANT, colloquy_domain::account::KIND, user.as_str())
 }
 
 /// Whether an upload can be read at all, by its name and first bytes.

@@ -2,7 +2,7 @@
 
 use colloquy_cluster::Client;
 use colloquy_domain::account::{self, NewSession};
-use colloquy_domain::check::normal_email;
+use colloquy_domain::check::{is_email, normal_email};
 use colloquy_domain::ids::{TenantId, UserId};
 use colloquy_domain::principal::{Actor, Principal, Role};
 use colloquy_domain::rejection::Rejection;
@@ -53,23 +53,38 @@ pub fn own_account(user: &UserId) -> Principal {
 
 /// Who owns an e-mail address, if anybody has signed up with it.
 pub async fn user_of(client: &Client, email: &str) -> Result<Option<UserId>, ActorError> {
-    let holder = client.store().unique.holder(EMAILS, &normal_email(email)).await?;
+    let email = normal_email(email);
+    if !is_email(&email) {
+        // Nobody can have signed up with it, and the store takes no name of any length.
+        return Ok(None);
+    }
+    let holder = client.store().unique.holder(EMAILS, &email).await?;
     Ok(holder.map(|holder| UserId(holder.owner)))
 }
 
-/// Creates an account. Refused with `email_taken` when the address has one.
-pub async fn register(client: &Client, id: UserId, person: NewPerson) -> Result<UserId, ActorError> {
-    let email = normal_email(&person.email);
+/// Keeps an address for an account that is made in a moment. Refused with `email_taken` when the address has one.
+pub async fn reserve_email(client: &Client, id: &UserId, email: &str) -> Result<(), ActorError> {
     reserve(
         client,
         EMAILS,
-        &email,
+        &normal_email(email),
         id.as_str(),
         "email_taken",
         "This e-mail address already has an account: sign in, or reset the password.",
         Owner::Account,
     )
-    .await?;
+    .await
+}
+
+/// Gives back an address that was kept in vain.
+pub async fn release_email(client: &Client, id: &UserId, email: &str) -> Result<(), ActorError> {
+    Ok(client.store().unique.release(EMAILS, &normal_email(email), id.as_str()).await?)
+}
+
+/// Creates an account. Refused with `email_taken` when the address has one.
+pub async fn register(client: &Client, id: UserId, person: NewPerson) -> Result<UserId, ActorError> {
+    let email = normal_email(&person.email);
+    reserve_email(client, &id, &email).await?;
     let register = account::Register {
         id: id.clone(),
         email: email.clone(),

@@ -1,6 +1,6 @@
 //! What effects use: providers, the catalog, node-local copies. Built once by the binary, shared by all entities.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use colloquy_connectors::{Mailer, SmsSender};
@@ -49,6 +49,8 @@ pub struct Tools {
     /// Recognises whom an erasure is about; derived from the installation's secret.
     pub erasure_key: [u8; 32],
     pub(crate) tenants: Copies<TenantCopy>,
+    /// The sessions of accounts that go on, by their refresh-token families.
+    pub(crate) sessions: Copies<BTreeSet<String>>,
     pub(crate) agents: Copies<AgentFacts>,
     pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
 }
@@ -80,6 +82,7 @@ impl Tools {
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),
             tenants: Copies::default(),
+            sessions: Copies::default(),
             agents: Copies::default(),
             homes: Mutex::default(),
         }

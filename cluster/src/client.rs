@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use colloquy_store::rows::{Range, Row};
+use colloquy_store::rows::{After, Range, Row};
 use colloquy_store::{EntityKey, Store, StoreError};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +59,15 @@ impl Ask {
         self.deadline_ms = deadline_ms;
         self
     }
+}
+
+/// A stretch of a list, and what of it could not be read.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The rows that are whole.
+    pub rows: Vec<ListRow<T>>,
+    /// The ids of rows that are damaged.
+    pub damaged: Vec<String>,
 }
 
 /// A list row with its body in the clear.
@@ -204,21 +213,57 @@ impl Client {
         fold::<E>(&key, &records, at)
     }
 
-    /// A stretch of a list, newest first, bodies in the clear. Rows whose entity was erased are left out.
+    /// A stretch of a list, newest first, bodies in the clear. Rows whose entity was erased are left out, and others
+    /// take their places: fewer rows than the limit are the last ones.
     pub async fn list<T: DeserializeOwned>(
         &self,
         tenant: &str,
         list: &str,
         range: &Range,
     ) -> Result<Vec<ListRow<T>>, ClusterError> {
-        let rows = self.node.store().rows.list(tenant, list, range).await?;
-        let mut shown = Vec::with_capacity(rows.len());
-        for row in rows {
-            if let Some(row) = self.read_row(row).await? {
-                shown.push(row);
+        let Listed { rows, damaged } = self.list_sound(tenant, list, range).await?;
+        match damaged.into_iter().next() {
+            None => Ok(rows),
+            Some(id) => {
+                let detail = "its checksum does not match its content".to_owned();
+                Err(StoreError::Corrupt { place: format!("row {tenant}/{list}/{id}"), detail }.into())
             }
         }
-        Ok(shown)
+    }
+
+    /// As [`Client::list`], but what is damaged is named beside the rest instead of refusing it: for lists that people look at. Whoever must not miss
+    /// anything, such as an erasure, takes the other.
+    pub async fn list_sound<T: DeserializeOwned>(
+        &self,
+        tenant: &str,
+        list: &str,
+        range: &Range,
+    ) -> Result<Listed<T>, ClusterError> {
+        let mut range = range.clone();
+        let wanted = range.limit;
+        let (mut shown, mut damaged) = (Vec::new(), Vec::new());
+        loop {
+            range.limit = wanted - shown.len();
+            let rows = self.node.store().rows.list(tenant, list, &range).await?;
+            let ended = rows.len() < range.limit;
+            if let Some(last) = rows.last() {
+                range.after = Some(After { at_ms: last.at_ms, id: last.id.clone() });
+            }
+            for row in rows {
+                if row.body.is_none() {
+                    tracing::error!(
+                        "corrupt data in row {tenant}/{list}/{}: its checksum does not match its content",
+                        row.id
+                    );
+                    damaged.push(row.id);
+                } else if let Some(row) = self.read_row(row).await? {
+                    shown.push(row);
+                }
+            }
+            if ended || shown.len() >= wanted {
+                return Ok(Listed { rows: shown, damaged });
+            }
+        }
     }
 
     /// One row of a list, body in the clear.

@@ -1,6 +1,6 @@
 //! An HTTP client as a customer's program would have it: JSON in and out, one credential, answers that explain themselves when a test fails.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap};
@@ -56,6 +56,18 @@ impl Api {
             .build()
             .expect("a client");
         Self { client, base: format!("http://{address}"), address, headers: Vec::new() }
+    }
+
+    /// As somebody at another of this machine's addresses; all of 127.0.0.0/8 are.
+    pub(crate) fn from(&self, own: Ipv4Addr) -> Self {
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .local_address(IpAddr::V4(own))
+            .build()
+            .expect("a client");
+        Self { client, ..self.clone() }
     }
 
     /// With an access token or API key.
@@ -218,6 +230,13 @@ impl Answer {
             self.what
         );
         problem
+    }
+
+    /// The problem of a refusal with one of these statuses.
+    #[track_caller]
+    pub(crate) fn refused_as(&self, statuses: &[u16]) -> Value {
+        assert!(statuses.contains(&self.status), "{}: {} {}", self.what, self.status, shorten(&self.text));
+        self.refused(self.status)
     }
 
     /// Whether a 422 names the field, with or without what it is in.

@@ -5,6 +5,7 @@ mod answer;
 mod model;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_domain::conversation::{self, Effect, Event, State};
 use colloquy_domain::ids::VisitorId;
+use colloquy_domain::tenant;
+use serde_json::json;
 
 pub use stream::Streamed;
 
@@ -25,6 +28,8 @@ use crate::feed;
 pub const LIST: &str = "conversations";
 /// The list that forks of conversations are projected into, to be found when a person is erased.
 pub const SANDBOXES: &str = "sandboxes";
+/// The list of conversations in which an address or number was corrected, by keyed hashes of those before, to be found when a person is erased.
+pub const FORMER: &str = "former_contacts";
 /// The version of the row's shape: a higher one replaces rows of the same event.
 const VIEW_VERSION: u16 = 1;
 
@@ -45,7 +50,7 @@ impl Core for ConversationEntity {
 }
 
 impl Entity for ConversationEntity {
-    pure_core!(conversation, State, 1, 1, true);
+    pure_core!(conversation, State, 2, 1, true);
     pure_work!(conversation, Effect, |state| state.tenant.clone());
 
     fn rows(&self, key: &EntityKey, state: &State, seq: u64) -> Vec<Row> {
@@ -80,7 +85,19 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
-        vec![listed, own]
+        let hashes: BTreeSet<String> =
+            contacts(state).flat_map(|(email, phone)| tenant::hashes(email, phone, &self.tools.erasure_key)).collect();
+        let former = Row {
+            list: FORMER.to_owned(),
+            body: feed::encode(&json!({ "visitor_id": state.visitor.id, "known_as": hashes })),
+            numbers: None,
+            ..listed.clone()
+        };
+        if state.former.is_empty() && state.visitor.email.is_none() && state.visitor.phone.is_none() {
+            // What the conversation's own row names is all there ever was.
+            return vec![listed, own];
+        }
+        vec![listed, own, former]
     }
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
@@ -113,6 +130,13 @@ impl Entity for ConversationEntity {
             Effect::CheckAlert { alert } => alert::check(&self.tools, &handle, *alert).await,
         }
     }
+}
+
+/// Every address and number that the visitor was known by.
+fn contacts(state: &State) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+    let vouched = (state.visitor.email.as_deref(), state.visitor.phone.as_deref());
+    let given = state.former.iter().chain([&state.contact]);
+    given.map(|contact| (contact.email.as_deref(), contact.phone.as_deref())).chain([vouched])
 }
 
 /// The list of one visitor's own conversations. Its name stands in the clear and outlives an erasure, so it does not name the visitor: the id ends in

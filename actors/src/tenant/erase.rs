@@ -1,6 +1,7 @@
 //! Erases a person everywhere in a tenant: every conversation, fork and lead of theirs loses its data key, and copies of their words go elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_cluster::effect::EffectHandle;
@@ -12,12 +13,16 @@ use colloquy_domain::{Principal, conversation, knowledge, lead};
 use serde_json::Value;
 
 use super::TenantEntity;
+use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::knowledge::KnowledgeEntity;
-use crate::{Tools, answers, feed};
+use crate::{ActorError, Tools, answers, feed};
 
 /// Rows looked at in one go.
 const BATCH: usize = 500;
+
+/// How long rows may trail what they tell of: a person is looked for again after this long, until nothing new is found.
+const ROWS_TRAIL: Duration = Duration::from_secs(2);
 
 /// What is searched: lists, and the kind of entity that stands behind their rows.
 const SEARCHED: [(&str, &str); 3] = [
@@ -39,21 +44,31 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, id: &str, attempt:
 }
 
 async fn erase(tools: &Tools, client: &Client, tenant: &str, whom: &Whom) -> Result<BTreeMap<String, u64>, String> {
-    let found = search(client, tenant, |row| whom.is(&named(row), &tools.erasure_key)).await?;
+    let mut theirs = Theirs::default();
+    loop {
+        let before = theirs.rows.len();
+        search(client, tenant, &mut theirs, |row| about(row, whom, &tools.erasure_key)).await?;
+        for at in before..theirs.rows.len() {
+            erase_one(tools, client, tenant, &mut theirs, at).await?;
+        }
+        // The live boards may have been told of a row since.
+        for (list, _) in SEARCHED {
+            let ids: Vec<String> =
+                theirs.rows.iter().filter(|row| row.list == list).map(|row| row.id.clone()).collect();
+            if !ids.is_empty() {
+                feed::forget(client, &TenantId::from(tenant), list, ids).await?;
+            }
+        }
+        if theirs.looked_again && theirs.rows.len() == before {
+            break;
+        }
+        // What the person said a moment ago stands already, its rows may not.
+        theirs.looked_again = true;
+        tokio::time::sleep(ROWS_TRAIL).await;
+    }
     let mut counts = BTreeMap::new();
-    for (list, kind) in SEARCHED {
-        let ids: Vec<String> = found.rows.iter().filter(|row| row.list == list).map(|row| row.id.clone()).collect();
-        for row in found.rows.iter().filter(|row| row.list == list) {
-            forget(client, tenant, row).await?;
-            client.erase(&EntityKey::new(tenant, kind, row.id.as_str())).await.map_err(|error| error.to_string())?;
-            // Letters and text messages recorded for developers: an alert links to its conversation.
-            tools.mailer.forget(&row.id);
-            tools.sms.forget(&row.id);
-            *counts.entry(list.to_owned()).or_insert(0) += 1;
-        }
-        if !ids.is_empty() {
-            feed::forget(client, &TenantId::from(tenant), list, ids).await?;
-        }
+    for row in &theirs.rows {
+        *counts.entry(row.list.to_owned()).or_insert(0) += 1;
     }
     // Whether anything was found or not: an earlier try may have come this far.
     for scope in [answers::scope_of_tenant(tenant), answers::scope_of_tenant(answers::ANYBODY)] {
@@ -63,6 +78,45 @@ async fn erase(tools: &Tools, client: &Client, tenant: &str, whom: &Whom) -> Res
     Ok(counts)
 }
 
+/// Erases what stands behind a row. A conversation's lead goes first: it is known by the conversation's state before it has a row of its own, and
+/// what the conversation tells it afterwards finds it erased.
+async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Theirs, at: usize) -> Result<(), String> {
+    let row = theirs.rows[at].clone();
+    let kind = SEARCHED.iter().find(|(list, _)| *list == row.list).map_or(conversation::KIND, |(_, kind)| kind);
+    let gone = |kind: &str, id: &str| {
+        let key = EntityKey::new(tenant, kind, id);
+        async move { client.erase(&key).await.map_err(|error| error.to_string()) }
+    };
+    if kind == conversation::KIND
+        && let Some(lead) = lead_of(client, tenant, &row.id).await?
+        && theirs.known.insert((crate::lead::LIST, lead.clone()))
+    {
+        gone(lead::KIND, &lead).await?;
+        theirs.rows.push(Found { list: crate::lead::LIST, id: lead, agent: None });
+    }
+    forget(client, tenant, &row).await?;
+    gone(kind, &row.id).await?;
+    // Letters and text messages recorded for developers: an alert links to its conversation.
+    tools.mailer.forget(&row.id);
+    tools.sms.forget(&row.id);
+    Ok(())
+}
+
+/// The lead that a conversation became, as the conversation itself knows it.
+async fn lead_of(client: &Client, tenant: &str, conversation: &str) -> Result<Option<String>, String> {
+    let by = Principal::system(TenantId::from(tenant));
+    match ask::<ConversationEntity>(client, &by, conversation, conversation::Command::Get).await {
+        Ok(conversation::Reply::State(state)) => Ok(state.lead.map(|lead| lead.id.0)),
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+        // What cannot be read can be erased all the same, and its lead by its own row.
+        Err(ActorError::Damaged(detail)) => {
+            tracing::warn!(%detail, "a conversation is erased unread");
+            Ok(None)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Lets the agent's knowledge forget a conversation. It holds no words of it, only where a question stands.
 async fn forget(client: &Client, tenant: &str, row: &Found) -> Result<(), String> {
     let Some(agent) = row.agent.as_deref().filter(|_| row.list == crate::conversation::LIST) else { return Ok(()) };
@@ -70,7 +124,7 @@ async fn forget(client: &Client, tenant: &str, row: &Found) -> Result<(), String
     let forget = knowledge::Command::ForgetConversation { conversation: ConversationId(row.id.clone()) };
     match ask::<KnowledgeEntity>(client, &by, agent, forget).await {
         // An agent that was deleted has forgotten already.
-        Ok(_) | Err(crate::ActorError::Rejected(_)) => Ok(()),
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -84,8 +138,11 @@ struct Theirs {
     conversations: BTreeSet<String>,
     /// Visitors: the same browser is taken for the same person.
     visitors: BTreeSet<String>,
+    /// Whether rows have had the time to catch up since the first look.
+    looked_again: bool,
 }
 
+#[derive(Clone)]
 struct Found {
     list: &'static str,
     id: String,
@@ -94,11 +151,15 @@ struct Found {
 
 /// All rows that are about the person, and what hangs together with them: a lead and its conversation, what else the same browser said, and forks
 /// of it. Collected before anything is erased, because erased rows say nothing any more.
-async fn search(client: &Client, tenant: &str, is_about: impl Fn(&Value) -> bool) -> Result<Theirs, String> {
-    let mut theirs = Theirs::default();
+async fn search(
+    client: &Client,
+    tenant: &str,
+    theirs: &mut Theirs,
+    is_about: impl Fn(&Value) -> bool,
+) -> Result<(), String> {
     loop {
-        let before = theirs.rows.len();
-        for (list, _) in SEARCHED {
+        let before = (theirs.rows.len(), theirs.conversations.len());
+        for list in SEARCHED.map(|(list, _)| list).into_iter().chain([crate::conversation::FORMER]) {
             let mut after: Option<After> = None;
             loop {
                 let range = Range { after: after.clone(), limit: BATCH, ..Range::default() };
@@ -112,8 +173,8 @@ async fn search(client: &Client, tenant: &str, is_about: impl Fn(&Value) -> bool
             }
         }
         // What was found in a later list may lead to more in an earlier one.
-        if theirs.rows.len() == before {
-            return Ok(theirs);
+        if (theirs.rows.len(), theirs.conversations.len()) == before {
+            return Ok(());
         }
     }
 }
@@ -121,6 +182,13 @@ async fn search(client: &Client, tenant: &str, is_about: impl Fn(&Value) -> bool
 impl Theirs {
     fn look_at(&mut self, list: &'static str, id: String, row: &Value, is_about: impl Fn(&Value) -> bool) {
         let text = |name: &str| row[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        if list == crate::conversation::FORMER {
+            // It only says who the conversation was with: the conversation's own row is found by it.
+            if is_about(row) {
+                self.conversations.insert(id);
+            }
+            return;
+        }
         let conversation = if list == crate::lead::LIST { text("conversation_id") } else { Some(id.clone()) };
         let visitor = text("visitor_id");
         let linked = conversation.as_ref().is_some_and(|id| self.conversations.contains(id))
@@ -132,6 +200,12 @@ impl Theirs {
         self.visitors.extend(visitor);
         self.rows.push(Found { list, id, agent: text("agent_id") });
     }
+}
+
+/// Whether a row names the person, or is known to have named them.
+fn about(row: &Value, whom: &Whom, key: &[u8; 32]) -> bool {
+    let hashes = row["known_as"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    whom.is(&named(row), key) || whom.is_hashed(hashes)
 }
 
 /// The addresses, numbers and visitors that a row names.

@@ -21,11 +21,11 @@ const BATCH: usize = 128;
 const SPEND: &str = "
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local per_minute = tonumber(ARGV[1])
-local step = 60000000 / per_minute
+local burst = tonumber(ARGV[1])
+local step = tonumber(ARGV[2]) * 1000 / burst
 local full = tonumber(redis.call('GET', KEYS[1]) or now)
 if full < now then full = now end
-local early = full + step - per_minute * step - now
+local early = full + step - burst * step - now
 if early > 0 then return math.ceil(early / 1000) end
 full = full + step
 redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000) + 1000)
@@ -37,7 +37,8 @@ pub type Verdict = Box<dyn FnOnce(u64) + Send>;
 
 struct Spend {
     key: String,
-    per_minute: u32,
+    burst: u32,
+    within_ms: u64,
     refused: Verdict,
 }
 
@@ -55,10 +56,11 @@ impl SharedCounts {
         Self { prefix: format!("colloquy/{cluster}/limit/"), spends }
     }
 
-    /// Tells of one action under a limit of so many a minute (with a burst of the same size); `refused` is called if it was one too many. `key` names
-    /// limit and client; it is stored for at most a minute and a second, and should be a keyed hash where it would be personal.
-    pub fn spend(&self, key: &str, per_minute: u32, refused: Verdict) {
-        let spend = Spend { key: format!("{}{key}", self.prefix), per_minute: per_minute.max(1), refused };
+    /// Tells of one action under a limit of `burst` actions within so many milliseconds; `refused` is called if it was one too many. `key` names limit
+    /// and client; it is stored for little longer than that time, and should be a keyed hash where it would be personal.
+    pub fn spend(&self, key: &str, burst: u32, within_ms: u64, refused: Verdict) {
+        let (burst, within_ms) = (burst.max(1), within_ms.max(1));
+        let spend = Spend { key: format!("{}{key}", self.prefix), burst, within_ms, refused };
         if self.spends.try_send(spend).is_err() {
             metrics::counter!(telemetry::SHARED_SPENDS, "outcome" => "dropped").increment(1);
         }
@@ -80,7 +82,8 @@ async fn run(client: Client, mut told: mpsc::Receiver<Spend>) {
         };
         // Written to the connection one behind the other, without waiting in between.
         let answers = join_all(batch.iter().map(|spend| {
-            client.evalsha::<Value, _, _, _>(name.as_str(), spend.key.as_str(), spend.per_minute.to_string())
+            let limit = vec![spend.burst.to_string(), spend.within_ms.to_string()];
+            client.evalsha::<Value, _, _, _>(name.as_str(), spend.key.as_str(), limit)
         }))
         .await;
         for (spend, answer) in batch.drain(..).zip(answers) {

@@ -70,6 +70,28 @@ async fn erased_entity_answers_erased_and_its_past_cannot_be_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_goes_on_behind_rows_of_erased_entities() {
+    let place = Place::new();
+    let node = place.node().await;
+    let client = node.client();
+    for id in ["a", "b", "c", "d"] {
+        let add = Command::Add { op: 1, amount: 5 };
+        client.ask::<Ledger>("acme", id, add, Ask::default().after_rows()).await.expect("added");
+    }
+    for id in ["a", "b"] {
+        let row = place.store.rows.get("acme", "ledgers", id).await.expect("reads").expect("a row");
+        client.erase(&key(id)).await.expect("erases");
+        // One that was under way when its entity was erased.
+        let late = colloquy_store::rows::Row { seq: row.seq + 1, ..row };
+        place.store.rows.put(&[late]).await.expect("writes");
+    }
+    let range = Range { limit: 2, ..Range::default() };
+    let listed = client.list::<serde_json::Value>("acme", "ledgers", &range).await.expect("lists");
+    let ids: Vec<&str> = listed.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["c", "d"], "a page that is full of rows nobody can read is not the last one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_master_key_is_named_and_nothing_is_answered_from_nothing() {
     let place = Place::new();
     // Founded before keys were checked, so only the sealed data can tell.

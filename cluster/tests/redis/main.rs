@@ -203,7 +203,7 @@ async fn two_nodes_share_one_allowance_and_a_restarted_server_counts_again() {
             assert!((1..=60_000 / 30).contains(&wait_ms), "the wait is until the next is allowed: {wait_ms}");
             refused.fetch_add(1, Ordering::SeqCst);
         };
-        counts[nth % 2].spend(key, 30, Box::new(verdict));
+        counts[nth % 2].spend(key, 30, 60_000, Box::new(verdict));
     };
     let until_refused = async |key: &str| {
         let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -12,6 +12,7 @@ use colloquy_actors::domain::tenant::profile::Profile;
 use colloquy_actors::domain::tenant::view::InvitationView;
 use colloquy_actors::domain::tenant::{self, Person};
 use colloquy_actors::domain::{Principal, Rejection};
+use colloquy_actors::once;
 use colloquy_actors::signup::{self, NewPerson};
 use colloquy_wire::accounts as wire;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use crate::auth::{ACCESS_COOKIE, REFRESH_COOKIE, SESSION_COOKIE, cookie};
 use crate::mails;
 use crate::passwords;
 use crate::problem::{Problem, Result};
+use crate::proxies::group;
 use crate::tokens::{ACCESS_TTL_S, Access, REFRESH_TTL_MS, fresh_secret, hash_secret};
 
 /// Where the refresh token is sent back to, and nowhere else.
@@ -85,10 +87,10 @@ pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: 
         verified: false,
     };
     let client = &app.actors.client;
-    signup::register(client, id.clone(), person).await?;
-    let person = Person { user: id.clone(), name, email };
+    let member = Person { user: id.clone(), name, email: email.clone() };
     let tenant = match (body.organization, invitation) {
         (Some(organization), _) => {
+            signup::register(client, id.clone(), person).await?;
             let tenant = TenantId(fresh_id());
             let profile = profile_of(&organization);
             let (mode, slug) = if app.settings.single_tenant {
@@ -96,18 +98,30 @@ pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: 
             } else {
                 (tenant::DeploymentMode::MultiTenant, None)
             };
-            signup::found(client, tenant.clone(), person, profile, app.settings.plan.clone(), mode, slug).await?;
+            signup::found(client, tenant.clone(), member, profile, app.settings.plan.clone(), mode, slug).await?;
             tenant
         }
         (None, Some(Invited { view, code_hash })) => {
-            app.actors.join(&view.organization_id, code_hash, person).await?;
+            // Several may use one code at the same time, and only one of them may join: the others get no account either.
+            signup::reserve_email(client, &id, &member.email).await?;
+            let membership = match app.actors.accept(&view.organization_id, code_hash, member).await {
+                Ok(membership) => membership,
+                Err(error) => {
+                    if matches!(error, colloquy_actors::ActorError::Rejected(_)) {
+                        signup::release_email(client, &id, &email).await?;
+                    }
+                    return Err(error.into());
+                }
+            };
+            signup::register(client, id.clone(), person).await?;
+            app.actors.account(&id, account::Command::SetMembership(membership)).await?;
             view.organization_id
         }
         (None, None) => {
             return Err(Problem::field("organization", "give either an organization or an invitation_code"));
         }
     };
-    let (session, secret) = new_session(Some(tenant), headers);
+    let (session, secret) = new_session(app, from, Some(tenant), headers);
     let reply = signup::start_session(client, &id, session).await?;
     signed_in(app, reply, &secret).await
 }
@@ -117,7 +131,8 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     let now = app.now_ms();
     let email = check::normal_email(&body.email);
     app.limits.login_address.take(from, now).map_err(Problem::too_many)?;
-    app.limits.login_email.take(&email, now).map_err(Problem::too_many)?;
+    // By both: whoever guesses at somebody's address uses up their own tries, not the owner's.
+    app.limits.login_email.take((&email, group(from)), now).map_err(Problem::too_many)?;
     let client = &app.actors.client;
     let wrong = || {
         Problem::new(
@@ -129,7 +144,7 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     let user = signup::user_of(client, &email).await?;
     let credentials = match &user {
         None => None,
-        Some(user) => match app.actors.account(user, account::Command::Credentials).await {
+        Some(user) => match app.actors.account(user, account::Command::Credentials { from: place(app, from) }).await {
             Ok(account::Reply::Credentials { password_hash, wait_ms }) => {
                 // While locked no password is right, and nothing tells a locked account from an unknown one.
                 password_hash.filter(|_| wait_ms.is_none())
@@ -143,10 +158,10 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     let good = passwords::verify(app, body.password, credentials.clone()).await?;
     let (Some(user), Some(verified_hash)) = (user, credentials) else { return Err(wrong()) };
     if !good {
-        app.actors.account(&user, account::Command::LoginFailed).await?;
+        app.actors.account(&user, account::Command::LoginFailed { from: place(app, from) }).await?;
         return Err(wrong());
     }
-    let (session, secret) = new_session(None, headers);
+    let (session, secret) = new_session(app, from, None, headers);
     let reply = app.actors.account(&user, account::Command::LogIn { verified_hash, session }).await?;
     signed_in(app, reply, &secret).await
 }
@@ -226,7 +241,7 @@ pub(crate) async fn follow_magic(app: &App, from: IpAddr, headers: &HeaderMap, t
     app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
     let void = || Problem::unauthorized("The link is void: ask for a new one.");
     let (user, secret) = token.split_once('.').ok_or_else(void)?;
-    let (session, refresh) = new_session(None, headers);
+    let (session, refresh) = new_session(app, from, None, headers);
     let command = account::Command::UseMagic { token_hash: hash_secret(secret), session };
     match app.actors.account(&user.into(), command).await {
         Ok(reply) => signed_in(app, reply, &refresh).await,
@@ -299,9 +314,16 @@ pub(crate) fn profile_of(organization: &wire::NewOrganization) -> Value {
     profile
 }
 
-/// A fresh opaque id that sorts by time.
+/// A fresh opaque id that sorts by time; the same one when a request is run again.
 pub(crate) fn fresh_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    let id = match once::bytes("id") {
+        Some((bytes, since_ms)) => {
+            let random = std::array::from_fn(|at| bytes[at]);
+            uuid::Builder::from_unix_timestamp_millis(since_ms.unsigned_abs(), &random).into_uuid()
+        }
+        None => uuid::Uuid::now_v7(),
+    };
+    id.simple().to_string()
 }
 
 /// Sets the cookies of a session.
@@ -399,11 +421,18 @@ fn refresh_token(headers: &HeaderMap, given: Option<&str>) -> Result<RefreshToke
     Ok(RefreshToken { user: user.into(), family: family.to_owned(), secret: secret.to_owned() })
 }
 
-fn new_session(tenant: Option<TenantId>, headers: &HeaderMap) -> (NewSession, String) {
+/// Where a client is, as an account remembers it: recognised by this installation, and read by nobody.
+fn place(app: &AppState, from: IpAddr) -> String {
+    app.tokens.derived_id(&["place", &group(from).to_string()])
+}
+
+fn new_session(app: &AppState, from: IpAddr, tenant: Option<TenantId>, headers: &HeaderMap) -> (NewSession, String) {
     let secret = fresh_secret();
     let device =
         headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().chars().take(200).collect();
-    (NewSession { family: fresh_id(), token_hash: hash_secret(&secret), tenant, device }, secret)
+    let session =
+        NewSession { family: fresh_id(), token_hash: hash_secret(&secret), tenant, device, from: place(app, from) };
+    (session, secret)
 }
 
 async fn signed_in(app: &App, reply: account::Reply, secret: &str) -> Result<wire::Session> {

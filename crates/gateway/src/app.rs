@@ -63,10 +63,14 @@ pub struct Limits {
     pub chat_address: AddressLimit,
     /// Sign-in, by address.
     pub login_address: AddressLimit,
-    /// Sign-in, by e-mail address.
+    /// Sign-in, by e-mail address and client.
     pub login_email: RateLimit,
     /// Mails with links, by e-mail address.
     pub mail_email: RateLimit,
+    /// Invitations by mail, by recipient, whoever invites.
+    pub invited: RateLimit,
+    /// Invitations by mail, by organization and by whether who invites has a proven address.
+    pub invites: [RateLimit; 2],
     /// Console and programs, by principal.
     pub api: RateLimit,
 }

@@ -151,8 +151,11 @@ pub async fn of_token(app: &AppState, token: &str) -> Result<Console, Problem> {
     of_access(app, access).await
 }
 
-/// The principal behind an access token that is good, as long as they are a member.
+/// The principal behind an access token that is good, as long as its session goes on and they are a member.
 pub async fn of_access(app: &AppState, access: Access) -> Result<Console, Problem> {
+    if !app.actors.session_lives(&access.sub, &access.sid).await? {
+        return Err(Problem::unauthorized("The session has ended: sign in again."));
+    }
     let member = app
         .actors
         .member(&access.org, &access.sub)

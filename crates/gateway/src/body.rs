@@ -111,8 +111,27 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
                 "too_large",
                 "The body is larger than `limits.body_bytes_max` allows.",
             )
+        } else if stalled(&error) {
+            too_slow()
         } else {
             Problem::bad_request("bad_body", error.body_text())
         }
     })
+}
+
+/// The answer to a body that stops half way.
+pub(crate) fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_stalled", "The rest of the body did not come in time.")
+}
+
+/// Whether a body ended because nothing more of it came.
+pub(crate) fn stalled(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<tower_http::timeout::TimeoutError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

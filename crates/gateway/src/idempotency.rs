@@ -1,7 +1,13 @@
 //! `Idempotency-Key` on any POST: the same key within a day gives the first answer again.
 //!
+//! A request whose first run has no answer (its node died, its outcome is unknown) is run again as the same request: what it makes has the same ids,
+//! and entities remember what they did for it ([`colloquy_actors::once`]).
+//!
 //! Answers hold what visitors said. The store sees neither them nor who asked what: an answer is sealed with a key made from the caller's own, and an
 //! erasure takes all answers of its organization away ([`colloquy_actors::answers`]).
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
@@ -15,12 +21,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use colloquy_actors::answers::{self, GONE};
 use colloquy_actors::cluster::store::answers::Begun;
+use colloquy_actors::cluster::trace;
+use colloquy_actors::{ActorError, once};
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use crate::app::{App, AppState};
-use crate::auth;
 use crate::problem::Problem;
 use crate::tokens::hex;
+use crate::{auth, body};
 
 /// How long an answer is kept, milliseconds.
 const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -70,29 +80,62 @@ pub async fn idempotent(State(app): State<App>, request: Request, next: Next) ->
     }
     let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
     let Some(scope) = scope(&app, &path, &headers).await else { return next.run(request).await };
-    match run(&app, &key, &scope, request, next).await {
+    match run(app, key, scope, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Next) -> Result<Response, Problem> {
+/// The caller's own name of a request, as a conversation's journal may keep it: a key may be any words.
+pub(crate) fn message_id(app: &AppState, headers: &HeaderMap) -> Option<String> {
+    let key = headers.get("idempotency-key")?.to_str().ok()?;
+    Some(format!("key-{}", hex(&app.tokens.answer_name(key.as_bytes()))))
+}
+
+/// Reads the body and runs the request in a task of its own: a caller who goes away does not leave it half done, or done without a kept answer.
+async fn run(app: App, key: String, scope: String, request: Request, next: Next) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let limit = if crate::takes_uploads(parts.uri.path()) {
         app.settings.upload_bytes_max.max(app.settings.body_bytes_max)
     } else {
         app.settings.body_bytes_max
     };
-    let body = to_bytes(body, limit)
-        .await
-        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))?;
+    let body = to_bytes(body, limit).await.map_err(|error| {
+        if body::stalled(&error) {
+            body::too_slow()
+        } else {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large.")
+        }
+    })?;
+    let request = Request::from_parts(parts, Body::from(body.clone()));
+    let tasks = app.sockets.tasks.clone();
+    let work = async move { first(&app, &key, &scope, request, body, next).await }.in_current_span();
+    // A drain waits for these tasks as it does for sockets.
+    let running = match trace::current() {
+        Some(trace) => tasks.spawn(trace::within(trace, work)),
+        None => tasks.spawn(work),
+    };
+    running.await.unwrap_or_else(|_| Err(ActorError::Failed.into()))
+}
+
+/// Runs the request unless it was run before.
+async fn first(
+    app: &App,
+    key: &str,
+    scope: &str,
+    request: Request,
+    body: Bytes,
+    next: Next,
+) -> Result<Response, Problem> {
     let sealing = app.tokens.answer_key(scope, key);
     // The caller's key may be any words, and a hash of a short body could be tried out: both are kept as only this installation can make them.
     let key = &hex(&app.tokens.answer_name(key.as_bytes()));
     let hash = app.tokens.answer_name(&body);
     let answers = &app.actors.client.store().answers;
-    match answers.begin(scope, key, hash, app.now_ms()).await? {
-        Begun::First => {}
+    let now_ms = app.now_ms();
+    let since_ms = match answers.begin(scope, key, hash, now_ms).await? {
+        Begun::First => now_ms,
+        Begun::Again { since_ms } => since_ms,
         Begun::Running => {
             return Err(Problem::conflict(
                 "in_progress",
@@ -107,13 +150,29 @@ async fn run(app: &AppState, key: &str, scope: &str, request: Request, next: Nex
             ));
         }
         Begun::Done(kept) => return again(&kept, &sealing),
-    }
-    let secret = SECRETS.contains(&parts.uri.path());
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    };
+    let secret = SECRETS.contains(&request.uri().path());
+    let seed = app.tokens.answer_seed(scope, key, &hash, since_ms);
+    // Longer than any answer may take; what is stuck by then may still happen, and its repeat is the same request.
+    let limit = Duration::from_secs(app.settings.request_timeout_s + 5);
+    let ran = once::within(seed, since_ms, AssertUnwindSafe(next.run(request)).catch_unwind());
+    let response = match tokio::time::timeout(limit, ran).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Problem::from(ActorError::Failed).into_response(),
+        Err(_) => Problem::from(ActorError::Unknown).into_response(),
+    };
     let status = response.status();
-    if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED) {
-        // Nothing stands: the same key may try again.
-        if let Err(error) = answers.abandon(scope, key).await {
+    let over = if status.is_server_error() {
+        // It may have been done, in whole or in part: the same key runs it again as the same request.
+        Some(answers.release(scope, key, app.now_ms()).await)
+    } else if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED) {
+        // Refused before anything was done: the key is free.
+        Some(answers.abandon(scope, key).await)
+    } else {
+        None
+    };
+    if let Some(outcome) = over {
+        if let Err(error) = outcome {
             // What was answered is still the truth; for a minute its repeats are told that it is running.
             tracing::warn!(%error, "a key could not be given back");
         }

@@ -35,12 +35,15 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::cluster::trace::{self, Trace};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutBody;
 use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::problem::Problem;
 
+/// The longest pause in a body.
+const BODY_SILENT_MAX: Duration = Duration::from_secs(20);
 /// Names the trace of an answer, so that somebody who reports a problem can be found in the log.
 const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
@@ -111,7 +114,8 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     }
     let (parts, body) = request.into_parts();
     let unread = linger::Unread::default();
-    let body = unread.lend(body);
+    // A sender who stops half way is not waited for as long as the request may take.
+    let body = unread.lend(Body::new(Box::pin(TimeoutBody::new(BODY_SILENT_MAX, body))));
     let body = if multipart {
         Body::new(body)
     } else {

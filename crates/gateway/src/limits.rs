@@ -12,16 +12,28 @@ pub const BUCKETS_MAX: usize = 200_000;
 /// Buckets are spread over this many locks so that two requests seldom meet.
 const STRIPES: usize = 16;
 
+/// Letters with an invitation that one address gets in an hour, from whomever: enough to be invited again after a mistake.
+const INVITED_PER_HOUR: u32 = 5;
+/// Invitations that an organization mails in an hour: a team is invited in one go.
+const INVITES_PER_HOUR: u32 = 60;
+/// The same for people whose own address nobody has proven: whoever just signed up, with any address, can ask colleagues and nobody else.
+const UNPROVEN_INVITES_PER_HOUR: u32 = 10;
+/// An hour in milliseconds.
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+/// A minute in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+
 /// Counts that several frontends share. Telling must not block; only a refusal comes back.
 pub trait Shared: Send + Sync {
-    /// Tells of one action of `key` under a limit of so many a minute; `refused` gets the milliseconds to wait if it was one too many.
-    fn spend(&self, key: &str, per_minute: u32, refused: Box<dyn FnOnce(u64) + Send>);
+    /// Tells of one action of `key` under a limit of `burst` actions within a time; `refused` gets the milliseconds to wait if it was one too many.
+    fn spend(&self, key: &str, burst: u32, within_ms: u64, refused: Box<dyn FnOnce(u64) + Send>);
 }
 
-/// A limit of so many actions a minute, with a burst of the same size. Shared, it holds for all frontends together, give or take what
+/// A limit of so many actions in some time, with a burst of the same size. Shared, it holds for all frontends together, give or take what
 /// arrives within one round trip to the shared counts; without them it holds on this frontend.
 pub struct RateLimit {
-    per_minute: u32,
+    burst: u32,
+    within_ms: u64,
     buckets: Arc<Buckets>,
     shared: Option<(Arc<dyn Shared>, SharedName)>,
 }
@@ -48,7 +60,9 @@ impl SharedName {
 }
 
 struct Buckets {
-    per_minute: f64,
+    burst: f64,
+    /// Actions that come back in a millisecond.
+    refill: f64,
     hasher: RandomState,
     stripes: Vec<Mutex<HashMap<u64, Bucket>>>,
 }
@@ -62,12 +76,32 @@ struct Bucket {
 impl RateLimit {
     /// A limit of `per_minute` actions a minute for each key.
     pub fn per_minute(per_minute: u32) -> Self {
+        Self::new(per_minute, MINUTE_MS)
+    }
+
+    /// A limit of `per_hour` actions an hour for each key.
+    pub fn per_hour(per_hour: u32) -> Self {
+        Self::new(per_hour, HOUR_MS)
+    }
+
+    /// How many letters with an invitation one address gets.
+    pub fn invited() -> Self {
+        Self::per_hour(INVITED_PER_HOUR)
+    }
+
+    /// How many invitations an organization mails: by people with an unproven address, and by others.
+    pub fn invites() -> [Self; 2] {
+        [UNPROVEN_INVITES_PER_HOUR, INVITES_PER_HOUR].map(Self::per_hour)
+    }
+
+    fn new(burst: u32, within_ms: u64) -> Self {
         let buckets = Buckets {
-            per_minute: f64::from(per_minute),
+            burst: f64::from(burst),
+            refill: f64::from(burst) / within_ms as f64,
             hasher: RandomState::new(),
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
         };
-        Self { per_minute, buckets: Arc::new(buckets), shared: None }
+        Self { burst, within_ms, buckets: Arc::new(buckets), shared: None }
     }
 
     /// The same, counted together with other frontends.
@@ -84,7 +118,7 @@ impl RateLimit {
         if let Some((counts, name)) = &self.shared {
             let buckets = self.buckets.clone();
             let refused = Box::new(move |wait_ms| buckets.refuse_for(hash, wait_ms, now_ms));
-            counts.spend(&name.of(&key), self.per_minute, refused);
+            counts.spend(&name.of(&key), self.burst, self.within_ms, refused);
         }
         Ok(())
     }
@@ -95,22 +129,21 @@ impl Buckets {
         let mut buckets = self.stripe(key);
         if buckets.len() >= BUCKETS_MAX / STRIPES && !buckets.contains_key(&key) {
             // A full bucket is the same as none: forget those first, and all if a flood filled none of them up again.
-            let refill = self.per_minute / 60_000.0;
-            let full = self.per_minute;
+            let (refill, full) = (self.refill, self.burst);
             buckets.retain(|_, b| b.tokens + (now_ms - b.at_ms).max(0) as f64 * refill < full);
             if buckets.len() >= BUCKETS_MAX / STRIPES {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { tokens: self.per_minute, at_ms: now_ms });
+        let bucket = buckets.entry(key).or_insert(Bucket { tokens: self.burst, at_ms: now_ms });
         let elapsed = (now_ms - bucket.at_ms).max(0) as f64;
-        bucket.tokens = (bucket.tokens + elapsed * self.per_minute / 60_000.0).min(self.per_minute);
+        bucket.tokens = (bucket.tokens + elapsed * self.refill).min(self.burst);
         bucket.at_ms = now_ms.max(bucket.at_ms);
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
             Ok(())
         } else {
-            let wait_ms = (1.0 - bucket.tokens) * 60_000.0 / self.per_minute.max(1.0);
+            let wait_ms = (1.0 - bucket.tokens) / self.refill.max(1.0 / HOUR_MS);
             Err(((wait_ms / 1000.0).ceil() as u64).max(1))
         }
     }
@@ -118,7 +151,7 @@ impl Buckets {
     /// The next action is allowed so long after `at_ms`: other frontends have spent what this one thought it had.
     fn refuse_for(&self, key: u64, wait_ms: u64, at_ms: i64) {
         let mut buckets = self.stripe(key);
-        let tokens = 1.0 - wait_ms as f64 * self.per_minute / 60_000.0;
+        let tokens = 1.0 - wait_ms as f64 * self.refill;
         let bucket = buckets.entry(key).or_insert(Bucket { tokens, at_ms });
         bucket.tokens = bucket.tokens.min(tokens);
     }
@@ -178,8 +211,8 @@ mod tests {
     struct Third(Mutex<HashMap<String, u32>>);
 
     impl Shared for Third {
-        fn spend(&self, key: &str, per_minute: u32, refused: Box<dyn FnOnce(u64) + Send>) {
-            assert_eq!(per_minute, 60);
+        fn spend(&self, key: &str, burst: u32, within_ms: u64, refused: Box<dyn FnOnce(u64) + Send>) {
+            assert_eq!((burst, within_ms), (60, 60_000));
             let mut spent = self.0.lock().unwrap();
             let nth = spent.entry(key.to_owned()).or_insert(0);
             *nth += 1;

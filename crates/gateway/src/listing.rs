@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use colloquy_actors::ActorError;
+use colloquy_actors::cluster::client::Listed;
 use colloquy_actors::cluster::store::rows::{After, Range};
 use colloquy_wire::common::ListQuery;
 use serde::Serialize;
@@ -35,8 +37,36 @@ pub async fn list(
     to_ms: Option<i64>,
     keep: impl Fn(&Value) -> bool,
 ) -> Result<Json<Value>> {
-    let (items, next) = page(app, tenant, list, query, from_ms, to_ms, keep).await?;
-    Ok(Json(json!({ "items": items, "next_cursor": next })))
+    Ok(page(app, tenant, list, query, from_ms, to_ms, keep).await?.body())
+}
+
+/// One page of a list.
+pub struct Page {
+    /// What is on it.
+    pub items: Vec<Value>,
+    /// The cursor for what follows.
+    pub next: Option<String>,
+    /// The ids of rows between these that cannot be read any more.
+    pub damaged: Vec<String>,
+}
+
+impl Page {
+    /// The contract's answer. Whoever reads it sees that something is missing, and what: the thing itself may be whole.
+    pub fn body(self) -> Json<Value> {
+        let mut body = json!({ "items": self.items, "next_cursor": self.next });
+        if !self.damaged.is_empty() {
+            body["damaged"] = json!(self.damaged);
+        }
+        Json(body)
+    }
+
+    /// For whoever must not miss anything, such as an export.
+    pub fn sound(self) -> Result<Self> {
+        match self.damaged.first() {
+            None => Ok(self),
+            Some(id) => Err(ActorError::Damaged(format!("row {id}")).into()),
+        }
+    }
 }
 
 /// One page of a tenant's list, and the cursor for what follows.
@@ -48,17 +78,18 @@ pub async fn page(
     from_ms: Option<i64>,
     to_ms: Option<i64>,
     keep: impl Fn(&Value) -> bool,
-) -> Result<(Vec<Value>, Option<String>)> {
+) -> Result<Page> {
     let limit = query.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::field("limit", format!("must be 1 to {LIMIT_MAX}")));
     }
     let mut after = query.cursor.as_deref().map(decode).transpose()?;
-    let mut items = Vec::new();
+    let (mut items, mut damaged) = (Vec::new(), Vec::new());
     let mut looked_at = 0;
     loop {
         let range = Range { from_ms, to_ms, after: after.clone(), limit: BATCH };
-        let rows = app.actors.client.list::<Value>(tenant, list, &range).await?;
+        let Listed { rows, damaged: unreadable } = app.actors.client.list_sound::<Value>(tenant, list, &range).await?;
+        damaged.extend(unreadable);
         let last_batch = rows.len() < BATCH;
         for row in rows {
             looked_at += 1;
@@ -67,14 +98,14 @@ pub async fn page(
                 items.push(row.body);
             }
             if items.len() == limit {
-                return Ok((items, after.as_ref().map(encode)));
+                return Ok(Page { items, next: after.as_ref().map(encode), damaged });
             }
         }
         if last_batch {
-            return Ok((items, None));
+            return Ok(Page { items, next: None, damaged });
         }
         if looked_at >= LOOKED_AT_MAX {
-            return Ok((items, after.as_ref().map(encode)));
+            return Ok(Page { items, next: after.as_ref().map(encode), damaged });
         }
     }
 }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use colloquy_actors::domain::ids::{AgentId, ConversationId, TenantId, UserId, VisitorId};
+use colloquy_actors::once;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -83,6 +84,11 @@ impl Tokens {
     /// What the store sees of an idempotency key or a request's body.
     pub fn answer_name(&self, of: &[u8]) -> [u8; 32] {
         mac(&self.answers, &[b"name", of])
+    }
+
+    /// What all runs of a request with an idempotency key have in common: what they make and ask is derived from it.
+    pub fn answer_seed(&self, scope: &str, key: &str, body: &[u8; 32], since_ms: i64) -> [u8; 32] {
+        mac(&self.answers, &[b"seed", scope.as_bytes(), key.as_bytes(), body, &since_ms.to_be_bytes()])
     }
 
     /// Signs an access token.
@@ -167,9 +173,10 @@ impl Tokens {
     }
 }
 
-/// A fresh secret of 256 bits for links, keys and refresh tokens.
+/// A fresh secret of 256 bits for links, keys and refresh tokens; the same one when a request is run again, whose first run may stand.
 pub fn fresh_secret() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+    let bytes = once::bytes("secret").map_or_else(rand::random::<[u8; 32]>, |(bytes, _)| bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// What is stored of a secret with 256 bits of its own: a plain hash suffices.

@@ -36,6 +36,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     if to.exists() {
         return Err(format!("{} exists already: choose another name, nothing is overwritten", to.display()));
     }
+    if is_inside(to, &dir.join(folder::NAME)) {
+        return Err(format!(
+            "{} is inside of what is copied ({}): choose a folder elsewhere",
+            to.display(),
+            dir.join(folder::NAME).display()
+        ));
+    }
     let mut name = to.clone().into_os_string();
     name.push(".unfinished");
     let unfinished = PathBuf::from(name);
@@ -70,6 +77,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     }
     println!("To restore: docs/guides/operate.md, \"Backup and restore\".");
     Ok(())
+}
+
+/// Whether a new folder would be inside of one that exists, whatever either is called.
+fn is_inside(new: &Path, folder: &Path) -> bool {
+    let parent = new.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(parent), fs::canonicalize(folder)) {
+        (Ok(parent), Ok(folder)) => parent.starts_with(folder),
+        // What does not exist holds nothing.
+        (Err(_), _) | (_, Err(_)) => false,
+    }
 }
 
 /// Blobs, database, and the blobs that were stored in between. What the copied database names was stored before it was named, and is deleted only

@@ -116,7 +116,7 @@ pub(crate) fn redis(settings: &Settings) -> Result<Option<Redis>, String> {
 pub(crate) struct Counts(pub(crate) SharedCounts);
 
 impl Shared for Counts {
-    fn spend(&self, key: &str, per_minute: u32, refused: Box<dyn FnOnce(u64) + Send>) {
-        self.0.spend(key, per_minute, refused);
+    fn spend(&self, key: &str, burst: u32, within_ms: u64, refused: Box<dyn FnOnce(u64) + Send>) {
+        self.0.spend(key, burst, within_ms, refused);
     }
 }

@@ -12,7 +12,7 @@ use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
 use colloquy_gateway::limits::{AddressLimit, RateLimit, Shared, SharedName};
-use colloquy_gateway::listen::{Bounded, Peer};
+use colloquy_gateway::listen::Bounded;
 use colloquy_gateway::proxies::Proxies;
 use colloquy_gateway::routes::{self, health::Health};
 use colloquy_gateway::tokens::Tokens;
@@ -77,13 +77,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     );
     let sockets = app.sockets.clone();
     let stop = sockets.stopping.clone();
-    let service = colloquy_gateway::router(app).into_make_service_with_connect_info::<Peer>();
-    let stopping = stop.clone();
+    let router = colloquy_gateway::router(app);
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
-    let serving =
-        tokio::spawn(
-            async move { axum::serve(public, service).with_graceful_shutdown(stopping.cancelled_owned()).await },
-        );
+    let serving = tokio::spawn(public.serve(router, stop.clone()));
     let node = Arc::new(node);
     let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
     let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
@@ -321,18 +317,27 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
         login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         mail_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+        invited: RateLimit::invited(),
+        invites: RateLimit::invites(),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
     };
     let Some(redis) = redis else { return each };
     let counts: Arc<dyn Shared> = Arc::new(cluster::Counts(redis.counts()));
     let secret = blake3::derive_key("colloquy 2026-11 names of clients in shared counts", secret);
     let name = |limit| SharedName::new(limit, secret);
+    let [unproven, proven] = each.invites;
+    let shared_invites = [
+        unproven.shared(counts.clone(), name("unproven_invites")),
+        proven.shared(counts.clone(), name("invites")),
+    ];
     Limits {
         chat_visitor: each.chat_visitor.shared(counts.clone(), name("chat_visitor")),
         chat_address: each.chat_address.shared(counts.clone(), name("chat_address")),
         login_address: each.login_address.shared(counts.clone(), name("login_address")),
         login_email: each.login_email.shared(counts.clone(), name("login_email")),
         mail_email: each.mail_email.shared(counts.clone(), name("mail_email")),
+        invited: each.invited.shared(counts.clone(), name("invited")),
+        invites: shared_invites,
         api: each.api.shared(counts.clone(), name("api")),
     }
 }

@@ -15,6 +15,9 @@ use crate::{
     limits,
 };
 
+/// What the folder is called inside of a data folder.
+pub const NAME: &str = "blobs";
+
 /// Ends the file name of every blob. It is no character of a blob path, so that `a` and `a/b` can both exist and nothing else in the folder is taken for a blob.
 const MARKER: char = '~';
 
@@ -31,7 +34,7 @@ pub struct Folder {
 impl Folder {
     /// Opens `<dir>/blobs`, creating it if needed, and drops what an earlier process left unfinished.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::prepare(dir, dir.join("blobs"), dir.join("blobs-unfinished"))
+        Self::prepare(dir, dir.join(NAME), dir.join("blobs-unfinished"))
     }
 
     /// Opens `<dir>/blobs` beside the other nodes of a cluster that use the same folder, and drops what this one left unfinished. Whole values appear at
@@ -42,7 +45,7 @@ impl Folder {
         }
         let create = fs::create_dir_all(dir);
         create.map_err(|error| fault(dir, &error))?;
-        Self::prepare(dir, dir.join("blobs"), dir.join(format!("blobs-unfinished-{node}")))
+        Self::prepare(dir, dir.join(NAME), dir.join(format!("blobs-unfinished-{node}")))
     }
 
     fn prepare(dir: &Path, root: PathBuf, unfinished: PathBuf) -> Result<Self, StoreError> {
@@ -127,7 +130,7 @@ impl Blobs for Folder {
 /// # Errors
 /// [`StoreError::Full`] and [`StoreError::Unavailable`], with the file.
 pub fn copy(dir: &Path, to: &Path) -> Result<u64, StoreError> {
-    let (from, to) = (dir.join("blobs"), to.join("blobs"));
+    let (from, to) = (dir.join(NAME), to.join(NAME));
     let mut paths = Vec::new();
     collect(&from, "", &mut paths).map_err(|error| fault(&from, &error))?;
     fs::create_dir_all(&to).map_err(|error| fault(&to, &error))?;

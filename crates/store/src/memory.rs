@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     EntityKey, Store, StoreError,
-    answers::{Answers, Begun, DEAD_RUN_MS},
+    answers::{Answers, BEGUN_KEPT_MS, Begun, DEAD_RUN_MS},
     blobs::{Blobs, check_path, folder_of},
     journal::{Append, Claim, Claimed, Journal, Record, Snapshot},
     keys::EntityKeys,
@@ -68,6 +68,8 @@ struct EntityState {
 struct Run {
     body_hash: [u8; 32],
     started_ms: i64,
+    /// From when a run without an answer counts as dead.
+    dead_ms: i64,
     /// The answer and when it expires.
     done: Option<(Bytes, i64)>,
 }
@@ -76,7 +78,7 @@ impl Run {
     fn is_over(&self, now_ms: i64) -> bool {
         match &self.done {
             Some((_, expires_at_ms)) => *expires_at_ms <= now_ms,
-            None => self.started_ms.saturating_add(DEAD_RUN_MS) <= now_ms,
+            None => self.dead_ms <= now_ms && self.started_ms <= now_ms.saturating_sub(BEGUN_KEPT_MS),
         }
     }
 }
@@ -377,14 +379,19 @@ impl Answers for Memory {
         limits::name("an idempotency key", key)?;
         let mut state = self.lock();
         let place = (scope.to_owned(), key.to_owned());
-        if let Some(run) = state.answers.get(&place).filter(|run| !run.is_over(now_ms)) {
+        let dead_ms = now_ms.saturating_add(DEAD_RUN_MS);
+        if let Some(run) = state.answers.get_mut(&place).filter(|run| !run.is_over(now_ms)) {
             return Ok(match &run.done {
                 _ if run.body_hash != body_hash => Begun::Different,
                 Some((answer, _)) => Begun::Done(answer.clone()),
-                None => Begun::Running,
+                None if run.dead_ms > now_ms => Begun::Running,
+                None => {
+                    run.dead_ms = dead_ms;
+                    Begun::Again { since_ms: run.started_ms }
+                }
             });
         }
-        state.answers.insert(place, Run { body_hash, started_ms: now_ms, done: None });
+        state.answers.insert(place, Run { body_hash, started_ms: now_ms, dead_ms, done: None });
         Ok(Begun::First)
     }
 
@@ -402,6 +409,14 @@ impl Answers for Memory {
         let place = (scope.to_owned(), key.to_owned());
         if state.answers.get(&place).is_some_and(|run| run.done.is_none()) {
             state.answers.remove(&place);
+        }
+        Ok(())
+    }
+
+    async fn release(&self, scope: &str, key: &str, now_ms: i64) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if let Some(run) = state.answers.get_mut(&(scope.to_owned(), key.to_owned())) {
+            run.dead_ms = now_ms;
         }
         Ok(())
     }
@@ -452,7 +467,9 @@ impl EntityKeys for Memory {
             entity.snapshot = None;
         }
         let lists = state.rows.iter_mut().filter(|((tenant, _), _)| *tenant == *key.tenant);
-        for row in lists.flat_map(|(_, rows)| rows.values_mut()).filter(|row| belongs_to(&row.id, key)) {
+        // Looked up by id in each list: an entity's rows follow each other.
+        let theirs = lists.flat_map(|(_, rows)| rows.range_mut(key.id.to_string()..format!("{}0", key.id)));
+        for (_, row) in theirs.filter(|(id, _)| belongs_to(id, key)) {
             row.body = None;
         }
         Ok(())

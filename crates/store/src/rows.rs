@@ -61,7 +61,8 @@ pub struct Range {
 pub trait Rows: Send + Sync {
     /// Writes rows; each replaces a stored row only if its [`Row::version`] is higher.
     async fn put(&self, rows: &[Row]) -> Result<(), StoreError>;
-    /// Rows of a list, newest first; tombstones are left out.
+    /// Rows of a list, newest first; tombstones are left out. A row without a body is one that is damaged: it stands where it stood, with nothing in
+    /// it, so that one damaged row neither hides the others nor is missed by nobody.
     async fn list(&self, tenant: &str, list: &str, range: &Range) -> Result<Vec<Row>, StoreError>;
     /// One row by id; a tombstone is `None`.
     async fn get(&self, tenant: &str, list: &str, id: &str) -> Result<Option<Row>, StoreError>;

@@ -1,5 +1,7 @@
 //! What may be asked of an account, what can happen to it, and what it answers.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,6 +24,9 @@ pub struct NewSession {
     /// The device, for the list of sessions.
     #[serde(default)]
     pub device: String,
+    /// Where it comes from: a keyed hash of the client's address. Empty where nobody counts by it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
 }
 
 /// Who signs up.
@@ -50,7 +55,10 @@ pub enum Command {
     /// Signs up. Repeating it with the same address succeeds.
     Register(Register),
     /// What the caller needs to check a password (query).
-    Credentials,
+    Credentials {
+        /// Where the password comes from, as in [`NewSession::from`].
+        from: String,
+    },
     /// Begins a session after the password was checked against `verified_hash`.
     LogIn {
         /// The hash the password was checked against; refused if it is no longer the account's.
@@ -59,7 +67,10 @@ pub enum Command {
         session: NewSession,
     },
     /// Notes a wrong password.
-    LoginFailed,
+    LoginFailed {
+        /// Where it comes from, as in [`NewSession::from`].
+        from: String,
+    },
     /// Prepares a magic link.
     RequestMagic {
         /// Hash of the link's token.
@@ -146,6 +157,8 @@ pub enum Command {
     },
     /// The account as its owner sees it (query).
     View,
+    /// The sessions that go on (query).
+    Sessions,
 }
 
 /// A membership as the tenant sees it.
@@ -187,8 +200,14 @@ pub enum Event {
     Registered(Register),
     /// A wrong password.
     LoginFailed {
-        /// Until when further passwords are refused unseen; none while tries are free.
+        /// Where it came from; empty before that was told apart.
+        #[serde(default)]
+        from: String,
+        /// Until when further passwords from there are refused unseen; none while tries are free.
         locked_until_ms: Option<i64>,
+        /// Until when further passwords from anywhere unknown are; none while tries are free.
+        #[serde(default)]
+        all_locked_until_ms: Option<i64>,
     },
     /// A magic link was prepared.
     MagicRequested {
@@ -325,6 +344,11 @@ pub enum Reply {
     },
     /// The account.
     Account(Box<AccountView>),
+    /// The sessions that go on.
+    Sessions {
+        /// Their refresh-token families.
+        families: BTreeSet<String>,
+    },
     /// All preferences.
     Preferences {
         /// Them.

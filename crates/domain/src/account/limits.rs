@@ -16,6 +16,14 @@ pub const RESET_TTL_MS: i64 = 60 * 60 * 1000;
 pub const ONE_TIME_MAX: usize = 3;
 /// Wrong passwords in a row that cost nothing: people mistype.
 pub const FREE_FAILURES: u32 = 5;
+/// Wrong passwords in a row from all addresses that cost nothing: a person forgets at one or two, guesses from many addresses add up here.
+pub const ALL_FREE_FAILURES: u32 = 50;
+/// Addresses whose wrong passwords are told apart; beyond, the one that was quiet longest is forgotten, and what comes from all of them still counts.
+pub const FROM_MAX: usize = 64;
+/// Addresses from which somebody signed in that are remembered: guesses from elsewhere do not lock these out.
+pub const PROVEN_MAX: usize = 32;
+/// An address proves nothing any more when nobody has signed in from it for so long: others have it by then.
+pub const PROVEN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// The first wait after too many wrong passwords; doubles with each further one.
 pub const LOCK_FIRST_MS: i64 = 30 * 1000;
 /// The longest wait: a guesser gets about 100 tries a day, a locked-out owner is back soon (and magic links still work).

@@ -4,20 +4,21 @@ use super::{
     Outcome,
     command::{Event, NewSession, Reply, SessionEnd},
     limits::{
-        FAILURES_FORGOTTEN_MS, FREE_FAILURES, HASH_CHARS_MAX, LOCK_FIRST_MS, LOCK_MAX_MS, MAGIC_TTL_MS, ONE_TIME_MAX,
-        RESET_TTL_MS,
+        ALL_FREE_FAILURES, FAILURES_FORGOTTEN_MS, FREE_FAILURES, HASH_CHARS_MAX, LOCK_FIRST_MS, LOCK_MAX_MS,
+        MAGIC_TTL_MS, ONE_TIME_MAX, PROVEN_MS, RESET_TTL_MS,
     },
     session,
-    state::{Account, OneTime},
+    state::{Account, OneTime, Throttle},
 };
 use crate::{context::Context, decision::Decision, rejection::Rejection};
 
-pub(super) fn credentials(state: &Account, cx: &Context) -> Outcome {
-    Ok(Decision::reply(Reply::Credentials { password_hash: state.password_hash.clone(), wait_ms: wait_ms(state, cx) }))
+pub(super) fn credentials(state: &Account, cx: &Context, from: &str) -> Outcome {
+    let (password_hash, wait_ms) = (state.password_hash.clone(), wait_ms(state, cx, from));
+    Ok(Decision::reply(Reply::Credentials { password_hash, wait_ms }))
 }
 
 pub(super) fn log_in(state: &Account, cx: &Context, verified_hash: &str, new: NewSession) -> Outcome {
-    if wait_ms(state, cx).is_some() {
+    if wait_ms(state, cx, &new.from).is_some() {
         return Err(Rejection::conflict(
             "login_locked",
             "Too many wrong passwords. Try again later or use a magic link.",
@@ -30,19 +31,16 @@ pub(super) fn log_in(state: &Account, cx: &Context, verified_hash: &str, new: Ne
     session::start(state, cx, new)
 }
 
-pub(super) fn failed(state: &Account, cx: &Context) -> Outcome {
+pub(super) fn failed(state: &Account, cx: &Context, from: String) -> Outcome {
     // While locked no password is looked at, so there is nothing to count, and a guesser cannot grow the journal.
-    if let Some(wait_ms) = wait_ms(state, cx) {
+    if let Some(wait_ms) = wait_ms(state, cx, &from) {
         return Ok(Decision::reply(Reply::Failed { wait_ms: Some(wait_ms) }));
     }
-    let quiet = cx.now_ms - state.throttle.failed_ms > FAILURES_FORGOTTEN_MS;
-    let failures = if quiet { 1 } else { state.throttle.failures.saturating_add(1) };
-    let wait_ms = failures.checked_sub(FREE_FAILURES + 1).map(|extra| {
-        let doubled = 2_i64.checked_pow(extra).and_then(|factor| LOCK_FIRST_MS.checked_mul(factor));
-        doubled.unwrap_or(LOCK_MAX_MS).min(LOCK_MAX_MS)
-    });
-    let locked_until_ms = wait_ms.map(|wait| cx.now_ms + wait);
-    Ok(Decision::event(Event::LoginFailed { locked_until_ms }, Reply::Failed { wait_ms }))
+    let own = state.throttles.get(&from).copied().unwrap_or_default().after(cx.now_ms, FREE_FAILURES);
+    let all = state.throttle.after(cx.now_ms, ALL_FREE_FAILURES);
+    let until = |wait: Option<i64>| wait.map(|wait| cx.now_ms + wait);
+    let event = Event::LoginFailed { from, locked_until_ms: until(own), all_locked_until_ms: until(all) };
+    Ok(Decision::event(event, Reply::Failed { wait_ms: own.max(all) }))
 }
 
 pub(super) fn request_magic(state: &Account, cx: &Context, token_hash: String) -> Outcome {
@@ -93,7 +91,7 @@ pub(super) fn set_password(
     password_hash: String,
     keep_family: Option<String>,
 ) -> Outcome {
-    if state.password_hash.as_deref() != verified_hash || wait_ms(state, cx).is_some() {
+    if state.password_hash.as_deref() != verified_hash || wait_ms(state, cx, "").is_some() {
         return Err(Rejection::invalid("current_password", "is not the current password"));
     }
     check_hash("password", &password_hash)?;
@@ -110,8 +108,24 @@ pub(super) fn check_hash(field: &str, hash: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn wait_ms(state: &Account, cx: &Context) -> Option<i64> {
-    state.throttle.locked_until_ms.map(|until| until - cx.now_ms).filter(|wait| *wait > 0)
+/// How long no password from there is looked at: after wrong ones from there, and after many from anywhere unless somebody has signed in from there.
+fn wait_ms(state: &Account, cx: &Context, from: &str) -> Option<i64> {
+    let left = |throttle: &Throttle| throttle.locked_until_ms.map(|until| until - cx.now_ms).filter(|wait| *wait > 0);
+    let proven = state.proven.get(from).is_some_and(|last_ms| cx.now_ms - last_ms <= PROVEN_MS);
+    let all = if proven { None } else { left(&state.throttle) };
+    all.max(state.throttles.get(from).and_then(left))
+}
+
+impl Throttle {
+    /// How long to wait after one more wrong password, if `free` cost nothing.
+    fn after(&self, now_ms: i64, free: u32) -> Option<i64> {
+        let quiet = now_ms - self.failed_ms > FAILURES_FORGOTTEN_MS;
+        let failures = if quiet { 1 } else { self.failures.saturating_add(1) };
+        failures.checked_sub(free + 1).map(|extra| {
+            let doubled = 2_i64.checked_pow(extra).and_then(|factor| LOCK_FIRST_MS.checked_mul(factor));
+            doubled.unwrap_or(LOCK_MAX_MS).min(LOCK_MAX_MS)
+        })
+    }
 }
 
 fn request(

@@ -41,9 +41,9 @@ pub fn decide(state: &Account, cx: &Context, command: Command) -> Outcome {
     authorize(state, cx, &command)?;
     match command {
         Command::Register(new) => profile::register(state, cx, new),
-        Command::Credentials => login::credentials(state, cx),
+        Command::Credentials { from } => login::credentials(state, cx, &from),
         Command::LogIn { verified_hash, session } => login::log_in(state, cx, &verified_hash, session),
-        Command::LoginFailed => login::failed(state, cx),
+        Command::LoginFailed { from } => login::failed(state, cx, from),
         Command::RequestMagic { token_hash } => login::request_magic(state, cx, token_hash),
         Command::UseMagic { token_hash, session } => login::use_magic(state, cx, &token_hash, session),
         Command::RequestReset { token_hash } => login::request_reset(state, cx, token_hash),
@@ -63,6 +63,9 @@ pub fn decide(state: &Account, cx: &Context, command: Command) -> Outcome {
         Command::SetPreferences { patch } => profile::set_preferences(state, &patch),
         Command::SetPlatformAdmin { on } => Ok(profile::set_platform_admin(state, on)),
         Command::SetSuspended { on } => Ok(profile::set_suspended(state, on)),
+        Command::Sessions => {
+            Ok(Decision::reply(Reply::Sessions { families: state.families.keys().cloned().collect() }))
+        }
         Command::View => Ok(Decision::reply(Reply::Account(Box::new(view::account(state))))),
     }
 }
@@ -83,7 +86,7 @@ fn authorize(state: &Account, cx: &Context, command: &Command) -> Result<(), Rej
             *id == state.id
                 && matches!(
                     command,
-                    Command::Credentials
+                    Command::Credentials { .. }
                         | Command::SetPassword { .. }
                         | Command::SwitchTenant { .. }
                         | Command::Logout { .. }

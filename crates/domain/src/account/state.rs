@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     command::{Event, MembershipChange, NewSession},
-    limits::FAILURES_FORGOTTEN_MS,
+    limits::{FAILURES_FORGOTTEN_MS, FROM_MAX, PROVEN_MAX},
 };
 use crate::{
     ids::{TenantId, UserId},
@@ -46,8 +46,12 @@ pub struct Account {
     pub resets: Vec<OneTime>,
     /// Sessions by refresh-token family.
     pub families: BTreeMap<String, Family>,
-    /// Wrong passwords in a row.
+    /// Wrong passwords in a row, from anywhere.
     pub throttle: Throttle,
+    /// Wrong passwords in a row by where they came from.
+    pub throttles: BTreeMap<String, Throttle>,
+    /// Where somebody signed in from, and when last.
+    pub proven: BTreeMap<String, i64>,
 }
 
 /// One organization of a person.
@@ -139,10 +143,13 @@ impl Account {
                 self.verified_ms = new.verified.then_some(at_ms);
                 self.created_ms = at_ms;
             }
-            Event::LoginFailed { locked_until_ms } => {
-                let fresh = at_ms - self.throttle.failed_ms > FAILURES_FORGOTTEN_MS;
-                let failures = if fresh { 1 } else { self.throttle.failures.saturating_add(1) };
-                self.throttle = Throttle { failures, failed_ms: at_ms, locked_until_ms: *locked_until_ms };
+            Event::LoginFailed { from, locked_until_ms, all_locked_until_ms } if from.is_empty() => {
+                self.throttle.fail(at_ms, (*all_locked_until_ms).or(*locked_until_ms));
+            }
+            Event::LoginFailed { from, locked_until_ms, all_locked_until_ms } => {
+                self.throttle.fail(at_ms, *all_locked_until_ms);
+                self.throttles.entry(from.clone()).or_default().fail(at_ms, *locked_until_ms);
+                forget_oldest(&mut self.throttles, FROM_MAX, |throttle| throttle.failed_ms);
             }
             Event::MagicRequested { token_hash, expires_ms } => {
                 remember(&mut self.magics, token_hash, *expires_ms, at_ms);
@@ -162,6 +169,7 @@ impl Account {
             Event::PasswordSet { password_hash } => {
                 self.password_hash = Some(password_hash.clone());
                 self.throttle = Throttle::default();
+                self.throttles.clear();
             }
             Event::PasswordDropped => self.password_hash = None,
             Event::SessionStarted { session, expires_ms } => self.start(session, *expires_ms, at_ms),
@@ -189,6 +197,11 @@ impl Account {
 
     fn start(&mut self, session: &NewSession, expires_ms: i64, at_ms: i64) {
         self.throttle = Throttle::default();
+        self.throttles.remove(&session.from);
+        if !session.from.is_empty() {
+            self.proven.insert(session.from.clone(), at_ms);
+            forget_oldest(&mut self.proven, PROVEN_MAX, |last_ms| *last_ms);
+        }
         let family = Family {
             current: vec![session.token_hash.clone()],
             tenant: session.tenant.clone(),
@@ -229,6 +242,22 @@ impl Account {
                 family.tenant.clone_from(&home);
             }
         }
+    }
+}
+
+impl Throttle {
+    fn fail(&mut self, at_ms: i64, locked_until_ms: Option<i64>) {
+        let quiet = at_ms - self.failed_ms > FAILURES_FORGOTTEN_MS;
+        let failures = if quiet { 1 } else { self.failures.saturating_add(1) };
+        *self = Self { failures, failed_ms: at_ms, locked_until_ms };
+    }
+}
+
+/// Keeps at most `max`: what is oldest goes.
+fn forget_oldest<T>(kept: &mut BTreeMap<String, T>, max: usize, age: impl Fn(&T) -> i64) {
+    while kept.len() > max {
+        let Some(oldest) = kept.iter().min_by_key(|(_, value)| age(value)).map(|(key, _)| key.clone()) else { return };
+        kept.remove(&oldest);
     }
 }
 

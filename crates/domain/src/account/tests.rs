@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    limits::{FREE_FAILURES, LOCK_FIRST_MS, LOCK_MAX_MS, MAGIC_TTL_MS, ROTATION_GRACE_MS, SESSIONS_MAX},
+    limits::{
+        ALL_FREE_FAILURES, FAILURES_FORGOTTEN_MS, FREE_FAILURES, FROM_MAX, LOCK_FIRST_MS, LOCK_MAX_MS, MAGIC_TTL_MS,
+        PROVEN_MS, ROTATION_GRACE_MS, SESSIONS_MAX,
+    },
     *,
 };
 use crate::{
@@ -65,7 +68,13 @@ impl Person {
 }
 
 fn session(family: &str) -> NewSession {
-    NewSession { family: family.into(), token_hash: format!("{family}-0"), tenant: None, device: "Firefox".into() }
+    NewSession {
+        family: family.into(),
+        token_hash: format!("{family}-0"),
+        tenant: None,
+        device: "Firefox".into(),
+        from: String::new(),
+    }
 }
 
 fn code(result: Result<Reply, Rejection>) -> String {
@@ -148,26 +157,72 @@ fn a_password_checked_against_an_old_hash_is_refused() {
     assert_eq!(code(person.log_in("f")), "invalid_credentials");
 }
 
+fn failed(from: &str) -> Command {
+    Command::LoginFailed { from: from.into() }
+}
+
+fn log_in_from(person: &mut Person, family: &str, from: &str) -> Result<Reply, crate::rejection::Rejection> {
+    let session = NewSession { from: from.into(), ..session(family) };
+    person.ask(Command::LogIn { verified_hash: "hash-0".into(), session })
+}
+
 #[test]
 fn wrong_passwords_lock_with_growing_waits_and_success_forgets_them() {
     let mut person = Person::registered();
     for _ in 0..FREE_FAILURES {
-        assert_eq!(person.ask(Command::LoginFailed).unwrap(), Reply::Failed { wait_ms: None });
+        assert_eq!(person.ask(failed("here")).unwrap(), Reply::Failed { wait_ms: None });
     }
     let mut waits = Vec::new();
     for _ in 0..8 {
-        let Reply::Failed { wait_ms: Some(wait) } = person.ask(Command::LoginFailed).unwrap() else { panic!("locked") };
+        let Reply::Failed { wait_ms: Some(wait) } = person.ask(failed("here")).unwrap() else { panic!("locked") };
         let events = person.events.len();
-        person.ask(Command::LoginFailed).unwrap();
+        person.ask(failed("here")).unwrap();
         assert_eq!(person.events.len(), events, "a locked account journals nothing");
-        assert_eq!(code(person.log_in("f")), "login_locked");
+        assert_eq!(code(log_in_from(&mut person, "f", "here")), "login_locked");
         person.now_ms += wait;
         waits.push(wait);
     }
     assert_eq!(waits[..3], [LOCK_FIRST_MS, 2 * LOCK_FIRST_MS, 4 * LOCK_FIRST_MS]);
     assert_eq!(*waits.last().unwrap(), LOCK_MAX_MS);
-    person.log_in("f").unwrap();
-    assert_eq!(person.state.throttle, Throttle::default());
+    log_in_from(&mut person, "f", "here").unwrap();
+    assert_eq!((person.state.throttle, person.state.throttles.len()), (Throttle::default(), 0));
+}
+
+#[test]
+fn guesses_from_one_address_lock_that_address_and_nobody_elsewhere() {
+    let mut person = Person::registered();
+    for _ in 0..100 {
+        person.ask(failed("guesser")).unwrap();
+    }
+    assert_eq!(code(log_in_from(&mut person, "g", "guesser")), "login_locked");
+    log_in_from(&mut person, "f", "elsewhere").unwrap();
+}
+
+#[test]
+fn guesses_from_many_addresses_lock_all_but_where_somebody_signed_in_from() {
+    let mut person = Person::registered();
+    log_in_from(&mut person, "f0", "home").unwrap();
+    for n in 0..=ALL_FREE_FAILURES {
+        person.ask(failed(&format!("guesser {n}"))).unwrap();
+    }
+    assert_eq!(code(log_in_from(&mut person, "f1", "elsewhere")), "login_locked");
+    assert!(person.state.throttles.len() <= FROM_MAX);
+    let now_ms = person.now_ms;
+    log_in_from(&mut person, "f2", "home").unwrap();
+    person.now_ms = now_ms + PROVEN_MS + FAILURES_FORGOTTEN_MS;
+    for n in 0..=ALL_FREE_FAILURES {
+        person.ask(failed(&format!("guesser {n}"))).unwrap();
+    }
+    assert_eq!(code(log_in_from(&mut person, "f3", "home")), "login_locked", "an address is not proven for ever");
+}
+
+#[test]
+fn a_lock_from_before_addresses_were_told_apart_holds_everywhere() {
+    let mut person = Person::registered();
+    let before: Event =
+        serde_json::from_value(json!({ "type": "login_failed", "locked_until_ms": person.now_ms + 1_000 })).unwrap();
+    apply(&mut person.state, &before, 9, person.now_ms);
+    assert_eq!(code(log_in_from(&mut person, "f", "anywhere")), "login_locked");
 }
 
 #[test]
@@ -279,7 +334,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     let family = || (0..4_u8).prop_map(|n| format!("f{n}"));
     prop_oneof![
         family().prop_map(|family| Command::LogIn { verified_hash: "hash-0".into(), session: session(&family) }),
-        Just(Command::LoginFailed),
+        name().prop_map(|from| Command::LoginFailed { from }),
         name().prop_map(|token_hash| Command::RequestMagic { token_hash }),
         (name(), family()).prop_map(|(token_hash, family)| Command::UseMagic { token_hash, session: session(&family) }),
         name().prop_map(|token_hash| Command::RequestReset { token_hash }),

@@ -5,8 +5,8 @@ use super::{
     dialogue::{Facts, FormMove, Plan},
     event::{AnswerGiven, Opening, Said},
     state::{
-        Alert, AlertStatus, Author, EscalationRecord, Floor, LeadLink, Message, OpenTurn, Seen, Turn, TurnOutcome,
-        Unanswered,
+        Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, OpenTurn, Seen,
+        Turn, TurnOutcome, Unanswered,
     },
     turn::calls_a_person,
 };
@@ -191,6 +191,9 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
         }
         Event::Identified { external_id, name, email, phone } => {
             let visitor = &mut state.visitor;
+            let before = Contact { name: None, email: visitor.email.clone(), phone: visitor.phone.clone() };
+            let now = Contact { name: None, email: email.clone(), phone: phone.clone() };
+            let corrected = before.corrected_by(&now);
             for (own, new) in [
                 (&mut visitor.external_id, external_id),
                 (&mut visitor.name, name),
@@ -201,6 +204,7 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                     own.clone_from(new);
                 }
             }
+            remember_former(state, corrected);
         }
         Event::Read { user, seq } => {
             state.read.insert(user.clone(), *seq);
@@ -306,8 +310,19 @@ fn absorb(state: &mut State, facts: &Facts) {
     dialogue.notices.extend(facts.notices.iter().cloned());
     dialogue.offer.clone_from(&facts.offer);
     dialogue.told_closed = facts.told_closed;
+    let corrected = state.contact.corrected_by(&facts.contact);
+    remember_former(state, corrected);
     state.contact.learn(&facts.contact);
     state.urgency = facts.urgency.map_or(state.urgency, |urgency| urgency.max(state.urgency));
+}
+
+/// Remembers what was corrected; of more than anybody needs the oldest is forgotten.
+fn remember_former(state: &mut State, corrected: Option<Contact>) {
+    let Some(corrected) = corrected.filter(|corrected| !state.former.contains(corrected)) else { return };
+    if state.former.len() >= FORMER_MAX {
+        state.former.remove(0);
+    }
+    state.former.push(corrected);
 }
 
 /// Opens a turn; one that it replaces hands over its messages and what it still owes.

@@ -24,6 +24,8 @@ pub const HISTORY_LINES: usize = 10;
 pub const IDLE_AFTER_MS: i64 = 30 * 60 * 1000;
 /// How long one attempt at an answer may take.
 pub const TURN_DEADLINE_MS: i64 = 60 * 1000;
+/// Corrected addresses and numbers that are remembered: more than anybody mistypes, few enough for a row.
+pub const FORMER_MAX: usize = 50;
 /// Attempts that may fail or time out before the visitor gets the fallback message.
 pub const TURN_FAILURES_MAX: u32 = 2;
 /// Crashes in the middle of one turn before the visitor gets the fallback message: more are no coincidence.
@@ -121,6 +123,8 @@ pub struct State {
     pub resolution_s: Option<i64>,
     /// How to reach the visitor, from what was said.
     pub contact: Contact,
+    /// Addresses and numbers that were corrected since, oldest first: whoever asks to be forgotten may name one of these.
+    pub former: Vec<Contact>,
     /// The last thing a visitor or person did.
     pub active_at_ms: i64,
     /// The sequence number of the last event.
@@ -166,6 +170,7 @@ impl Default for State {
             first_response_ms: None,
             resolution_s: None,
             contact: Contact::default(),
+            former: Vec::new(),
             active_at_ms: 0,
             seq: 0,
         }
@@ -390,6 +395,14 @@ impl Contact {
                 own.clone_from(new);
             }
         }
+    }
+
+    /// The address and number that `newer` puts another in the place of, if any.
+    pub fn corrected_by(&self, newer: &Self) -> Option<Self> {
+        let old = |own: &Option<String>, new: &Option<String>| own.clone().filter(|_| new.is_some() && own != new);
+        let corrected =
+            Self { name: None, email: old(&self.email, &newer.email), phone: old(&self.phone, &newer.phone) };
+        corrected.reachable().then_some(corrected)
     }
 
     /// Whether nothing is known.

@@ -144,6 +144,11 @@ impl Whom {
         }
     }
 
+    /// Whether one of these hashes ([`hashes`]) is of the person's address or number.
+    pub fn is_hashed<'a>(&self, mut hashes: impl Iterator<Item = &'a str>) -> bool {
+        hashes.any(|hash| [&self.email, &self.phone].into_iter().flatten().any(|hidden| hidden.hash == hash))
+    }
+
     /// Whether one of these is the person: addresses, numbers or visitors that something names.
     pub fn is(&self, named: &ErasureWho, key: &[u8; 32]) -> bool {
         let same = |hidden: &Option<Hidden>, field: &str, value: &str| {
@@ -159,6 +164,14 @@ impl Whom {
         });
         email || phone || visitor
     }
+}
+
+/// What recognises an address and a number without naming them. `key` is the installation's.
+pub fn hashes(email: Option<&str>, phone: Option<&str>, key: &[u8; 32]) -> Vec<String> {
+    [(EMAIL, email), (PHONE, phone)]
+        .into_iter()
+        .filter_map(|(field, value)| value.map(|value| hash(key, field, value)))
+        .collect()
 }
 
 fn hash(key: &[u8; 32], field: &str, value: &str) -> String {

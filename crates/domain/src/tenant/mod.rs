@@ -20,6 +20,7 @@ pub mod view;
 use serde_json::Value;
 
 pub use command::{Command, Effect, Event, Person, Reply};
+pub use erasures::hashes;
 pub use state::{
     AgentSlot, ApiKey, DeploymentMode, Erasure, ErasureStatus, ErasureWho, Hidden, Invitation, KeyKind, Member, Tenant,
     Whom,

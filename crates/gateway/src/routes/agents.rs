@@ -62,19 +62,19 @@ fn shown(template: &Template) -> Value {
 #[utoipa::path(get, path = "/api/agents", tag = "agents", responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(query): Query<ListQuery>) -> Result<Json<Value>> {
     let only = only_agent(&console);
-    let (mut items, next) = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, None, None, |row| {
+    let mut page = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, None, None, |row| {
         only.as_ref().is_none_or(|id| row["id"] == id.as_str())
     })
     .await?;
     let totals = feed::totals(&app.actors.client, console.tenant()).await.map_err(unavailable)?;
-    for row in &mut items {
+    for row in &mut page.items {
         let counted = row["id"].as_str().and_then(|id| totals.get(id)).copied().unwrap_or_default();
         row["total_conversations"] = json!(counted.conversations);
         row["total_messages"] = json!(counted.messages);
         row["total_calls"] = json!(counted.calls);
         row["avg_satisfaction"] = json!(counted.satisfaction);
     }
-    Ok(Json(json!({ "items": items, "next_cursor": next })))
+    Ok(page.body())
 }
 
 /// Make an agent from a template or trade.

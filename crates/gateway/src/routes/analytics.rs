@@ -113,7 +113,7 @@ async fn auto_sync(State(app): State<App>, headers: HeaderMap) -> Result<Respons
     let mut agents = 0;
     let mut query = ListQuery { limit: Some(200), cursor: None };
     loop {
-        let (tenants, next) = listing::page(
+        let listing::Page { items: tenants, next, .. } = listing::page(
             &app,
             colloquy_actors::domain::account::TENANT,
             colloquy_actors::tenant::LIST,

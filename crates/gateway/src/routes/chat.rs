@@ -14,6 +14,7 @@ use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::dialogue::{self, Brief};
 use colloquy_actors::domain::conversation::{Command, Reply, SubmitLead};
 use colloquy_actors::domain::ids::ConversationId;
+use colloquy_actors::once;
 use colloquy_wire::chat as wire;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,9 +25,10 @@ use utoipa_axum::routes;
 use crate::app::{App, AppState};
 use crate::auth::{Address, MaybeVisitor};
 use crate::body::{Json, Query};
-use crate::chat::{self, Facts, Guest, Incoming, Reached, Standing, frames};
+use crate::chat::{Facts, Guest, Incoming, Reached, Standing, frames};
 use crate::problem::{Problem, Result};
 use crate::tokens::Visitor;
+use crate::{chat, idempotency};
 
 /// A comment line this often keeps proxies from closing a silent stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -69,15 +71,18 @@ async fn post(
             "Send `Authorization: Visitor` with the visitor_token of this conversation.",
         ));
     }
-    let mut guest = chat::guest(&app, agent, &body.visitor_id, token.as_ref(), body.client_message_id.as_deref())?;
+    // Whoever names the request names its message: the repeat of one whose answer took too long must not say it twice.
+    let client_message_id = body.client_message_id.or_else(|| idempotency::message_id(&app, &headers));
+    let mut guest = chat::guest(&app, agent, &body.visitor_id, token.as_ref(), client_message_id.as_deref())?;
     guest.agent.tested = tester;
     let incoming = Incoming {
         conversation: body.conversation_id.map(Into::into),
-        client_message_id: body.client_message_id,
+        client_message_id,
         text: body.message,
         facts: facts(&headers, address, body.metadata),
     };
-    let standing = chat::post(&app, &guest, incoming).await?;
+    // The conversation knows a repeated message by its id, and says how far its answer has come since.
+    let standing = once::apart(chat::post(&app, &guest, incoming)).await?;
     let streams =
         headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/event-stream"));
     if streams { Ok(stream(app, guest, standing)) } else { whole(&app, &guest, standing).await }

@@ -119,6 +119,11 @@ async fn update(
     {
         return Err(colloquy_actors::domain::Rejection::Stale { current: with_hash(&state) }.into());
     }
+    if let Some(Some(user)) = &body.assigned_to
+        && app.actors.member(console.tenant(), &UserId(user.clone())).await?.is_none()
+    {
+        return Err(Problem::field("assigned_to", "must be a member of the organization"));
+    }
     let command = Command::Update {
         status: word("status", body.status)?,
         urgency: word("urgency", body.urgency)?,
@@ -226,7 +231,7 @@ async fn fork(
 ) -> Result<Response> {
     console.need(Role::Rep, "try a conversation differently")?;
     let (mut state, _, at) = rebuilt(&app, &console, &id, Some(body.at)).await?;
-    if at != body.at {
+    if at == 0 || at != body.at {
         return Err(Problem::field("at", format!("must be 1 to {at}")));
     }
     let agent = app.actors.tools.agent(&app.actors.client, console.tenant(), &state.agent_id).await?;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,6 +38,18 @@ pub(super) fn reads_mailbox(app: &AppState, client: IpAddr, headers: &HeaderMap)
     app.mailbox.is_some() && at_this_machine(client, headers)
 }
 
+/// Whether a request is for this machine by a name that only this machine has. A page that a browser on this machine shows may have made its own
+/// name point here, and then reads whatever that name is answered.
+fn names_loopback(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|value| value.to_str().ok()) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Letters and recorded text messages, newest first.
 ///
 /// They hold sign-in links: they are for whoever sits at this machine, not for whom a proxy on it lets in.
@@ -50,7 +62,30 @@ async fn mailbox(
     let mailbox = app
         .mailbox
         .as_ref()
-        .filter(|_| at_this_machine(client, &headers))
+        .filter(|_| at_this_machine(client, &headers) && names_loopback(&headers))
         .ok_or_else(|| Problem::not_found("mailbox"))?;
     Ok(Json(json!({ "items": mailbox.list(query.to.as_deref(), SHOWN) })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_are_this_machines_alone_open_the_mailbox() {
+        let of = |host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            names_loopback(&headers)
+        };
+        for good in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "[::1]"] {
+            assert!(of(good), "{good}");
+        }
+        for bad in
+            ["evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:8080", "", "0.0.0.0"]
+        {
+            assert!(!of(bad), "{bad}");
+        }
+        assert!(!names_loopback(&HeaderMap::new()));
+    }
 }

@@ -138,10 +138,11 @@ async fn export(State(app): State<App>, console: Console, Query(filter): Query<F
     let mut query = ListQuery { limit: Some(200), cursor: None };
     let mut written = 0;
     loop {
-        let (rows, next) = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+        let page = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
             filter.keeps(only.as_deref(), row)
         })
         .await?;
+        let listing::Page { items: rows, next, .. } = page.sound()?;
         for row in &rows {
             let cells = COLUMNS.iter().map(|column| cell(&row[*column])).chain([cell(&row["vertical_data"])]);
             out.write_record(cells).map_err(broken)?;

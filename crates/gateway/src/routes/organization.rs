@@ -194,9 +194,11 @@ async fn invite(State(app): State<App>, console: Console, Json(body): Json<wire:
             }
         };
         let mail = mails::invitation(email, &invitation.organization_name, inviter, &body.role, &link);
-        match app.actors.tools.mailer.send(&mail).await {
-            Ok(_) => mailed = true,
-            Err(error) => tracing::warn!(%error, "an invitation could not be mailed"),
+        if may_mail(&app, &console, email).await? {
+            match app.actors.tools.mailer.send(&mail).await {
+                Ok(_) => mailed = true,
+                Err(error) => tracing::warn!(%error, "an invitation could not be mailed"),
+            }
         }
     }
     let mut answer = json!(invitation);
@@ -204,6 +206,18 @@ async fn invite(State(app): State<App>, console: Console, Json(body): Json<wire:
     answer["link"] = json!(link);
     answer["mailed"] = json!(mailed);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// Whether an invitation may still be mailed; its link can be handed over all the same. Taking one back and inviting again sends no further letters.
+async fn may_mail(app: &AppState, console: &Console, email: &str) -> Result<bool> {
+    let proven = match &console.by.actor {
+        Actor::User { id, .. } => account_of(app, id).await?.user.email_verified,
+        // Nobody knows who made the key.
+        Actor::ApiKey { .. } | Actor::Visitor { .. } | Actor::Platform { .. } | Actor::System => false,
+    };
+    let now_ms = app.now_ms();
+    Ok(app.limits.invited.take(email, now_ms).is_ok()
+        && app.limits.invites[usize::from(proven)].take(console.tenant().as_str(), now_ms).is_ok())
 }
 
 /// Take an invitation back.

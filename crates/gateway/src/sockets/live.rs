@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::extract::ws::{Message as Frame, WebSocket};
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, close_code};
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
@@ -11,6 +11,7 @@ use colloquy_actors::cluster::EntityKey;
 use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
+use colloquy_actors::domain::Actor;
 use colloquy_actors::domain::conversation::{self, Command, Reply, view};
 use colloquy_actors::feed::{self, Topic, Update};
 use colloquy_wire::live::{Change, LiveClient, LiveServer};
@@ -37,7 +38,7 @@ const SILENT_MAX: Duration = Duration::from_secs(70);
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// Topics of one socket: a console shows a handful at a time.
 const TOPICS_MAX: usize = 32;
-/// A session is checked again this often, so that a removed member stops seeing numbers.
+/// A session is checked again this often even if nothing is heard of its account, so that a removed member stops seeing numbers.
 const RECHECK_EVERY: Duration = Duration::from_secs(30);
 
 /// The routes of this file.
@@ -76,6 +77,7 @@ async fn open(
                 boards: HashMap::new(),
                 talks: HashMap::new(),
                 feed: None,
+                account: None,
                 heard: SelectAll::new(),
             };
             if let Some(token) = token {
@@ -121,6 +123,8 @@ struct Session {
     /// Followed conversations and the number last sent.
     talks: HashMap<String, Talk>,
     feed: Option<WatchStream>,
+    /// Tells when the person's sessions or memberships change.
+    account: Option<WatchStream>,
     heard: SelectAll<Heard>,
 }
 
@@ -141,6 +145,13 @@ impl Session {
                     self.frame(Frame::Ping(Vec::new().into())).await?;
                 }
                 _ = rechecks.tick() => self.recheck().await?,
+                changed = next(&mut self.account) => {
+                    if changed.is_none() {
+                        // The stream ended with its owner; whoever owns the account now is watched, and what was missed is in it.
+                        self.follow_account();
+                    }
+                    self.recheck().await?;
+                }
                 () = tokio::time::sleep_until(begun + AUTH_WITHIN), if self.console.is_none() => {
                     return self.error("", "unauthorized").await.and(Err(Gone));
                 }
@@ -195,19 +206,37 @@ impl Session {
         }
         self.console = Some(console);
         self.token = token;
+        self.follow_account();
         Ok(())
+    }
+
+    fn follow_account(&mut self) {
+        self.account = match self.console.as_ref().map(|console| &console.by.actor) {
+            Some(Actor::User { id, .. }) => Some(self.app.actors.watch_account(id)),
+            Some(_) | None => None,
+        };
     }
 
     /// A session that has ended, or a member who was removed, hears no more. Access tokens are short: the console signs in anew on the same socket.
     async fn recheck(&mut self) -> Result<(), Gone> {
         let Some(console) = &self.console else { return Ok(()) };
         let ended = match console.by.actor {
-            colloquy_actors::domain::Actor::User { ref id, .. } => {
-                matches!(self.app.actors.member(console.tenant(), id).await, Ok(None))
+            Actor::User { ref id, .. } => {
+                let actors = &self.app.actors;
+                matches!(actors.member(console.tenant(), id).await, Ok(None))
+                    || matches!(
+                        actors.session_lives(id, console.session.as_deref().unwrap_or_default()).await,
+                        Ok(false)
+                    )
             }
             _ => auth::of_token(&self.app, &self.token).await.is_err_and(|problem| problem.body.status == 401),
         };
-        if ended { self.error("", "unauthorized").await.and(Err(Gone)) } else { Ok(()) }
+        if !ended {
+            return Ok(());
+        }
+        self.error("", "unauthorized").await?;
+        let close = CloseFrame { code: close_code::POLICY, reason: "unauthorized".into() };
+        self.frame(Frame::Close(Some(close))).await.and(Err(Gone))
     }
 
     async fn subscribe(&mut self, name: String, since: Option<u64>) -> Result<(), Gone> {

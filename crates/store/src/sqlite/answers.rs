@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 
 use crate::{
     StoreError,
-    answers::{Answers, Begun, DEAD_RUN_MS},
+    answers::{Answers, BEGUN_KEPT_MS, Begun, DEAD_RUN_MS},
     limits,
 };
 
@@ -22,13 +22,24 @@ impl Answers for Sqlite {
         limits::name("an idempotency key", key)?;
         let (scope, key) = (scope.to_owned(), key.to_owned());
         self.write(0, move |db| {
-            let mut statement =
-                db.prepare_cached("SELECT body_hash, answer FROM answer WHERE scope = ?1 AND key = ?2 AND expires_at_ms > ?3")?;
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, Option<Vec<u8>>>(1)?));
-            match statement.query_row((&scope, &key, now_ms), read).optional()? {
-                Some((hash, _)) if hash != body_hash => return Ok(Begun::Different),
-                Some((_, Some(answer))) => return Ok(Begun::Done(answer.into())),
-                Some((_, None)) => return Ok(Begun::Running),
+            let mut statement = db.prepare_cached(
+                "SELECT body_hash, answer, started_ms, expires_at_ms FROM answer
+                 WHERE scope = ?1 AND key = ?2 AND (expires_at_ms > ?3 OR (answer IS NULL AND started_ms > ?4))",
+            )?;
+            let read = |row: &rusqlite::Row<'_>| {
+                let (hash, answer): ([u8; 32], Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+                Ok((hash, answer, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+            };
+            let oldest = now_ms.saturating_sub(BEGUN_KEPT_MS);
+            match statement.query_row((&scope, &key, now_ms, oldest), read).optional()? {
+                Some((hash, ..)) if hash != body_hash => return Ok(Begun::Different),
+                Some((_, Some(answer), ..)) => return Ok(Begun::Done(answer.into())),
+                Some((_, None, _, dead_ms)) if dead_ms > now_ms => return Ok(Begun::Running),
+                Some((_, None, since_ms, _)) => {
+                    db.prepare_cached("UPDATE answer SET expires_at_ms = ?3 WHERE scope = ?1 AND key = ?2")?
+                        .execute((&scope, &key, now_ms.saturating_add(DEAD_RUN_MS)))?;
+                    return Ok(Begun::Again { since_ms });
+                }
                 None => {}
             }
             db.prepare_cached(
@@ -64,6 +75,16 @@ impl Answers for Sqlite {
         .await
     }
 
+    async fn release(&self, scope: &str, key: &str, now_ms: i64) -> Result<(), StoreError> {
+        let (scope, key) = (scope.to_owned(), key.to_owned());
+        self.write(0, move |db| {
+            let sql = "UPDATE answer SET expires_at_ms = ?3 WHERE scope = ?1 AND key = ?2 AND answer IS NULL";
+            db.prepare_cached(sql)?.execute((&scope, &key, now_ms))?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn forget(&self, prefix: &str, instead: Bytes) -> Result<(), StoreError> {
         limits::size("an answer", instead.len(), limits::ANSWER_MAX_BYTES)?;
         // No character is above the last one: what begins with the prefix ends before this.
@@ -81,8 +102,9 @@ impl Answers for Sqlite {
         loop {
             let some = self.write(0, move |db| {
                 let sql = "DELETE FROM answer WHERE number IN
-                           (SELECT number FROM answer INDEXED BY answer_by_expiry WHERE expires_at_ms <= ?1 LIMIT ?2)";
-                Ok(db.prepare_cached(sql)?.execute((now_ms, SWEEP))? as u64)
+                           (SELECT number FROM answer INDEXED BY answer_by_expiry
+                            WHERE expires_at_ms <= ?1 AND (answer IS NOT NULL OR started_ms <= ?3) LIMIT ?2)";
+                Ok(db.prepare_cached(sql)?.execute((now_ms, SWEEP, now_ms.saturating_sub(BEGUN_KEPT_MS)))? as u64)
             });
             let some = some.await?;
             swept += some;

@@ -1,6 +1,7 @@
 //! A copy of the database while it is in use.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -43,6 +44,8 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     if lock.is_err() {
         source.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
+    // SQLite writes into an empty file, and would make one for everybody to read.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(unavailable)?;
     let name = unfinished.to_str().ok_or_else(|| StoreError::Invalid(format!("{} is not UTF-8", to.display())))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(|error| fault::at(file.display(), error))?;
     drop(source);

@@ -20,6 +20,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_journal", sql: include_str!("migrations/0001_journal.sql") },
     Migration { name: "0002_cluster", sql: include_str!("migrations/0002_cluster.sql") },
+    Migration { name: "0003_rows_of_an_entity", sql: include_str!("migrations/0003_rows_of_an_entity.sql") },
 ];
 
 const LEDGER: &str = "CREATE TABLE migration (

@@ -60,32 +60,25 @@ fn put(db: &Connection, row: &Row) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Finds the rows of an entity in all lists: ids that begin with "<id>/" end before "<id>0", since '0' follows '/'.
+const OF_ENTITY: &str =
+    "SELECT id, at_ms, version, crc, body, numbers, list, number FROM list_row INDEXED BY list_row_by_entity
+    WHERE tenant = ?1 AND (id = ?2 OR (id >= ?3 AND id < ?4)) AND body IS NOT NULL";
+
 /// Turns all rows of an entity into tombstones; numbers and versions stay.
 pub(super) fn blank(db: &Connection, key: &EntityKey) -> Result<(), StoreError> {
-    // A tenant has few lists: step from one to the next by the index instead of keeping another index by id.
-    let mut next =
-        db.prepare_cached("SELECT list FROM list_row WHERE tenant = ?1 AND list > ?2 ORDER BY list LIMIT 1")?;
-    let mut list = String::new();
-    while let Some(found) = next.query_map((&*key.tenant, &list), |row| row.get::<_, String>(0))?.next() {
-        list = found?;
-        // Ids that begin with "<id>/" end before "<id>0", since '0' follows '/'.
-        let below = (format!("{}/", key.id), format!("{}0", key.id));
-        let sql = format!(
-            "SELECT {COLUMNS}, number FROM list_row INDEXED BY list_row_by_id
-             WHERE tenant = ?1 AND list = ?2 AND (id = ?3 OR (id >= ?4 AND id < ?5)) AND body IS NOT NULL"
-        );
-        let mut statement = db.prepare_cached(&sql)?;
-        let mut rows = statement.query((&*key.tenant, &list, &*key.id, &below.0, &below.1))?;
-        let mut blanked = Vec::new();
-        while let Some(found) = rows.next()? {
-            let row = Row { body: None, ..read(&key.tenant, &list, found)? };
-            let version = limits::signed("a row's version", row.version())?;
-            blanked.push((found.get::<_, i64>(6)?, checksum(&row, version).end()));
-        }
-        drop(rows);
-        for blanked in blanked {
-            db.prepare_cached("UPDATE list_row SET body = NULL, crc = ?2 WHERE number = ?1")?.execute(blanked)?;
-        }
+    let mut statement = db.prepare_cached(OF_ENTITY)?;
+    let mut rows = statement.query((&*key.tenant, &*key.id, format!("{}/", key.id), format!("{}0", key.id)))?;
+    let mut blanked = Vec::new();
+    while let Some(found) = rows.next()? {
+        let list: String = found.get(6)?;
+        let row = Row { body: None, ..read(&key.tenant, &list, found)? };
+        let version = limits::signed("a row's version", row.version())?;
+        blanked.push((found.get::<_, i64>(7)?, checksum(&row, version).end()));
+    }
+    drop(rows);
+    for blanked in blanked {
+        db.prepare_cached("UPDATE list_row SET body = NULL, crc = ?2 WHERE number = ?1")?.execute(blanked)?;
     }
     Ok(())
 }
@@ -136,9 +129,29 @@ fn select_between(
         Some(above) => statement.query((tenant, list, from, newest, left, above))?,
     };
     while let Some(row) = rows.next().map_err(|error| fault::at(format_args!("list {tenant}/{list}"), error))? {
-        found.push(read(tenant, list, row)?);
+        found.push(match read(tenant, list, row) {
+            Ok(row) => row,
+            // The rest of the list is whole: whoever asked is told which row is not.
+            Err(StoreError::Corrupt { .. }) => damaged(tenant, list, row)?,
+            Err(error) => return Err(error),
+        });
     }
     Ok(())
+}
+
+/// What is left of a row whose content is not what was written: its place in the list.
+fn damaged(tenant: &str, list: &str, row: &SqlRow<'_>) -> Result<Row, StoreError> {
+    let (id, at_ms) = (row.get(0)?, row.get(1)?);
+    Ok(Row {
+        tenant: tenant.to_owned(),
+        list: list.to_owned(),
+        id,
+        at_ms,
+        seq: 0,
+        view_version: 0,
+        body: None,
+        numbers: None,
+    })
 }
 
 #[async_trait]
@@ -195,5 +208,26 @@ impl Rows for Sqlite {
             Ok(found)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entitys_rows_are_looked_up_and_lists_are_not_walked() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("migrations/0001_journal.sql")).unwrap();
+        db.execute_batch(include_str!("migrations/0003_rows_of_an_entity.sql")).unwrap();
+        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {OF_ENTITY}")).unwrap();
+        let plan: Vec<String> = statement
+            .query_map(("t", "a", "a/", "a0"), |row| row.get("detail"))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert!(plan.iter().all(|step| !step.starts_with("SCAN")), "{plan:?}");
+        let searched = plan.iter().filter(|step| step.contains("list_row_by_entity")).collect::<Vec<_>>();
+        assert!(searched.len() == 2 && searched.iter().all(|step| step.contains("tenant=? AND id")), "{plan:?}");
     }
 }

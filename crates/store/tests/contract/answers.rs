@@ -1,7 +1,7 @@
 //! First answers.
 
 use bytes::Bytes;
-use colloquy_store::answers::{Begun, DEAD_RUN_MS};
+use colloquy_store::answers::{BEGUN_KEPT_MS, Begun, DEAD_RUN_MS};
 
 use crate::fixture::Fixture;
 
@@ -59,12 +59,28 @@ pub(crate) async fn another_body_under_the_same_key_is_told(fixture: &mut impl F
     assert_eq!(answers.begin("s", "k", OTHER, 2).await.unwrap(), Begun::Different);
 }
 
-pub(crate) async fn a_run_that_died_is_first_again(fixture: &mut impl Fixture) {
+pub(crate) async fn a_run_that_died_is_run_again_as_the_same_request(fixture: &mut impl Fixture) {
     let answers = &fixture.store().answers;
-    answers.begin("s", "k", BODY, 0).await.unwrap();
-    assert_eq!(answers.begin("s", "k", OTHER, DEAD_RUN_MS).await.unwrap(), Begun::First);
-    assert_eq!(answers.begin("s", "k", OTHER, DEAD_RUN_MS + 1).await.unwrap(), Begun::Running);
-    assert_eq!(answers.begin("s", "k", BODY, DEAD_RUN_MS + 1).await.unwrap(), Begun::Different);
+    answers.begin("s", "k", BODY, 7).await.unwrap();
+    let dead = 7 + DEAD_RUN_MS;
+    // What became of it nobody knows: it may have been done, so the key is not free for anything else.
+    assert_eq!(answers.begin("s", "k", OTHER, dead).await.unwrap(), Begun::Different);
+    assert_eq!(answers.begin("s", "k", BODY, dead).await.unwrap(), Begun::Again { since_ms: 7 });
+    assert_eq!(answers.begin("s", "k", BODY, dead + 1).await.unwrap(), Begun::Running);
+    assert_eq!(answers.begin("s", "k", BODY, dead + DEAD_RUN_MS).await.unwrap(), Begun::Again { since_ms: 7 });
+    assert_eq!(answers.begin("s", "k", OTHER, 7 + BEGUN_KEPT_MS).await.unwrap(), Begun::First);
+}
+
+pub(crate) async fn a_released_request_is_run_again_at_once(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 7).await.unwrap();
+    answers.release("s", "k", 9).await.unwrap();
+    assert_eq!(answers.begin("s", "k", OTHER, 10).await.unwrap(), Begun::Different);
+    assert_eq!(answers.begin("s", "k", BODY, 10).await.unwrap(), Begun::Again { since_ms: 7 });
+    assert_eq!(answers.begin("s", "k", BODY, 11).await.unwrap(), Begun::Running);
+    answers.finish("s", "k", answer("x"), DAY_MS).await.unwrap();
+    answers.release("s", "k", 12).await.unwrap();
+    assert_eq!(answers.begin("s", "k", BODY, 13).await.unwrap(), Begun::Done(answer("x")));
 }
 
 pub(crate) async fn an_answer_expires(fixture: &mut impl Fixture) {
@@ -97,6 +113,7 @@ pub(crate) async fn sweeping_drops_expired_and_dead_and_nothing_else(fixture: &m
     assert_eq!(answers.sweep(49).await.unwrap(), 0);
     assert_eq!(answers.sweep(50).await.unwrap(), 1);
     assert_eq!(answers.begin("s", "run", BODY, 51).await.unwrap(), Begun::Running);
-    assert_eq!(answers.sweep(DEAD_RUN_MS).await.unwrap(), 1);
+    assert_eq!(answers.sweep(DEAD_RUN_MS).await.unwrap(), 0, "a repeat must find when it was begun");
     assert_eq!(answers.begin("s", "new", BODY, DEAD_RUN_MS).await.unwrap(), Begun::Done(answer("x")));
+    assert_eq!(answers.sweep(BEGUN_KEPT_MS).await.unwrap(), 2);
 }

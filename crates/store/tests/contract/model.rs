@@ -87,6 +87,10 @@ enum Op {
     Abandon {
         key: u8,
     },
+    EndRun {
+        key: u8,
+        now_ms: i64,
+    },
     Sweep {
         now_ms: i64,
     },
@@ -121,8 +125,8 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let (e, small) = (0..3_u8, 0..4_u64);
-    // Times around the minute after which a run counts as dead.
-    let time = (0..4_i64).prop_map(|n| n * 40_000);
+    // Times around the minute after which a run counts as dead, and the day after which it is forgotten.
+    let time = (0..4_i64, 0..2_i64).prop_map(|(n, days)| n * 40_000 + days * 86_400_000);
     prop_oneof![
         3 => (e.clone(), small.clone()).prop_map(|(entity, epoch)| Op::Claim { entity, epoch }),
         8 => (e.clone(), prop_oneof![4 => Just(0_usize), 1 => Just(1)], prop_oneof![6 => Just(0_i64), 1 => -1..=1_i64], 0..4_u8, any::<bool>())
@@ -142,6 +146,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (e.clone(), 0..2_u8, time.clone()).prop_map(|(key, body, now_ms)| Op::Begin { key, body, now_ms }),
         2 => (e.clone(), time.clone()).prop_map(|(key, expires_at_ms)| Op::Finish { key, expires_at_ms }),
         1 => e.clone().prop_map(|key| Op::Abandon { key }),
+        1 => (e.clone(), time.clone()).prop_map(|(key, now_ms)| Op::EndRun { key, now_ms }),
         1 => time.prop_map(|now_ms| Op::Sweep { now_ms }),
         2 => e.clone().prop_map(|entity| Op::DataKey { entity }),
         1 => e.prop_map(|entity| Op::Destroy { entity }),
@@ -256,6 +261,7 @@ async fn answer(store: &Store, op: &Op, id: Uuid) -> String {
             format!("{:?}", store.answers.finish("s", &key.to_string(), text.into(), expires_at_ms).await)
         }
         Op::Abandon { key } => format!("{:?}", store.answers.abandon("s", &key.to_string()).await),
+        Op::EndRun { key, now_ms } => format!("{:?}", store.answers.release("s", &key.to_string(), now_ms).await),
         Op::Sweep { now_ms } => format!("{:?}", store.answers.sweep(now_ms).await),
         Op::DataKey { entity } => {
             format!(

@@ -304,7 +304,7 @@ async fn rows<T: DeserializeOwned>(
     cursor: Option<String>,
 ) -> Result<(Vec<T>, Option<String>)> {
     let query = ListQuery { limit: Some(limit), cursor };
-    let (rows, cursor) =
+    let listing::Page { items: rows, next: cursor, .. } =
         listing::page(app, tenant.as_str(), list, &query, None, None, |row| row["sandbox"] != true).await?;
     let read = rows.into_iter().filter_map(|row| {
         serde_json::from_value(row).inspect_err(|error| tracing::warn!(list, %error, "a row could not be shown")).ok()
