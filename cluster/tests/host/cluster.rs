@@ -121,6 +121,7 @@ async fn shards_are_shared_and_any_node_reaches_any_entity() {
     let nodes = citizens[1].node.nodes().await.expect("reads");
     assert_eq!(nodes.iter().filter(|node| node.steward).count(), 1);
     assert_eq!(nodes.iter().map(|node| node.shards).sum::<usize>(), 16);
+    assert_eq!(citizens.iter().map(|citizen| citizen.node.status().shards).sum::<usize>(), 16);
     assert_eq!(nodes.iter().filter(|node| node.here).map(|node| node.id.as_str()).collect::<Vec<_>>(), ["n2"]);
 }
 
