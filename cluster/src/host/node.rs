@@ -41,6 +41,8 @@ pub struct NodeStatus {
     pub lease_valid: bool,
     /// Whether a write was refused in the last seconds because the storage is full.
     pub storage_full: bool,
+    /// Shards it owns, or is about to.
+    pub shards: usize,
     /// Entities in memory.
     pub resident: usize,
     /// Commands admitted and not yet answered.
@@ -121,6 +123,7 @@ impl Node {
         NodeStatus {
             lease_valid: self.inner.holds_lease(),
             storage_full: self.inner.storage_is_full(),
+            shards: self.inner.ownership().held(),
             resident: self.inner.directory().len(),
             queued: self.inner.queued(),
             effects: self.inner.effects().len(),

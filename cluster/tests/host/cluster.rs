@@ -6,7 +6,7 @@ use colloquy_cluster::core::router::shard_of;
 use colloquy_cluster::core::view::MoveState;
 use colloquy_cluster::host::ops::Rebalance;
 use colloquy_cluster::host::transport::TransportKind;
-use doubles::StallingLeases;
+use doubles::{SlowJournal, StallingLeases};
 use switchboard::Switchboard;
 
 use super::*;
@@ -21,6 +21,7 @@ struct Town {
 struct Citizen {
     node: Node,
     leases: Arc<StallingLeases>,
+    journal: Arc<SlowJournal>,
 }
 
 impl Town {
@@ -34,10 +35,10 @@ impl Town {
         config.replace = false;
         config.transport = TransportKind::Custom(self.board.plug());
         let mut store = self.place.store.clone();
-        let (leases, _) = doubles::stalling(&mut store);
+        let (leases, journal) = doubles::stalling(&mut store);
         let registry = Registry::new().entity(Ledger { script: self.place.script.clone() }).resident::<Board>(());
         match Node::start(config, store, registry).await {
-            Ok(node) => Ok(Citizen { node, leases }),
+            Ok(node) => Ok(Citizen { node, leases, journal }),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -120,6 +121,7 @@ async fn shards_are_shared_and_any_node_reaches_any_entity() {
     let nodes = citizens[1].node.nodes().await.expect("reads");
     assert_eq!(nodes.iter().filter(|node| node.steward).count(), 1);
     assert_eq!(nodes.iter().map(|node| node.shards).sum::<usize>(), 16);
+    assert_eq!(citizens.iter().map(|citizen| citizen.node.status().shards).sum::<usize>(), 16);
     assert_eq!(nodes.iter().filter(|node| node.here).map(|node| node.id.as_str()).collect::<Vec<_>>(), ["n2"]);
 }
 
@@ -159,6 +161,8 @@ async fn moves_under_load_lose_double_and_reorder_nothing() {
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut senders = vec![];
     for (number, citizen) in (0_u64..).zip(&citizens) {
+        // Slow enough for a move to find appends in flight.
+        citizen.journal.slow_ms.store(4, Ordering::SeqCst);
         for id in ids {
             let (client, stop) = (citizen.node.client(), stop.clone());
             senders.push(tokio::spawn(async move {
@@ -168,7 +172,11 @@ async fn moves_under_load_lose_double_and_reorder_nothing() {
                     // A burst whose order must hold although nobody waits in between. `join_all` asks in order.
                     let burst: Vec<u64> = (sent..sent + 5).collect();
                     futures::future::join_all(burst.iter().map(|op| add(&client, id, *op))).await;
-                    sent += 5;
+                    // A planned move leaves nobody in doubt: this one could not be asked again.
+                    let keyless = Ask::default().within_ms(30_000);
+                    let command = Command::Add { op: sent + 5, amount: 1 };
+                    client.ask::<Ledger>("acme", id, command, keyless).await.expect("certain");
+                    sent += 6;
                     tokio::time::sleep(Duration::from_millis(3)).await;
                 }
                 (id, first..sent)
