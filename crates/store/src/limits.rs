@@ -18,6 +18,9 @@ pub const EVENT_MAX_BYTES: usize = 1 << 20;
 /// appends fits in memory and in one CQL batch of an operator who raised the server's warning threshold.
 pub const APPEND_MAX_BYTES: usize = 4 << 20;
 
+/// Most events of one append: a CQL batch counts its statements in 16 bits, and one of them is the journal's head.
+pub const APPEND_MAX_EVENTS: usize = 32_768;
+
 /// What an event costs beside its bytes (ids, checksum, index entry), so that a million empty events are not a small append.
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
 
@@ -79,6 +82,10 @@ pub(crate) fn append(entity: &EntityKey, expected_seq: u64, append: &Append) -> 
         total += event.len() + EVENT_OVERHEAD_BYTES;
     }
     size("an append", total, APPEND_MAX_BYTES)?;
+    if append.events.len() > APPEND_MAX_EVENTS {
+        let count = append.events.len();
+        return Err(StoreError::Invalid(format!("{count} events in an append to {entity}, above {APPEND_MAX_EVENTS}")));
+    }
     if expected_seq > SEQ_MAX - append.events.len() as u64 {
         return Err(StoreError::Invalid(format!("{entity} has no sequence number left above {expected_seq}")));
     }

@@ -28,9 +28,6 @@ const BUCKET_EVENTS: i64 = 5_000;
 /// Bytes of a bucket at which it is closed: ScyllaDB's and Cassandra's advice is below 100 MB a partition.
 const BUCKET_BYTES: i64 = 32 << 20;
 
-/// Most events of one append: a batch counts its statements in 16 bits, one of them is the head.
-const APPEND_EVENTS: usize = 32_768;
-
 /// How often an append is tried whose condition did not hold although what is stored says that it should.
 const APPEND_TRIES: usize = 4;
 
@@ -159,10 +156,6 @@ impl Journal for EventJournal {
 
     async fn append(&self, key: &EntityKey, claim: Claim, expected_seq: u64, append: Append) -> Result<(), StoreError> {
         let bytes = i64::try_from(limits::append(key, expected_seq, &append)?).unwrap_or(i64::MAX);
-        if append.events.len() > APPEND_EVENTS {
-            let (size, limit) = (append.events.len(), APPEND_EVENTS);
-            return Err(StoreError::Invalid(format!("an append of {size} events, above the limit of {limit}")));
-        }
         let expected = limits::signed("a sequence number", expected_seq)?;
         let _alone = self.cql.alone(key).await;
         let mut is_awake = false;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use colloquy_store::journal::{Append, Snapshot};
 use colloquy_store::limits::{
-    ANSWER_MAX_BYTES, APPEND_MAX_BYTES, EVENT_MAX_BYTES, EVENT_OVERHEAD_BYTES, NAME_MAX_BYTES, ROW_MAX_BYTES, SEQ_MAX,
-    SNAPSHOT_MAX_BYTES, WRAPPED_KEY_MAX_BYTES,
+    ANSWER_MAX_BYTES, APPEND_MAX_BYTES, APPEND_MAX_EVENTS, EVENT_MAX_BYTES, EVENT_OVERHEAD_BYTES, NAME_MAX_BYTES,
+    ROW_MAX_BYTES, SEQ_MAX, SNAPSHOT_MAX_BYTES, WRAPPED_KEY_MAX_BYTES,
 };
 use colloquy_store::rows::Row;
 use colloquy_store::wake::Wake;
@@ -53,10 +53,14 @@ pub(crate) async fn too_large_values_are_refused_and_the_largest_are_taken(fixtu
     store.rows.put(&[row(Some(zeros(ROW_MAX_BYTES)), 1)]).await.unwrap();
 }
 
-pub(crate) async fn an_append_without_events_is_refused(fixture: &mut impl Fixture) {
+pub(crate) async fn an_append_without_events_or_with_too_many_is_refused(fixture: &mut impl Fixture) {
     let journal = &fixture.store().journal;
     let claim = journal.claim(&key("a"), 1).await.unwrap().claim;
     assert!(matches!(journal.append(&key("a"), claim, 0, append(&[])).await, Err(StoreError::Invalid(_))));
+    let many = Append { events: vec![Bytes::new(); APPEND_MAX_EVENTS + 1], ..append(&[]) };
+    assert!(matches!(journal.append(&key("a"), claim, 0, many).await, Err(StoreError::Invalid(_))));
+    let most = Append { events: vec![Bytes::new(); APPEND_MAX_EVENTS], ..append(&[]) };
+    journal.append(&key("a"), claim, 0, most).await.unwrap();
 }
 
 pub(crate) async fn numbers_beyond_the_columns_are_refused(fixture: &mut impl Fixture) {

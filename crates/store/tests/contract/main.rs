@@ -111,7 +111,7 @@ contract! {
     }
     limits {
         too_large_values_are_refused_and_the_largest_are_taken,
-        an_append_without_events_is_refused,
+        an_append_without_events_or_with_too_many_is_refused,
         numbers_beyond_the_columns_are_refused,
     }
     concurrent {
