@@ -143,7 +143,7 @@ impl Buckets {
             bucket.tokens -= 1.0;
             Ok(())
         } else {
-            let wait_ms = (1.0 - bucket.tokens) / self.refill.max(1.0 / HOUR_MS);
+            let wait_ms = (1.0 - bucket.tokens) / self.refill.max(1.0 / HOUR_MS as f64);
             Err(((wait_ms / 1000.0).ceil() as u64).max(1))
         }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     StoreError,
-    answers::{Answers, Begun, DEAD_RUN_MS},
+    answers::{Answers, BEGUN_KEPT_MS, Begun, DEAD_RUN_MS},
     checksum::Checksum,
     limits,
 };
@@ -19,6 +19,10 @@ const SLOTS: i32 = 16;
 struct Run {
     run: Uuid,
     body_hash: Vec<u8>,
+    /// When the request was begun first.
+    started_ms: i64,
+    /// When a run without an answer counts as dead.
+    dead_ms: i64,
     expires_at_ms: i64,
     answer: Option<Bytes>,
 }
@@ -29,9 +33,16 @@ fn slot_of(scope: &str, key: &str) -> i32 {
 
 impl Cql {
     async fn run_of(&self, scope: &str, key: &str) -> Result<Option<Run>, StoreError> {
-        type Columns = (Uuid, Vec<u8>, i64, Option<Bytes>);
+        type Columns = (Uuid, Vec<u8>, i64, i64, i64, Option<Bytes>);
         let found = self.row::<Columns>(&self.statements.answer, (scope, key)).await?;
-        Ok(found.map(|(run, body_hash, expires_at_ms, answer)| Run { run, body_hash, expires_at_ms, answer }))
+        Ok(found.map(|(run, body_hash, started_ms, dead_ms, expires_at_ms, answer)| Run {
+            run,
+            body_hash,
+            started_ms,
+            dead_ms,
+            expires_at_ms,
+            answer,
+        }))
     }
 
     /// Repeats `change` on what is stored until it took effect or there is nothing to change (`None`).
@@ -109,6 +120,21 @@ impl AsyncRunChange for Abandon {
     }
 }
 
+/// Lets a run count as dead.
+struct Release {
+    now_ms: i64,
+}
+
+impl AsyncRunChange for Release {
+    async fn on(&self, cql: &Cql, scope: &str, key: &str, run: Run) -> Result<Option<bool>, StoreError> {
+        if run.answer.is_some() || run.dead_ms <= self.now_ms {
+            return Ok(Some(false));
+        }
+        let row = (self.now_ms, scope, key, run.run, run.expires_at_ms);
+        Ok(cql.swap(&cql.statements.answer_release, row).await?.then_some(true))
+    }
+}
+
 /// Removes a run that is over.
 struct Expire {
     now_ms: i64,
@@ -137,38 +163,48 @@ impl Answers for Cql {
         limits::name("a scope", scope)?;
         limits::name("an idempotency key", key)?;
         let _alone = self.alone(&(scope, key)).await;
-        let (run, dead_at_ms) = (Uuid::new_v4(), now_ms.saturating_add(DEAD_RUN_MS));
+        let (run, dead_ms) = (Uuid::new_v4(), now_ms.saturating_add(DEAD_RUN_MS));
         let mut tries = self.tries();
         let mut listed = false;
+        // What this call's own run is, once a try of it was sent.
+        let mut own = Begun::First;
         loop {
             let begun = async {
                 let stored = self.run_of(scope, key).await?;
                 if stored.as_ref().is_some_and(|stored| stored.run == run) {
                     // An earlier try of this call took effect after all.
-                    return Ok(Some(Begun::First));
+                    return Ok(Some(own.clone()));
                 }
-                if let Some(stored) = stored.as_ref().filter(|stored| stored.expires_at_ms > now_ms) {
-                    return Ok(Some(match &stored.answer {
-                        _ if stored.body_hash != body_hash => Begun::Different,
-                        Some(answer) => Begun::Done(answer.clone()),
-                        None => Begun::Running,
-                    }));
+                let known = stored.as_ref().filter(|stored| stored.expires_at_ms > now_ms);
+                if let Some(stored) = known {
+                    match &stored.answer {
+                        _ if stored.body_hash != body_hash => return Ok(Some(Begun::Different)),
+                        Some(answer) => return Ok(Some(Begun::Done(answer.clone()))),
+                        None if stored.dead_ms > now_ms => return Ok(Some(Begun::Running)),
+                        None => {}
+                    }
                 }
+                let started_ms = known.map_or(now_ms, |stored| stored.started_ms);
+                own = known.map_or(Begun::First, |_| Begun::Again { since_ms: started_ms });
+                let expires_at_ms = started_ms.saturating_add(BEGUN_KEPT_MS);
                 if !listed {
                     // Before the run: one that is not listed would never be swept, nor forgotten.
-                    self.write(&self.statements.run_put, (slot_of(scope, key), scope, key, run, dead_at_ms)).await?;
+                    self.write(&self.statements.run_put, (slot_of(scope, key), scope, key, run, expires_at_ms)).await?;
                     listed = true;
                 }
-                let applied = match stored {
+                let applied = match &stored {
                     None => {
-                        self.swap(&self.statements.answer_begin, (scope, key, run, &body_hash[..], dead_at_ms)).await?
+                        let row = (scope, key, run, &body_hash[..], started_ms, dead_ms, expires_at_ms);
+                        self.swap(&self.statements.answer_begin, row).await?
                     }
                     Some(old) => {
-                        let row = (run, &body_hash[..], dead_at_ms, scope, key, old.run, old.expires_at_ms);
+                        let replaced = (old.run, old.expires_at_ms);
+                        let row =
+                            (run, &body_hash[..], started_ms, dead_ms, expires_at_ms, scope, key, replaced.0, replaced.1);
                         self.swap(&self.statements.answer_again, row).await?
                     }
                 };
-                Ok(applied.then_some(Begun::First))
+                Ok(applied.then(|| own.clone()))
             };
             match begun.await {
                 Ok(Some(begun)) => return Ok(begun),
@@ -185,6 +221,10 @@ impl Answers for Cql {
 
     async fn abandon(&self, scope: &str, key: &str) -> Result<(), StoreError> {
         self.change_run(scope, key, Abandon).await.map(|_| ())
+    }
+
+    async fn release(&self, scope: &str, key: &str, now_ms: i64) -> Result<(), StoreError> {
+        self.change_run(scope, key, Release { now_ms }).await.map(|_| ())
     }
 
     /// The old answers leave the servers' files with the next compactions, and their backups not at all.

@@ -105,6 +105,12 @@ fn decode(tenant: &str, list: &str, id: String, data: &Bytes) -> Result<Row, Sto
     read().ok_or_else(|| fault::unequal(place()))
 }
 
+/// What is left of a row whose content is not what was written: its place in the list.
+fn damaged(tenant: &str, list: &str, at_ms: i64, id: String) -> Row {
+    let (tenant, list) = (tenant.to_owned(), list.to_owned());
+    Row { tenant, list, at_ms, id, seq: 0, view_version: 0, body: None, numbers: None }
+}
+
 impl ListRows {
     pub(super) fn new(cql: Arc<Cql>) -> Self {
         Self { cql, listed: Mutex::default() }
@@ -250,7 +256,7 @@ enum Place {
 }
 
 impl ByTime<'_> {
-    async fn range(&self, slot: i32, newest: i64, count: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
+    async fn range(&self, slot: i32, newest: i64, count: usize) -> Result<Vec<(i64, String, Bytes)>, StoreError> {
         if newest < self.from_ms || count == 0 {
             return Ok(Vec::new());
         }
@@ -275,7 +281,11 @@ impl Source for ByTime<'_> {
             }
         };
         let is_full = found.len() == count;
-        let rows = found.into_iter().map(|(id, data)| decode(self.tenant, self.list, id, &data));
+        let rows = found.into_iter().map(|(at_ms, id, data)| match decode(self.tenant, self.list, id.clone(), &data) {
+            // The rest of the list is whole: whoever asked is told which row is not.
+            Err(StoreError::Corrupt { .. }) => Ok(damaged(self.tenant, self.list, at_ms, id)),
+            read => read,
+        });
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
         let next = rows.last().filter(|_| is_full).map(|row| Place::Behind(row.at_ms, row.id.clone()));
         Ok((rows, next))

@@ -111,9 +111,9 @@ statements! {
     time_delete: Write =
         "DELETE FROM $.list_time USING TIMESTAMP ? WHERE tenant = ? AND list = ? AND stretch = ? AND slot = ? AND at_ms = ? AND id = ?";
     time_ties: Scan =
-        "SELECT id, data FROM $.list_time WHERE tenant = ? AND list = ? AND stretch = ? AND slot = ? AND at_ms = ? AND id > ? LIMIT ?";
+        "SELECT at_ms, id, data FROM $.list_time WHERE tenant = ? AND list = ? AND stretch = ? AND slot = ? AND at_ms = ? AND id > ? LIMIT ?";
     time_range: Scan =
-        "SELECT id, data FROM $.list_time WHERE tenant = ? AND list = ? AND stretch = ? AND slot = ? AND at_ms >= ? AND at_ms <= ? LIMIT ?";
+        "SELECT at_ms, id, data FROM $.list_time WHERE tenant = ? AND list = ? AND stretch = ? AND slot = ? AND at_ms >= ? AND at_ms <= ? LIMIT ?";
     stretch_put: Write = "INSERT INTO $.list_stretch (tenant, list, stretch) VALUES (?, ?, ?)";
     stretches: Scan = "SELECT stretch FROM $.list_stretch WHERE tenant = ? AND list = ? AND stretch >= ? AND stretch <= ?";
     stretches_of_all: Scan = "SELECT list FROM $.list_stretch WHERE tenant = ?";
@@ -149,12 +149,14 @@ statements! {
     confirm: Swap = "UPDATE $.unique_value SET confirmed = true WHERE scope = ? AND value = ? IF reservation = ?";
     release: Swap = "DELETE FROM $.unique_value WHERE scope = ? AND value = ? IF reservation = ?";
 
-    answer: Serial = "SELECT run, body_hash, expires_at_ms, answer FROM $.answer WHERE scope = ? AND key = ?";
-    answer_begin: Swap = "INSERT INTO $.answer (scope, key, run, body_hash, expires_at_ms) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
+    answer: Serial = "SELECT run, body_hash, started_ms, dead_ms, expires_at_ms, answer FROM $.answer WHERE scope = ? AND key = ?";
+    answer_begin: Swap =
+        "INSERT INTO $.answer (scope, key, run, body_hash, started_ms, dead_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
     answer_again: Swap =
-        "UPDATE $.answer SET run = ?, body_hash = ?, expires_at_ms = ?, answer = null WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ?";
+        "UPDATE $.answer SET run = ?, body_hash = ?, started_ms = ?, dead_ms = ?, expires_at_ms = ?, answer = null WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ?";
     answer_finish: Swap =
         "UPDATE $.answer SET answer = ?, expires_at_ms = ? WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ? AND answer = null";
+    answer_release: Swap = "UPDATE $.answer SET dead_ms = ? WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ? AND answer = null";
     answer_replace: Swap = "UPDATE $.answer SET answer = ? WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ?";
     answer_delete: Swap = "DELETE FROM $.answer WHERE scope = ? AND key = ? IF run = ? AND expires_at_ms = ?";
     run_put: Write = "INSERT INTO $.answer_run (slot, scope, key, run, due_ms) VALUES (?, ?, ?, ?, ?)";
