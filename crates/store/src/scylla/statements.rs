@@ -118,8 +118,8 @@ statements! {
     stretches: Scan = "SELECT stretch FROM $.list_stretch WHERE tenant = ? AND list = ? AND stretch >= ? AND stretch <= ?";
     stretches_of_all: Scan = "SELECT list FROM $.list_stretch WHERE tenant = ?";
 
-    found: Swap = "INSERT INTO $.cluster (one, name, shards, schema, key_check) VALUES (1, ?, ?, ?, ?) IF NOT EXISTS";
-    cluster: Serial = "SELECT name, shards, schema, key_check FROM $.cluster WHERE one = 1";
+    found: Swap = "INSERT INTO $.cluster (one, name, shards, schema_no, key_check) VALUES (1, ?, ?, ?, ?) IF NOT EXISTS";
+    cluster: Serial = "SELECT name, shards, schema_no, key_check FROM $.cluster WHERE one = 1";
 
     fact: Serial = "SELECT value FROM $.fact WHERE name = ?";
     facts: Scan = "SELECT name, value FROM $.fact";
