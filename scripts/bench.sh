@@ -35,12 +35,20 @@ cargo build --release --locked -p colloquy-server -p colloquy-loadtest
 target=$(cargo metadata --format-version 1 --no-deps --locked | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 
 rows=()
+measured="$target/measured-rows.jsonl"
+: >"$measured"
 if [ "$scenario" = all ] || [ "$scenario" = knowledge ]; then
     cargo bench --locked -p colloquy-knowledge --bench knowledge --no-run
     say "measuring inside crates/knowledge"
     # What only that crate can time; its rows go into the same table.
     cargo bench --quiet --locked -p colloquy-knowledge --bench knowledge -- --rows "$target/knowledge-rows.jsonl" --scale "$scale" >&2
-    rows=(--rows "$target/knowledge-rows.jsonl")
+    cat "$target/knowledge-rows.jsonl" >>"$measured"
 fi
+if [ "$scenario" = all ] || [ "$scenario" = remote ]; then
+    say "measuring inside cluster"
+    cargo bench --quiet --locked -p colloquy-cluster --bench remote -- --rows "$target/remote-rows.jsonl" >&2
+    cat "$target/remote-rows.jsonl" >>"$measured"
+fi
+[ ! -s "$measured" ] || rows=(--rows "$measured")
 say "measuring: $scenario"
 exec "$target/release/colloquy-loadtest" "$scenario" "${write[@]}" "${rows[@]}" "$@"

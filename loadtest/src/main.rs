@@ -53,6 +53,8 @@ enum Command {
     Start(ScenarioArguments),
     /// The widget's size and its first open on a slow processor
     Widget(ScenarioArguments),
+    /// An ask between two nodes, measured by the benchmark of the cluster crate; scripts/bench.sh brings its rows
+    Remote(ScenarioArguments),
     /// The floor: a stateless proxy to a model server (started by the scenarios themselves)
     #[command(hide = true)]
     FloorProxy {
@@ -98,6 +100,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Knowledge(arguments) => (vec![scenarios::Scenario::Knowledge], arguments),
         Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
         Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
+        Command::Remote(arguments) if arguments.rows.is_none() => return Err(Error::NoRows),
+        Command::Remote(arguments) => (Vec::new(), arguments),
         Command::FloorProxy { upstream } => return floor::serve(upstream).await,
         Command::FloorSockets => return floor::serve_sockets().await,
     };
