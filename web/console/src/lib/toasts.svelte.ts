@@ -1,0 +1,44 @@
+// Short notices at the edge of the screen: what happened, a way to undo it, what went wrong.
+import { t } from './texts';
+import { sentence } from './problems';
+
+/** A notice with an undo stays longer: somebody has to read and decide. */
+const STAY_MS = { plain: 4_000, undo: 8_000, bad: 9_000 } as const;
+/** More than these push the oldest out. */
+const MOST = 4;
+
+export interface Toast {
+  id: number;
+  kind: 'plain' | 'undo' | 'bad';
+  text: string;
+  action?: { label: string; run: () => void };
+}
+
+let list = $state.raw<Toast[]>([]);
+let next = 1;
+
+function add(kind: Toast['kind'], text: string, action?: Toast['action']) {
+  const id = next++;
+  list = [...list.slice(-(MOST - 1)), { id, kind, text, action }];
+  setTimeout(() => toasts.dismiss(id), STAY_MS[kind]);
+}
+
+export const toasts = {
+  get list() {
+    return list;
+  },
+  dismiss(id: number) {
+    list = list.filter((toast) => toast.id !== id);
+  },
+  say(text: string) {
+    add('plain', text);
+  },
+  /** Says what was done and offers to take it back. */
+  undo(text: string, run: () => void) {
+    add('undo', text, { label: t.common.undo, run });
+  },
+  /** Says what went wrong, in a person's words. */
+  fail(error: unknown) {
+    add('bad', sentence(error));
+  },
+};
