@@ -37,6 +37,20 @@ export const toasts = {
   undo(text: string, run: () => void) {
     add('undo', text, { label: t.common.undo, run });
   },
+  /**
+   * Says what was done, and does it only when the notice goes without an undo: for what the server cannot take back.
+   * A page that is closed before then does nothing.
+   */
+  soon(text: string, commit: () => Promise<unknown>, undo: () => void) {
+    let taken = false;
+    toasts.undo(text, () => {
+      taken = true;
+      undo();
+    });
+    setTimeout(() => {
+      if (!taken) commit().catch((error: unknown) => toasts.fail(error));
+    }, STAY_MS.undo);
+  },
   /** Says what went wrong, in a person's words. */
   fail(error: unknown) {
     add('bad', sentence(error));
