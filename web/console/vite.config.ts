@@ -3,7 +3,9 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
 const backend = process.env.COLLOQUY_URL ?? 'http://127.0.0.1:8080';
-const onward = { target: backend, ws: true };
+const proxy = Object.fromEntries(
+  ['/api', '/login', '/signup', '/logout', '/magic-link', '/forgot-password', '/reset-password', '/widget', '/demo', '/docs', '/dev', '/pages.css'].map((path) => [path, { target: backend, ws: true }]),
+);
 
 export default defineConfig({
   base: '/app/',
@@ -15,10 +17,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  server: {
-    port: 5180,
-    strictPort: true,
-    proxy: Object.fromEntries(['/api', '/login', '/signup', '/logout', '/magic-link', '/forgot-password', '/reset-password', '/widget', '/demo', '/docs', '/dev', '/pages.css'].map((path) => [path, onward])),
-  },
+  // The server has to be told this address as its `public.url`: it takes a browser's socket from there only.
+  server: { port: 5180, strictPort: true, proxy },
+  preview: { port: 5180, strictPort: true, proxy },
   test: { include: ['test/**/*.test.ts'], environment: 'happy-dom' },
 });

@@ -1,4 +1,6 @@
 // Keyboard shortcuts: pages register what they offer, one listener runs them, and the sheet lists them.
+import { untrack } from 'svelte';
+
 export interface Shortcut {
   /** `j`, `/`, `mod+k`, `g i` (two keys in a row). */
   keys: string;
@@ -17,8 +19,9 @@ let first: { key: string; at: number } | null = null;
 /** Offers shortcuts until the returned function is called. */
 export function offer(name: string, list: Shortcut[]): () => void {
   const group = { name, list };
-  groups = [...groups, group];
-  return () => (groups = groups.filter((other) => other !== group));
+  // Whoever offers inside an effect does not depend on what others offer.
+  untrack(() => (groups = [...groups, group]));
+  return () => untrack(() => (groups = groups.filter((other) => other !== group)));
 }
 
 export const shortcuts = () => groups;
