@@ -3,17 +3,13 @@
 use std::path::Path;
 
 /// What `web/` builds: its name here, its folder, and a file that is there once it is built.
-const BUILT: [(&str, &str, &str); 2] = [
-    ("widget", "../../web/widget/dist", "loader.js"),
-    ("console", "../../web/console/dist", "index.html"),
-];
+const BUILT: [(&str, &str, &str); 2] =
+    [("widget", "../../web/widget/dist", "loader.js"), ("console", "../../web/console/dist", "index.html")];
 
 fn main() {
     for (name, dist, proof) in BUILT {
         if !Path::new(dist).join(proof).is_file() {
-            println!(
-                "cargo:warning=the {name} is not built: run `make build`, or `npm ci && npm run build` in web/"
-            );
+            println!("cargo:warning=the {name} is not built: run `make build`, or `npm ci && npm run build` in web/");
             panic!("web/{name}/dist is missing: run `make build`");
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn routes() -> Router<App> {
         .layer(CompressionLayer::new())
         .route("/app/switch", post(switch))
         // Their names have a hash of their content in them; what is not there is 404, never the shell.
-        .nest("/app/assets", assets.fallback(async || Problem::not_found("file")))
+        .route("/app/assets/{*gone}", get(async || Problem::not_found("file")))
+        .nest("/app/assets", assets)
 }
 
 /// Who looks at a page, by the access token of the cookie. One that has ended while the session goes on is renewed first.
@@ -69,7 +70,7 @@ async fn shell(State(app): State<App>, Seen(access): Seen, headers: HeaderMap) -
     let headers = response.headers_mut();
     let policy = policy(&app);
     let fields = [
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, policy.as_str()),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("x-robots-tag"), "noindex"),
