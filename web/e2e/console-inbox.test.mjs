@@ -75,10 +75,10 @@ test('a conversation appears as it is said, is taken over, answered and handed b
   await page.getByText('Assistant is talking').waitFor();
   await page.keyboard.press('t');
   await page.getByText('You are talking').first().waitFor();
-  await frame.getByText('A team member joined').waitFor();
+  await frame.locator('#log').getByText('A team member joined').first().waitFor();
   await page.keyboard.type('Dana here, shall I hold a place?');
   await page.keyboard.press('Enter');
-  await frame.getByText('Dana here, shall I hold a place?').waitFor();
+  await frame.locator('#log').getByText('Dana here, shall I hold a place?').first().waitFor();
   await log().getByText('Dana here, shall I hold a place?').waitFor();
   await say(frame, 'Yes please');
   await log().getByText('Yes please').waitFor();
@@ -90,22 +90,26 @@ test('a conversation appears as it is said, is taken over, answered and handed b
   model.answer = async (write) => write('Your place is number 7.');
   await page.keyboard.press('Escape');
   await page.keyboard.press('t');
-  await frame.getByText('Your place is number 7.').waitFor();
+  await frame.locator('#log').getByText('Your place is number 7.').first().waitFor();
   assert.ok(!(await frame.locator('#log').innerText()).includes('Tell her'), 'a whisper is never shown to the visitor');
   await look(page, 'inbox-talk');
 });
 
 test('words of an answer are seen as the model writes them', async () => {
   const more = gate();
-  model.answer = async (write) => {
+  const slow = async (write) => {
     write('Let me think about ');
     await more.opened;
     write('that for you.');
   };
   await inbox();
   const frame = await visit();
+  model.answer = async (write) => write('Good morning.');
+  await say(frame, 'Hello, I am new here');
+  await list().getByRole('link').filter({ hasText: 'Good morning.' }).first().click();
+  await log().getByText('Good morning.').waitFor();
+  model.answer = slow;
   await say(frame, 'Can you help me?');
-  await list().getByRole('link').filter({ hasText: 'Can you help me?' }).first().click();
   await page.locator('.partial').getByText('Let me think about').waitFor();
   await shot(page, 'inbox-streaming');
   more.open();

@@ -33,6 +33,7 @@ after(async () => {
 });
 
 async function signUp(page) {
+  await browser.context.clearCookies();
   await page.goto(colloquy.url + '/signup');
   await page.getByLabel('Organization').fill('Oak Dental');
   await page.getByLabel('Trade').selectOption('dental_medical');
@@ -49,6 +50,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   const page = await browser.context.newPage();
   const errors = watch(page);
   await signUp(page);
+  await page.getByRole('radio', { name: /Legal/ }).waitFor();
   assert.equal(await page.getByRole('radio').count() >= 7, true, 'six trades and one for everybody else');
   assert.equal(await page.getByRole('radio', { name: /Dental & Medical/ }).getAttribute('aria-checked'), 'true');
   await next(page).click();
@@ -66,7 +68,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   const more = watch(again);
   await again.goto(colloquy.url + '/app/onboarding');
   await again.getByText('Read 4 pages').waitFor();
-  await again.getByRole('button', { name: 'Try it' }).click();
+  await again.getByRole('button', { name: 'Try it', exact: true }).click();
 
   const ask = async (words) => {
     await again.getByLabel('Ask something…').fill(words);
@@ -78,8 +80,8 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   await again.getByText('Had no answer').waitFor({ timeout: 30_000 });
   await look(again, 'onboarding-try');
   await again.getByRole('button', { name: 'Teach the answer' }).click();
-  assert.equal(await again.getByLabel('Question').inputValue(), 'Do you have a fish tank in the waiting room?');
-  await again.getByLabel('Answer').fill('Yes, with eleven clownfish.');
+  assert.equal(await again.getByRole('textbox', { name: 'Question' }).inputValue(), 'Do you have a fish tank in the waiting room?');
+  await again.getByRole('textbox', { name: 'Answer' }).fill('Yes, with eleven clownfish.');
   await look(again, 'onboarding-teach', { themes: ['dark'] });
   await again.getByRole('button', { name: 'Teach it' }).click();
   await again.getByText('The agent knows it now').waitFor();
@@ -88,7 +90,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
     return again.getByRole('log').getByText(/clownfish/).first().waitFor({ timeout: 3_000 }).then(() => true, () => false);
   }, 'the taught answer', 30_000);
 
-  await again.getByRole('button', { name: 'Go live' }).click();
+  await again.getByRole('button', { name: 'Go live', exact: true }).click();
   const code = await again.getByLabel('Embed code').innerText();
   assert.match(code, new RegExp(`^<script async src="${colloquy.url}/widget/[0-9a-f]+\\.js"></script>$`));
   await look(again, 'onboarding-live');
@@ -118,7 +120,6 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   assert.ok(Date.now() - begun < 5 * 60_000, 'under five minutes');
   assert.deepEqual([...errors, ...more], []);
   await again.close();
-  await browser.context.clearCookies();
 });
 
 test('without a website a few facts are enough, and a wrong address is said beside the field', async () => {

@@ -117,7 +117,8 @@ export async function send<T>(method: string, path: string, options: Options = {
       return { data, version: response.headers.get('etag'), status: response.status };
     }
     const error = await refused(response);
-    if (error.status === 401 && !renewed && (await identity.renew())) {
+    // A refused log-in is an answer, not the end of a session.
+    if (error.status === 401 && !renewed && !path.startsWith('/api/auth/') && (await identity.renew())) {
       renewed = true;
       continue;
     }
