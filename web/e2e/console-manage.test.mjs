@@ -123,7 +123,7 @@ test('the agent learns from a text and a file, forgets with an undo, and the sea
   await page.getByLabel('Name').fill('Aquarium');
   await page.getByRole('textbox', { name: 'Text' }).fill('Our aquarium is fed every day at noon by Doctor Finn.');
   await page.getByRole('button', { name: 'Add', exact: true }).click();
-  await page.getByRole('cell', { name: 'Aquarium' }).waitFor();
+  await page.getByRole('cell', { name: 'Aquarium', exact: true }).waitFor();
   await page.locator('input[type=file]').setInputFiles({ name: 'garden.md', mimeType: 'text/markdown', buffer: Buffer.from('# Garden\n\nThe garden has forty rose bushes.') });
   await page.getByRole('row', { name: /garden\.md/ }).getByText('Learned').waitFor({ timeout: 30_000 });
   await page.locator('input[type=file]').setInputFiles({ name: 'virus.exe', mimeType: 'application/octet-stream', buffer: Buffer.from([77, 90, 0, 1]) });
@@ -132,15 +132,15 @@ test('the agent learns from a text and a file, forgets with an undo, and the sea
   const search = page.getByLabel('Ask as a visitor would…');
   await until(async () => {
     await search.fill('When is the aquarium fed?');
-    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('button', { name: 'Search', exact: true }).click();
     return page.getByText(/fed every day at noon/).first().waitFor({ timeout: 2_000 }).then(() => true, () => false);
   }, 'the text in the index', 30_000);
   await look(page, 'search-found');
   await go(agentPath('/training'));
   await page.getByRole('button', { name: 'Remove: Aquarium' }).click();
-  await page.getByRole('cell', { name: 'Aquarium' }).waitFor({ state: 'detached' });
+  await page.getByRole('cell', { name: 'Aquarium', exact: true }).waitFor({ state: 'detached' });
   await page.getByRole('button', { name: 'Undo' }).click();
-  await page.getByRole('cell', { name: 'Aquarium' }).waitFor();
+  await page.getByRole('cell', { name: 'Aquarium', exact: true }).waitFor();
   await page.getByRole('button', { name: 'Remove: garden.md' }).click();
   await until(async () => !(await office.api.call('GET', `/api/agents/${office.agent.id}/sources`)).items.some(({ name }) => name === 'garden.md'), 'the removed file', 20_000);
 });

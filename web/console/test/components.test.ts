@@ -41,7 +41,7 @@ test('a state of a newer server is shown by its own word', () => {
 });
 
 test('a difference shows lines as text', () => {
-  const { container } = render(DiffView, { lines: [{ kind: 'added', text: EVIL }] });
+  const { container } = render(DiffView, { label: 'Prompt', lines: [{ kind: 'added', text: EVIL }] });
   expect(container.textContent).toContain(EVIL);
   expect(container.querySelector('img')).toBeNull();
 });

@@ -66,11 +66,14 @@ export class TalkView {
   #hear(changes: Change[]) {
     for (const { key, value } of changes) {
       if (key === 'stream') this.#stream(value as Streamed);
-      else if (key.startsWith('message/')) this.#arrived(value as Message);
+      else if (key.startsWith('message/')) this.#arrived(value as Message, !this.topic.entries.has(key));
     }
   }
 
-  #arrived(message: Message) {
+  #arrived(message: Message, fresh: boolean) {
+    // Often the push is here before the answer to the call: the words are shown once.
+    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => one.text === message.content && one.whisper === message.whisper) : undefined;
+    if (mine) this.forget(mine.key);
     this.#answers.delete(message.id);
     if (this.writing?.id === message.id) this.writing = null;
     if (message.role === 'user') this.typing = false;

@@ -1,4 +1,5 @@
 // Short notices at the edge of the screen: what happened, a way to undo it, what went wrong.
+import { untrack } from 'svelte';
 import { t } from './texts';
 import { sentence } from './problems';
 
@@ -16,6 +17,8 @@ export interface Toast {
 
 let list = $state.raw<Toast[]>([]);
 let next = 1;
+/** Open dialogs, the topmost last: notices are shown in it, because everything behind it cannot be reached. */
+let dialogs = $state.raw<symbol[]>([]);
 
 function add(kind: Toast['kind'], text: string, action?: Toast['action']) {
   const id = next++;
@@ -26,6 +29,14 @@ function add(kind: Toast['kind'], text: string, action?: Toast['action']) {
 export const toasts = {
   get list() {
     return list;
+  },
+  get dialog(): symbol | undefined {
+    return dialogs.at(-1);
+  },
+  /** A dialog shows the notices until the returned function is called. */
+  lend(dialog: symbol): () => void {
+    untrack(() => (dialogs = [...dialogs, dialog]));
+    return () => untrack(() => (dialogs = dialogs.filter((other) => other !== dialog)));
   },
   dismiss(id: number) {
     list = list.filter((toast) => toast.id !== id);
