@@ -50,6 +50,6 @@ toolchain() {
 }
 
 web() {
-    say "building the widget"
+    say "building the widget and the console"
     (cd web && { [ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; } && npm run --silent build)
 }

@@ -2,17 +2,17 @@
 # Sets up what is missing and passes every test: Rust, web units, and the browser against the real binary.
 . "$(dirname "$0")/lib.sh"
 toolchain
-# Chromium drives the widget and the pages; the two documentation packages are the real sites that the responder is measured on.
+# Chromium drives the widget, the console and the pages; the two documentation packages are the real sites that the responder is measured on.
 packages chromium git-doc sqlite3-doc
 scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web
-say "web: types, units and the size budget"
+say "web: types, units and the size budgets"
 (cd web && npm run --silent check && npm test --silent)
 say "rust: the whole workspace"
 cargo test --workspace --locked
 [ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
-say "browser: the widget and the pages against the real binary"
+say "browser: the widget, the console and the pages against the real binary"
 cargo build --locked --quiet -p colloquy-server
 (cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)
 say "all tests passed"

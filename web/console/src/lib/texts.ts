@@ -537,7 +537,7 @@ export const t = {
     business: 'Business name',
     website: 'Where does it learn from?',
     address: 'Website address',
-    addressHint: 'It reads up to 50 pages of this site and answers from them.',
+    addressHint: 'It reads the pages of this site, as its rules for robots allow, and answers from them.',
     noWebsite: 'I have no website',
     facts: 'A few facts',
     factsHint: 'Opening hours, services, prices, where you are: what callers ask most.',
