@@ -80,6 +80,15 @@ test('a session that cannot be renewed is a refusal, asked for once', async () =
   expect([error.status, sent.length]).toEqual([401, 1]);
 });
 
+test('a server that cannot be reached for a new session has not ended it', async () => {
+  answers = [problem(401, 'unauthorized')];
+  identity.renew = async () => {
+    throw new TypeError('network');
+  };
+  const error = await refusal(api.get('/api/agents'));
+  expect([error.status, sentence(error)]).toEqual([0, sentence(new ApiError(0, error.problem))]);
+});
+
 test('each refusal has a sentence and a way on', async () => {
   for (const [response, words] of [
     [problem(402, 'limit_reached'), /plan’s limit is reached/],

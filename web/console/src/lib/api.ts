@@ -94,6 +94,15 @@ async function once(method: string, path: string, options: Options): Promise<Res
   return fetch(address(path, options.query), { method, headers, body, signal, credentials: 'same-origin' });
 }
 
+/** Renews the session; a server that cannot be reached for it is no lost session. */
+async function renew(): Promise<boolean> {
+  try {
+    return await identity.renew();
+  } catch (cause) {
+    throw cause instanceof ApiError ? cause : lost(cause);
+  }
+}
+
 /** Sends a call and gives its answer with the version (`ETag`); throws an `ApiError` otherwise. */
 export async function send<T>(method: string, path: string, options: Options = {}): Promise<Answer<T>> {
   const given: Options = method === 'POST' && !options.key && !(options.body instanceof FormData) ? { ...options, key: crypto.randomUUID() } : options;
@@ -118,7 +127,7 @@ export async function send<T>(method: string, path: string, options: Options = {
     }
     const error = await refused(response);
     // A refused log-in is an answer, not the end of a session.
-    if (error.status === 401 && !renewed && !path.startsWith('/api/auth/') && (await identity.renew())) {
+    if (error.status === 401 && !renewed && !path.startsWith('/api/auth/') && (await renew())) {
       renewed = true;
       continue;
     }
