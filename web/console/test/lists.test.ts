@@ -127,3 +127,19 @@ test('the plugin is an archive whose names cannot break out of it', async () => 
 test('a cell of an export is never a formula', () => {
   expect(csv(['a', 'b'], [['=1+1', 2], ['x,"y"', -3]])).toBe('a,b\r\n\'=1+1,2\r\n"x,""y""",-3\r\n');
 });
+
+test('no text of the dictionary is a leftover', async () => {
+  const { readdirSync, readFileSync } = await import('node:fs');
+  const root = import.meta.dirname + '/../src/';
+  const code = readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(svelte|ts)$/.test(name) && !name.endsWith('texts.ts'))
+    .map((name) => readFileSync(root + name, 'utf8'))
+    .join('\n');
+  const { t } = await import('../src/lib/texts');
+  const unused = Object.entries(t).flatMap(([part, texts]) =>
+    Object.keys(texts)
+      .filter((name) => !new RegExp(`\\bt\\.${part}(\\.${name}\\b|\\[)`).test(code))
+      .map((name) => `${part}.${name}`),
+  );
+  expect(unused).toEqual([]);
+});

@@ -44,8 +44,6 @@ export const identity = {
   csrf: '',
   /** Renews the session, or waits until the person has signed in again; false when there is none. */
   renew: async (): Promise<boolean> => false,
-  /** Called with every answer's arrival, so that the page knows it is online. */
-  heard: () => {},
 };
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -120,7 +118,6 @@ export async function send<T>(method: string, path: string, options: Options = {
       }
       throw lost(cause);
     }
-    identity.heard();
     if (response.ok) {
       const data = (response.status === 204 ? undefined : await response.json().catch(() => undefined)) as T;
       return { data, version: response.headers.get('etag'), status: response.status };

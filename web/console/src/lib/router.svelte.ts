@@ -9,9 +9,6 @@ function read() {
 
 let now = $state.raw(read());
 
-/** What asks before the page is left: unsaved work. */
-const guards = new Set<() => boolean>();
-
 export const route = {
   /** The path below `/app`, beginning with a slash. */
   get path() {
@@ -31,7 +28,6 @@ export function go(to: string, { replace = false } = {}) {
   const url = BASE + (to === '/' ? '' : to);
   if (url === location.pathname + location.search) return;
   const moves = new URL(url, location.href).pathname !== location.pathname;
-  if (moves && [...guards].some((leave) => !leave())) return;
   history[replace ? 'replaceState' : 'pushState'](null, '', url);
   now = read();
   if (moves) scrollTo(0, 0);
@@ -47,12 +43,6 @@ export function setQuery(fields: Record<string, string | null>, { replace = true
   const text = query.toString();
   history[replace ? 'replaceState' : 'pushState'](null, '', now.path + (text ? '?' + text : ''));
   now = read();
-}
-
-/** Asks `leave` before the path changes, until the returned function is called. */
-export function guard(leave: () => boolean): () => void {
-  guards.add(leave);
-  return () => guards.delete(leave);
 }
 
 /** Listens to the browser's buttons and to clicks on our own links. */
