@@ -138,7 +138,7 @@ test('no text of the dictionary is a leftover', async () => {
   const { t } = await import('../src/lib/texts');
   const unused = Object.entries(t).flatMap(([part, texts]) =>
     Object.keys(texts)
-      .filter((name) => !new RegExp(`\\bt\\.${part}(\\.${name}\\b|\\[)`).test(code))
+      .filter((name) => !new RegExp(`\\bt\\.${part}(\\.${name}\\b|\\[|\\))`).test(code))
       .map((name) => `${part}.${name}`),
   );
   expect(unused).toEqual([]);
