@@ -4,7 +4,7 @@
 toolchain
 web
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked --features colloquy-store/scylla -- -D warnings
+cargo clippy --workspace --all-targets --locked -- -D warnings
 have cargo-deny || { say "installing cargo-deny"; cargo install --locked --quiet cargo-deny; }
 cargo deny --log-level error check licenses bans sources
 cargo test --locked --quiet -p colloquy-server --test tidy

@@ -52,10 +52,10 @@ toolchain() {
 # web: the widget's dist/. What is the same stays untouched, so that a second run compiles nothing.
 web() {
     if ! { [ -d web/node_modules ] && [ web/node_modules/.package-lock.json -nt web/package-lock.json ]; }; then
-        say "fetching the packages the widget is built with"
+        say "fetching the packages the widget and the console are built with"
         (cd web && npm ci --no-audit --no-fund --loglevel=error)
     fi
-    say "building the widget"
+    say "building the widget and the console"
     (cd web && npm run --silent build)
 }
 

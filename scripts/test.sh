@@ -3,20 +3,20 @@
 # each other: each starts a CQL server of its own on free ports.
 . "$(dirname "$0")/lib.sh"
 toolchain
-# Chromium drives the widget and the pages; the two documentation packages are the real sites that the responder is measured on; the tests start Redis servers of their own.
+# Chromium drives the widget, the console and the pages; the two documentation packages are the real sites that the responder is
+# measured on; the tests start Redis servers of their own.
 packages chromium git-doc sqlite3-doc redis-server
 scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web
-say "web: types, units and the size budget"
+say "web: types, units and the size budgets"
 (cd web && npm run --silent check && npm test --silent)
 scripts/cql-server fetch
 say "rust: the whole workspace, the ScyllaDB store against a CQL server of its own"
-features=(--features colloquy-store/scylla)
-cargo test --workspace --locked "${features[@]}" --no-run
-scripts/cql-server run -- cargo test --workspace --locked "${features[@]}"
+cargo test --workspace --locked --no-run
+scripts/cql-server run -- cargo test --workspace --locked
 [ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
-say "browser: the widget and the pages against the real binary"
-cargo build --locked --quiet -p colloquy-server "${features[@]}"
+say "browser: the widget, the console and the pages against the real binary"
+cargo build --locked --quiet -p colloquy-server
 (cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)
 say "all tests passed"

@@ -1,12 +1,19 @@
-//! Puts the built widget into the binary.
+//! Puts the built widget and console into the binary.
 
 use std::path::Path;
 
+/// What `web/` builds: its name here, its folder, and a file that is there once it is built.
+const BUILT: [(&str, &str, &str); 2] =
+    [("widget", "../../web/widget/dist", "loader.js"), ("console", "../../web/console/dist", "index.html")];
+
 fn main() {
-    let dist = Path::new("../../web/widget/dist");
-    if !dist.join("loader.js").is_file() {
-        println!("cargo:warning=the widget is not built: run `make build`, or `npm ci && npm run build` in web/");
-        panic!("web/widget/dist is missing: run `make build`");
+    for (name, dist, proof) in BUILT {
+        if !Path::new(dist).join(proof).is_file() {
+            println!("cargo:warning=the {name} is not built: run `make build`, or `npm ci && npm run build` in web/");
+            panic!("web/{name}/dist is missing: run `make build`");
+        }
     }
-    memory_serve::load_directory("../../web/widget/dist/assets");
+    // A debug build reads the files from disk.
+    let embed = !cfg!(debug_assertions);
+    memory_serve::load_names_directories(BUILT.map(|(name, dist, _)| (name, format!("{dist}/assets"))), embed);
 }

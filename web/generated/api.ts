@@ -89,7 +89,7 @@ urgency: string,
 /**
  * Something to show with the answer: a lead form, quick replies.
  */
-prompt?: Prompt, };
+prompt?: Record<string, unknown>, };
 
 /**
  * `PATCH /api/conversations/:id`.
@@ -541,11 +541,11 @@ export type Session = {
 /**
  * The person.
  */
-user: User, 
+user: Record<string, unknown>, 
 /**
  * The organization this session acts in.
  */
-organization: Organization, 
+organization: Record<string, unknown>, 
 /**
  * The role in it.
  */

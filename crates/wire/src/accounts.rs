@@ -64,10 +64,10 @@ pub struct Login {
 #[ts(export, export_to = "api.ts")]
 pub struct Session {
     /// The person.
-    #[ts(type = "User")]
+    #[ts(type = "Record<string, unknown>")]
     pub user: Value,
     /// The organization this session acts in.
-    #[ts(type = "Organization")]
+    #[ts(type = "Record<string, unknown>")]
     pub organization: Value,
     /// The role in it.
     pub role: String,

@@ -87,7 +87,7 @@ pub struct ChatResponse {
     pub urgency: String,
     /// Something to show with the answer: a lead form, quick replies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional, type = "Prompt")]
+    #[ts(optional, type = "Record<string, unknown>")]
     pub prompt: Option<Value>,
 }
 

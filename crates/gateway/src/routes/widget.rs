@@ -21,7 +21,7 @@ const STUB: &str = include_str!("../../../../web/widget/dist/stub.js");
 
 /// The routes of this file. They are pages and scripts, not calls: OpenAPI does not list them.
 pub fn routes() -> Router<App> {
-    let assets = load!().index_file(None).cache_control(CacheControl::Long).into_router();
+    let assets = load!("widget").index_file(None).cache_control(CacheControl::Long).into_router();
     Router::new()
         .route("/widget/loader.js", get(loader))
         .route("/widget/{agent}", get(by_agent))

@@ -1,10 +1,9 @@
-//! Server-rendered pages: home, accounts, and a small console. They work without JavaScript and call what the JSON routes call.
+//! Server-rendered pages: home and accounts, which work without JavaScript and call what the JSON routes call, and the console's shell.
 
 mod account;
 mod app;
 mod forms;
 mod invitation;
-mod talk;
 
 use std::sync::LazyLock;
 
@@ -38,7 +37,6 @@ pub fn routes() -> Router<App> {
         .merge(account::routes())
         .merge(invitation::routes())
         .merge(app::routes())
-        .merge(talk::routes())
 }
 
 /// Where the stylesheet is; the layout asks.

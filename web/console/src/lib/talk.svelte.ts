@@ -1,0 +1,152 @@
+// One conversation as it lives: its messages, the answer that is being written, who types, and what this person has sent but not seen confirmed.
+import type { Change } from '../../../generated/sockets';
+import { ApiError, api, seg } from './api';
+import { live, type Topic } from './live.svelte';
+import { session } from './session.svelte';
+import type { Conversation, Message, Streamed } from './types';
+
+/** Somebody who stopped typing says nothing more: the dots go after this. */
+const TYPING_MS = 4_000;
+
+export interface Outgoing {
+  key: string;
+  text: string;
+  whisper: boolean;
+  failed: unknown;
+}
+
+/** Words of an answer in the making, in order, for the highest attempt seen. */
+export class Answer {
+  attempt = 0;
+  pieces: string[] = [];
+  /** False when the piece belongs to an attempt that was replaced. */
+  add(attempt: number, index: number, text: string): boolean {
+    if (attempt < this.attempt) return false;
+    if (attempt > this.attempt) {
+      this.attempt = attempt;
+      this.pieces = [];
+    }
+    this.pieces[index] = text;
+    return true;
+  }
+  get text() {
+    return this.pieces.join('');
+  }
+}
+
+export class TalkView {
+  readonly topic: Topic;
+  /** The answer in the making. */
+  writing = $state<{ id: string; text: string } | null>(null);
+  typing = $state(false);
+  outgoing = $state.raw<Outgoing[]>([]);
+  /** What was just asked for and is not confirmed yet. */
+  wish = $state.raw<Partial<Conversation>>({});
+  readonly base = $derived.by(() => this.topic.entries.get('conversation') as Conversation | undefined);
+  readonly conversation = $derived.by(() => (this.base ? ({ ...this.base, ...this.wish } as Conversation) : undefined));
+  readonly messages = $derived.by(() => {
+    const all: Message[] = [];
+    for (const [key, value] of this.topic.entries) if (key.startsWith('message/')) all.push(value as Message);
+    return all.sort((a, b) => a.seq - b.seq);
+  });
+  #answers = new Map<string, Answer>();
+  #dots: ReturnType<typeof setTimeout> | undefined;
+  #stops: (() => void)[];
+
+  constructor(readonly id: string) {
+    const [topic, unfollow] = live.follow('conversation:' + id);
+    this.topic = topic;
+    this.#stops = [unfollow, topic.hear((changes) => this.#hear(changes)), () => clearTimeout(this.#dots)];
+  }
+
+  stop() {
+    for (const stop of this.#stops) stop();
+  }
+
+  #hear(changes: Change[]) {
+    for (const { key, value } of changes) {
+      if (key === 'stream') this.#stream(value as Streamed);
+      else if (key.startsWith('message/')) this.#arrived(value as Message, !this.topic.entries.has(key));
+    }
+  }
+
+  #arrived(message: Message, fresh: boolean) {
+    // Often the push is here before the answer to the call: the words are shown once.
+    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => one.text === message.content && one.whisper === message.whisper) : undefined;
+    if (mine) this.forget(mine.key);
+    this.#answers.delete(message.id);
+    if (this.writing?.id === message.id) this.writing = null;
+    if (message.role === 'user') this.typing = false;
+  }
+
+  #stream(frame: Streamed) {
+    switch (frame.type) {
+      case 'token': {
+        if (this.topic.entries.has('message/' + frame.message_id)) return;
+        let answer = this.#answers.get(frame.message_id);
+        if (!answer) this.#answers.set(frame.message_id, (answer = new Answer()));
+        if (answer.add(frame.attempt, frame.index, frame.text)) this.writing = { id: frame.message_id, text: answer.text };
+        return;
+      }
+      case 'discard':
+        this.#answers.delete(frame.message_id);
+        if (this.writing?.id === frame.message_id) this.writing = null;
+        return;
+      case 'typing':
+        if (frame.role !== 'user') return;
+        this.typing = true;
+        clearTimeout(this.#dots);
+        this.#dots = setTimeout(() => (this.typing = false), TYPING_MS);
+        return;
+    }
+  }
+
+  /** Sends words; they are shown at once, and stay with their reason when they cannot be sent. */
+  async say(text: string, whisper: boolean, key: string = crypto.randomUUID()): Promise<boolean> {
+    this.outgoing = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, failed: null }];
+    try {
+      await api.post(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text }, { key });
+      this.outgoing = this.outgoing.filter((one) => one.key !== key);
+      return true;
+    } catch (error) {
+      this.outgoing = this.outgoing.map((one) => (one.key === key ? { ...one, failed: error } : one));
+      return false;
+    }
+  }
+
+  forget(key: string) {
+    this.outgoing = this.outgoing.filter((one) => one.key !== key);
+  }
+
+  /** Shows a change at once, asks for it, and takes it back when it is refused. */
+  async change(wish: Partial<Conversation>, ask: () => Promise<unknown>): Promise<void> {
+    this.wish = { ...this.wish, ...wish };
+    try {
+      await ask();
+    } finally {
+      const rest = { ...this.wish };
+      for (const name of Object.keys(wish)) delete rest[name as keyof Conversation];
+      this.wish = rest;
+    }
+  }
+
+  patch(fields: { status?: string; urgency?: string; assigned_to?: string | null }) {
+    return this.change(fields as Partial<Conversation>, () => api.patch(`/api/conversations/${seg(this.id)}`, fields));
+  }
+
+  takeOver() {
+    const { id, name } = session.me.user;
+    return this.change({ floor: { holder: 'person', user: id, name } }, () => api.post(`/api/conversations/${seg(this.id)}/takeover`, {}));
+  }
+
+  handBack() {
+    return this.change({ floor: { holder: 'assistant' } }, () => api.post(`/api/conversations/${seg(this.id)}/handback`, {}));
+  }
+
+  get missing(): ApiError | null {
+    const code = this.topic.refused;
+    if (!code || this.topic.ready) return null;
+    const status = code === 'not_found' ? 404 : 503;
+    return new ApiError(status, { type: '', title: code, status, code, detail: code, retry: 'safe' });
+  }
+}

@@ -1,0 +1,402 @@
+// The shapes of what the API answers with, where the generated contract has only the requests: names are the contract's.
+import type { Page, Source } from '../../../generated/api';
+
+export type { Page, Source };
+export type Role = 'owner' | 'admin' | 'manager' | 'rep' | 'viewer';
+export type AgentStatus = 'draft' | 'training' | 'active' | 'paused' | 'error';
+export type ConversationStatus = 'active' | 'resolved' | 'escalated' | 'abandoned';
+export type Urgency = 'low' | 'normal' | 'high' | 'emergency';
+export type LeadStatus = 'new' | 'contacted' | 'qualified' | 'converted' | 'lost';
+
+export interface Person {
+  id: string;
+  name: string;
+  email: string;
+  email_verified: boolean;
+  has_password: boolean;
+  platform_admin: boolean;
+}
+
+export type Day = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
+export type Hours = Partial<Record<Day, { open: string; close: string } | null>>;
+
+export interface Organization {
+  id: string;
+  name: string;
+  slug: string;
+  vertical: string | null;
+  website_url: string | null;
+  phone: string | null;
+  email: string | null;
+  address: string | null;
+  business_hours: Hours;
+  timezone: string;
+  logo_url: string | null;
+  subscription_plan: string;
+  settings: Record<string, unknown>;
+  version: number;
+}
+
+export interface Me {
+  user: Person;
+  organization: Organization;
+  organizations: { id: string; name: string; role: Role; slug: string }[];
+  role: Role;
+  csrf_token: string;
+}
+
+export interface Template {
+  id: string;
+  kind: string;
+  vertical: string;
+  name: string;
+  description: string;
+  icon: string;
+  quick_prompts: string[];
+  variables: Record<string, string>;
+}
+
+export interface AgentRow {
+  id: string;
+  name: string;
+  status: AgentStatus;
+  status_reason: string | null;
+  vertical: string;
+  website_url: string | null;
+  chat_avatar_url: string | null;
+  config_version: number;
+  total_conversations: number;
+  total_messages: number;
+  avg_satisfaction: number | null;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface Theme {
+  primary_color: string | null;
+  font_family: string | null;
+  border_radius: number | null;
+  mode: string | null;
+}
+
+export interface Config {
+  name: string;
+  system_prompt: string;
+  welcome_message: string;
+  fallback_message: string;
+  escalation_message: string;
+  after_hours_message: string;
+  voice_welcome_message: string;
+  quick_prompts: string[];
+  guardrails: string[];
+  variables: Record<string, string>;
+  variable_defaults: Record<string, string>;
+  personality_traits: Record<string, string>;
+  llm_model: string;
+  temperature: number;
+  max_tokens: number;
+  max_messages_per_convo: number;
+  collect_leads: boolean;
+  business_hours_only: boolean;
+  escalation_enabled: boolean;
+  escalation_email: string | null;
+  escalation_phone: string | null;
+  chat_enabled: boolean;
+  chat_position: string;
+  chat_theme: Theme;
+  chat_avatar_url: string | null;
+  show_branding: boolean;
+  cookie_consent: boolean;
+  allowed_origins: string[];
+  voice_enabled: boolean;
+  voice_id: string;
+  voice_language: string;
+  voice_speed: number;
+  use_platform_knowledge: boolean;
+}
+
+export interface Agent extends AgentRow, Config {
+  template_id: string;
+  index_version: number;
+  publishable_key: string;
+}
+
+export interface Version {
+  version: number;
+  saved_at: string;
+  saved_by: string;
+  current: boolean;
+  changed: string[];
+  restored_from: number | null;
+  config: Config & Record<string, unknown>;
+}
+
+export interface KnowledgeState {
+  chunks: number;
+  embedder: string;
+  faqs: number;
+  faqs_pending: number;
+  generating_faqs: boolean;
+  generation_error: string | null;
+  index_error: string | null;
+  index_version: number;
+  indexed_at: string | null;
+  indexing: boolean;
+  pages: number;
+  pages_done: number;
+  pages_failed: number;
+  pages_found: number;
+  reading: number;
+  sources: number;
+  unanswered: number;
+}
+
+export interface SourceRow {
+  id: string;
+  type: string;
+  name: string;
+  url: string | null;
+  status: string;
+  page_count: number;
+  char_count: number;
+  chunk_count: number;
+  error_message: string | null;
+  note: string | null;
+  last_synced_at: string | null;
+  next_sync_at: string | null;
+  auto_sync: boolean;
+  sync_frequency: string;
+  created_at: string;
+}
+
+export interface CrawledPage {
+  url: string;
+  title: string;
+  status: string;
+  error?: string | null;
+}
+
+export interface ScrapeStatus {
+  source_id: string;
+  status: 'pending' | 'in_progress' | 'completed' | 'failed';
+  pages_found: number;
+  pages_done: number;
+  pages_failed: number;
+  chunks: number;
+  error: string | null;
+  pages: CrawledPage[];
+}
+
+export interface Faq {
+  id: string;
+  question: string;
+  answer: string;
+  category: string;
+  priority: number;
+  is_auto: boolean;
+  status: string;
+  source_url: string | null;
+  updated_at: string;
+}
+
+export interface Unanswered {
+  agent_id: string;
+  key: string;
+  question: string;
+  count: number;
+  first_asked_at: string;
+  last_asked_at: string;
+}
+
+export interface Found {
+  confidence: number;
+  index_version: number;
+  took_us: number;
+  faqs: { id: string; question: string; answer: string; score?: number }[];
+  items: { chunk_id: string; score: number; section: string; text: string; source: { title: string; url: string | null; snippet: string } }[];
+}
+
+export interface ConversationRow {
+  id: string;
+  agent_id: string;
+  assigned_to: string | null;
+  channel: string;
+  channels: string[];
+  escalated: boolean;
+  escalation_reason: string | null;
+  is_lead: boolean;
+  last_message: string;
+  last_role: string;
+  message_count: number;
+  person: string | null;
+  sandbox: boolean;
+  satisfaction_rating: number | null;
+  seq: number;
+  started_at: string;
+  updated_at: string;
+  status: ConversationStatus;
+  urgency: Urgency;
+  visitor_id: string;
+  visitor_name: string | null;
+  visitor_email: string | null;
+  visitor_phone: string | null;
+}
+
+export interface Conversation extends ConversationRow {
+  closed: boolean;
+  floor: { holder: 'assistant' } | { holder: 'person'; user: string; name: string };
+  lead_id: string | null;
+  lead_fields: Record<string, string>;
+  satisfaction_feedback: string | null;
+  first_response_time: number | null;
+  state_hash?: string;
+  visitor_metadata: { locale: string | null; page_url: string | null; referrer: string | null; user_agent: string | null };
+  visitor_location: { city: string | null; region: string | null; country: string | null };
+}
+
+export interface Message {
+  id: string;
+  seq: number;
+  role: 'user' | 'assistant' | 'system' | 'human_agent';
+  author?: { id: string; name: string };
+  channel: string;
+  content: string;
+  sources: Source[];
+  confidence: number | null;
+  created_at: string;
+  fallback: boolean;
+  feedback_text: string | null;
+  thumbs_up: boolean | null;
+  latency_ms: number | null;
+  tokens_used: number | null;
+  turn: string | null;
+  whisper: boolean;
+}
+
+export type Streamed =
+  | { type: 'token'; message_id: string; attempt: number; index: number; text: string }
+  | { type: 'discard'; message_id: string; reason: string }
+  | { type: 'typing'; role: string };
+
+export interface Trace {
+  turn: string;
+  attempt: number;
+  confidence: number | null;
+  config_version: number;
+  index_version: number;
+  model: string;
+  cost: { amount_micros: number; currency: string };
+  tokens: { input: number; output: number; cached: number };
+  stages: Record<string, number>;
+  retrieved: { chunk_id: string; score: number; used: boolean }[];
+  problems: string[];
+  tools: unknown[];
+  outcome: { state: string; message_id?: string };
+}
+
+export interface Talk {
+  conversation: Conversation;
+  messages: Message[];
+  messages_cursor: number | null;
+  trace: Trace[];
+}
+
+export interface JournalEvent {
+  seq: number;
+  at: string;
+  event: { type: string } & Record<string, unknown>;
+}
+
+export interface Lead {
+  id: string;
+  agent_id: string | null;
+  conversation_id: string | null;
+  channel: string | null;
+  name: string | null;
+  email: string | null;
+  phone: string | null;
+  source_page: string | null;
+  intent: string;
+  urgency: Urgency;
+  score: number;
+  score_reasons: { signal: string; points: number }[];
+  notes: string;
+  fields: Record<string, string>;
+  vertical_data: Record<string, string>;
+  status: LeadStatus;
+  followed_up: boolean;
+  assigned_to: string | null;
+  team: string | null;
+  created_at: string;
+  updated_at: string;
+  seq: number;
+}
+
+export interface Figures {
+  total_conversations: number;
+  conversations_24h: number;
+  conversations_7d: number;
+  conversations_30d: number;
+  messages: number;
+  resolved: number;
+  escalated: number;
+  abandoned: number;
+  leads_captured: number;
+  unanswered: number;
+  avg_satisfaction: number | null;
+  avg_response_ms: number | null;
+  thumbs_up_count: number;
+  thumbs_down_count: number;
+  calls_answered: number;
+  calls_missed: number;
+  voice_minutes_used: number;
+  voice_minutes_remaining: number | null;
+  chat_messages_used: number;
+  chat_messages_remaining: number | null;
+  cost_micros: number;
+  by_channel: Record<string, number>;
+  window: string;
+}
+
+export interface Member {
+  id: string;
+  user_id: string;
+  name: string;
+  email: string;
+  role: Role;
+  accepted_at: string | null;
+}
+
+export interface Invitation {
+  id: string;
+  email: string | null;
+  role: Role;
+  created_at: string;
+  expires_at: string;
+  code?: string;
+  link?: string;
+  mailed?: boolean;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  kind: 'secret' | 'publishable';
+  role: Role | null;
+  agent_id: string | null;
+  hint: string;
+  created_at: string;
+  last_used_at: string | null;
+  revoked_at: string | null;
+  key?: string;
+}
+
+export interface Erasure {
+  id: string;
+  status: string;
+  about: Record<string, string>;
+  counts: Record<string, number>;
+  requested_at: string;
+  finished_at: string | null;
+  error: string | null;
+}

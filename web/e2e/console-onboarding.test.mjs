@@ -1,0 +1,152 @@
+// From sign-up to a receptionist on a website: with a site that is read while one looks, without a site, and with the tab closed in between.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { launch, shot, until } from './lib/browser.mjs';
+import { PASSWORD, look, watch } from './lib/console.mjs';
+import { createColloquy, createSite } from './lib/server.mjs';
+import { frameOf, launcher, open, say } from './lib/widget.mjs';
+
+let colloquy;
+let browser;
+let site;
+
+const html = (title, text) => `<!doctype html><html><head><title>${title}</title></head><body><main><h1>${title}</h1><p>${text}</p>
+<nav><a href="/">Home</a> <a href="/hours">Hours</a> <a href="/parking">Parking</a> <a href="/prices">Prices</a></nav></main></body></html>`;
+
+before(async () => {
+  colloquy = await createColloquy();
+  await colloquy.start();
+  browser = await launch();
+  site = await createSite({
+    '/': html('Oak Dental', 'Oak Dental has looked after families in Springfield since 1987.'),
+    '/hours': html('Opening hours', 'Oak Dental is open Monday to Friday from 8:00 to 18:00. On Saturday we are open from 9:00 to 13:00.'),
+    '/parking': html('Parking', 'Free parking for patients is available behind the building, entrance on Elm Street.'),
+    '/prices': html('Prices <script>window.__evil=1</script>', 'A cleaning costs $120.'),
+  });
+});
+after(async () => {
+  await browser?.close();
+  await site?.close();
+  await colloquy?.close();
+});
+
+async function signUp(page) {
+  await browser.context.clearCookies();
+  await page.goto(colloquy.url + '/signup');
+  await page.getByLabel('Organization').fill('Oak Dental');
+  await page.getByLabel('Trade').selectOption('dental_medical');
+  await page.getByLabel('Your name').fill('Olive Owner');
+  await page.getByLabel('E-mail').fill(`olive-${randomBytes(6).toString('hex')}@example.com`);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Create account' }).click();
+  await until(() => new URL(page.url()).pathname === '/app/onboarding', 'the way to the first receptionist');
+}
+const next = (page) => page.getByRole('button', { name: 'Next' });
+
+test('from sign-up to a visitor who gets an answer, without another tool', async () => {
+  const begun = Date.now();
+  const page = await browser.context.newPage();
+  const errors = watch(page);
+  await signUp(page);
+  await page.getByRole('radio', { name: /Legal/ }).waitFor();
+  assert.equal(await page.getByRole('radio').count() >= 7, true, 'six trades and one for everybody else');
+  assert.equal(await page.getByRole('radio', { name: /Dental & Medical/ }).getAttribute('aria-checked'), 'true');
+  await next(page).click();
+
+  await page.getByLabel('Website address').fill(site.origin);
+  await page.getByRole('button', { name: 'Read my website' }).click();
+  await page.getByText('Read 4 pages').waitFor({ timeout: 60_000 });
+  for (const title of ['Oak Dental', 'Opening hours', 'Parking']) await page.getByRole('listitem').getByText(title, { exact: true }).waitFor();
+  assert.equal(await page.evaluate(() => window.__evil), undefined);
+  await look(page, 'onboarding-reading', { themes: ['light'] });
+
+  // The tab is closed and opened again: it goes on where it was.
+  await page.close();
+  const again = await browser.context.newPage();
+  const more = watch(again);
+  await again.goto(colloquy.url + '/app/onboarding');
+  await again.getByText('Read 4 pages').waitFor();
+  await again.getByRole('button', { name: 'Try it', exact: true }).click();
+
+  const ask = async (words) => {
+    await again.getByLabel('Ask something…').fill(words);
+    await again.getByRole('button', { name: 'Send' }).click();
+  };
+  await ask('Where can I park?');
+  await again.getByRole('log').getByText(/Elm Street/).waitFor({ timeout: 30_000 });
+  await ask('Do you have a fish tank in the waiting room?');
+  await again.getByText('Had no answer').waitFor({ timeout: 30_000 });
+  await look(again, 'onboarding-try');
+  await again.getByRole('button', { name: 'Teach the answer' }).click();
+  assert.equal(await again.getByRole('textbox', { name: 'Question' }).inputValue(), 'Do you have a fish tank in the waiting room?');
+  await again.getByRole('textbox', { name: 'Answer' }).fill('Yes, with eleven clownfish.');
+  await look(again, 'onboarding-teach', { themes: ['dark'] });
+  await again.getByRole('button', { name: 'Teach it' }).click();
+  await again.getByText('The agent knows it now').waitFor();
+  await until(async () => {
+    await ask('Do you have a fish tank in the waiting room?');
+    return again.getByRole('log').getByText(/clownfish/).first().waitFor({ timeout: 3_000 }).then(() => true, () => false);
+  }, 'the taught answer', 30_000);
+
+  await again.getByRole('button', { name: 'Go live', exact: true }).click();
+  const code = await again.getByLabel('Embed code').innerText();
+  assert.match(code, new RegExp(`^<script async src="${colloquy.url}/widget/[0-9a-f]+\\.js"></script>$`));
+  await look(again, 'onboarding-live');
+  await again.getByRole('tab', { name: 'WordPress' }).click();
+  const [download] = await Promise.all([again.waitForEvent('download'), again.getByRole('button', { name: 'Download the plugin' }).click()]);
+  assert.equal(download.suggestedFilename(), 'colloquy-receptionist.zip');
+  const zip = await readFile(await download.path());
+  assert.equal(zip.readUInt32LE(0), 0x04034b50);
+  assert.ok(zip.includes(code.match(/src="([^"]+)"/)[1]), 'the plugin names the agent');
+  await again.getByRole('tab', { name: 'Webflow' }).click();
+  await again.getByText(/Footer code/).waitFor();
+
+  // The line is put on the owner's site, and a visitor is answered.
+  const shop = await createSite(`<!doctype html><title>Oak</title><body><h1>Oak Dental</h1>${code}</body>`);
+  const visitor = await browser.context.newPage();
+  await visitor.goto(shop.origin);
+  await launcher(visitor).waitFor();
+  const frame = await open(visitor);
+  await say(frame, 'Where can I park?');
+  await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  assert.ok(await frameOf(visitor));
+  await visitor.close();
+  await shop.close();
+
+  await again.getByRole('button', { name: 'Done' }).click();
+  await until(() => /^\/app\/agents\/[^/]+$/.test(new URL(again.url()).pathname), 'the agent');
+  assert.ok(Date.now() - begun < 5 * 60_000, 'under five minutes');
+  assert.deepEqual([...errors, ...more], []);
+  await again.close();
+});
+
+test('without a website a few facts are enough, and a wrong address is said beside the field', async () => {
+  const page = await browser.context.newPage();
+  await signUp(page);
+  await page.getByRole('radio', { name: /Other/ }).click();
+  await next(page).click();
+  await page.getByLabel('Website address').fill('not a website');
+  await page.getByRole('button', { name: 'Read my website' }).click();
+  await page.locator('.field .wrong').waitFor();
+  await page.getByLabel('I have no website').check();
+  await page.getByLabel('A few facts').fill('Parking. You can park behind the barn, next to the red tractor.');
+  // What was typed outlives the tab.
+  await until(async () => {
+    const saved = await page.evaluate(() => fetch('/api/me/preferences').then((answer) => answer.json()));
+    return saved.onboarding?.facts?.includes('red tractor');
+  }, 'the kept facts');
+  await page.reload();
+  assert.match(await page.getByLabel('A few facts').inputValue(), /red tractor/);
+  await look(page, 'onboarding-facts', { themes: ['light'] });
+  await next(page).click();
+  await page.getByLabel('Ask something…').waitFor();
+  await until(async () => {
+    await page.getByLabel('Ask something…').fill('Where can I park?');
+    await page.getByRole('button', { name: 'Send' }).click();
+    return page.getByRole('log').getByText(/red tractor/).first().waitFor({ timeout: 3_000 }).then(() => true, () => false);
+  }, 'an answer from the facts', 40_000);
+  await shot(page, 'onboarding-facts-answer');
+  await page.close();
+});
