@@ -248,3 +248,18 @@ fn well_formed(answer: &Value) {
     }
     assert!(answer["seq"].is_u64() && answer["sources"].is_array() && answer["confidence"].is_number(), "{answer}");
 }
+
+#[tokio::test]
+async fn only_questions_without_an_answer_are_listed_as_unanswered() {
+    let place = Place::open().await;
+    let mut visitor = place.visitor();
+    let known = visitor.say("Who founded Oak Street Plumbing?").await;
+    assert!(text(&known, "response").contains("Walter Oakes"), "{known}");
+    visitor.say("Do you repair grand pianos in Montevideo?").await;
+    let listed = eventually("the unanswered question", SOON, async || {
+        let listed = place.owner.api.get("/api/analytics/unanswered").await.text;
+        listed.contains("grand pianos").then_some(listed)
+    })
+    .await;
+    assert!(!listed.contains("founded"), "{listed}");
+}

@@ -165,7 +165,7 @@ pub(super) fn composed(of: &Attempt<'_>, found: Option<&KnowledgeAnswer>) -> Sai
             .then_some(of.retrieved.confidence)),
         prompt: composed.prompt,
         fallback: composed.fallback,
-        question: of.understanding.plan.wants_knowledge,
+        question: composed.question,
         trace: Trace { stages: Stages::default(), ..Trace::default() },
         ..Answer::default()
     };
