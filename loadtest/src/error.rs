@@ -6,9 +6,6 @@ use std::time::Duration;
 /// A measurement that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A scenario that another program measures came without its figures.
-    #[error("this scenario is measured inside the cluster crate: run scripts/bench.sh remote")]
-    NoRows,
     /// A file, socket or process.
     #[error("{what}")]
     Io {

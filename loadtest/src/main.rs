@@ -100,7 +100,11 @@ async fn run(command: Command) -> Result<()> {
         Command::Knowledge(arguments) => (vec![scenarios::Scenario::Knowledge], arguments),
         Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
         Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
-        Command::Remote(arguments) if arguments.rows.is_none() => return Err(Error::NoRows),
+        Command::Remote(arguments) if arguments.rows.is_none() => {
+            return Err(Error::Setup(
+                "this scenario is measured inside the cluster crate: run scripts/bench.sh remote".into(),
+            ));
+        }
         Command::Remote(arguments) => (Vec::new(), arguments),
         Command::FloorProxy { upstream } => return floor::serve(upstream).await,
         Command::FloorSockets => return floor::serve_sockets().await,

@@ -280,14 +280,18 @@ impl Subscriber {
                 self.catch_up = Some(0);
             }
             self.heard = Some(Instant::now());
-        } else if channel == self.channels.missed() && message.value.as_bytes() != Some(&origin_bytes(self.channels.origin)[..]) {
+        } else if channel == self.channels.missed()
+            && message.value.as_bytes() != Some(&origin_bytes(self.channels.origin)[..])
+        {
             self.catch_up = Some(0);
         }
     }
 
     async fn look(&mut self) {
         if self.heard.is_some_and(|heard| heard.elapsed() > BROKEN_AFTER) {
-            tracing::warn!("the fan-out between nodes is broken; watchers ask the owners every few seconds until it heals");
+            tracing::warn!(
+                "the fan-out between nodes is broken; watchers ask the owners every few seconds until it heals"
+            );
             self.heard = None;
             // A server that answers again may have forgotten us.
             self.behind = true;

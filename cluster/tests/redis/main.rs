@@ -124,7 +124,10 @@ async fn killed_or_stalled_redis_costs_nothing_durable_and_heals_by_itself() {
     let add = || async {
         let asked = a.client();
         let ask = Ask::default().within_ms(2_000);
-        asked.ask::<Ledger>(&key.tenant, &key.id, Command::Add { op: op.fetch_add(1, Ordering::SeqCst), amount: 1 }, ask).await.unwrap();
+        asked
+            .ask::<Ledger>(&key.tenant, &key.id, Command::Add { op: op.fetch_add(1, Ordering::SeqCst), amount: 1 }, ask)
+            .await
+            .unwrap();
     };
     server.kill();
     add().await;

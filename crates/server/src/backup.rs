@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use colloquy_domain::text::counted;
 use colloquy_store::{folder, sqlite};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, StoreKind};
 
 /// Arguments of `colloquy backup`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +27,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     // Without a slash at the end, which would put the unfinished copy inside.
     let (dir, to) = (&settings.data.dir, &arguments.to.components().collect::<PathBuf>());
     let at = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    if settings.store.kind == StoreKind::Scylla {
+        return Err("the journal is in ScyllaDB (`store.kind`), which has snapshots of its own: docs/guides/operate.md says how to take and restore them".into());
+    }
     if !dir.join(sqlite::FILE_NAME).is_file() {
         return Err(format!(
             "there is no data of a server in {} (`data.dir`): run this in the folder the server was started in, or name its settings with --config or COLLOQUY_DATA__DIR",

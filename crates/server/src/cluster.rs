@@ -42,7 +42,8 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Store, String> {
             config.replication = set.replication;
             config.login = (!set.username.is_empty())
                 .then(|| ScyllaLogin { user: set.username.clone(), password: set.password.clone() });
-            config.tls = (!set.tls_authority.is_empty()).then(|| ScyllaTls { ca: PathBuf::from(&set.tls_authority), identity: None });
+            config.tls = (!set.tls_authority.is_empty())
+                .then(|| ScyllaTls { ca: PathBuf::from(&set.tls_authority), identity: None });
             let opened = colloquy_store::scylla::open(&config, Arc::new(blobs(settings)?)).await;
             opened.map_err(|error| format!("the store on {}: {error}", set.nodes.join(", ")))
         }

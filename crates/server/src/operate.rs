@@ -135,7 +135,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 async fn operate(arguments: &Arguments) -> Result<(), String> {
     let token = match &arguments.token {
         Some(token) => token.clone(),
-        None => return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into()),
+        None => {
+            return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into());
+        }
     };
     let client = Client::builder().timeout(REQUEST).build().map_err(|e| e.to_string())?;
     let api = Api { client, base: arguments.ops.trim_end_matches('/').to_owned(), token };
@@ -159,9 +161,7 @@ async fn operate(arguments: &Arguments) -> Result<(), String> {
         }
         Verb::Pin { shard } => api.order(&format!("/ops/shards/{shard}/pin"), None, json, false).await,
         Verb::Unpin { shard } => api.order(&format!("/ops/shards/{shard}/unpin"), None, json, false).await,
-        Verb::Drain { node, no_wait } => {
-            api.order(&format!("/ops/nodes/{node}/drain"), None, json, !no_wait).await
-        }
+        Verb::Drain { node, no_wait } => api.order(&format!("/ops/nodes/{node}/drain"), None, json, !no_wait).await,
         Verb::Cordon { node } => api.order(&format!("/ops/nodes/{node}/cordon"), None, json, false).await,
         Verb::Uncordon { node } => api.order(&format!("/ops/nodes/{node}/uncordon"), None, json, false).await,
         Verb::Rebalance { dry_run, max_moves, no_wait } => {
@@ -341,9 +341,10 @@ impl Api {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.map_err(|error| {
-            format!("no answer from the operators' listener at {}: {}", self.base, root(&error))
-        })?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| format!("no answer from the operators' listener at {}: {}", self.base, root(&error)))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| root(&error))?;
         let value: Value = serde_json::from_str(&text).unwrap_or_default();

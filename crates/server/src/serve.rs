@@ -326,10 +326,8 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
     let secret = blake3::derive_key("colloquy 2026-11 names of clients in shared counts", secret);
     let name = |limit| SharedName::new(limit, secret);
     let [unproven, proven] = each.invites;
-    let shared_invites = [
-        unproven.shared(counts.clone(), name("unproven_invites")),
-        proven.shared(counts.clone(), name("invites")),
-    ];
+    let shared_invites =
+        [unproven.shared(counts.clone(), name("unproven_invites")), proven.shared(counts.clone(), name("invites"))];
     Limits {
         chat_visitor: each.chat_visitor.shared(counts.clone(), name("chat_visitor")),
         chat_address: each.chat_address.shared(counts.clone(), name("chat_address")),

@@ -465,14 +465,16 @@ impl Settings {
 
     /// Where others are found whatever they say themselves: node and `host:port`.
     pub(crate) fn peers(&self) -> BTreeMap<String, String> {
-        let pair = |text: &String| text.split_once('=').map(|(id, place)| (id.trim().to_owned(), place.trim().to_owned()));
+        let pair =
+            |text: &String| text.split_once('=').map(|(id, place)| (id.trim().to_owned(), place.trim().to_owned()));
         self.cluster.peers.iter().filter_map(pair).collect()
     }
 
     fn check_cluster(&self, need: &mut impl FnMut(bool, String)) {
         let (store, cluster) = (&self.store, &self.cluster);
         let place = |text: &str| {
-            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
+            text.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0))
         };
         let example = "such as 10.0.0.1:7400";
         let (scylla, several) = (store.kind == StoreKind::Scylla, !cluster.listen.is_empty());
@@ -511,10 +513,12 @@ impl Settings {
         let set = files.iter().filter(|file| !file.is_empty()).count();
         need(
             set == 0 || set == files.len(),
-            "`cluster.tls_authority`, `cluster.tls_certificate` and `cluster.tls_key` belong together: set all or none".into(),
+            "`cluster.tls_authority`, `cluster.tls_certificate` and `cluster.tls_key` belong together: set all or none"
+                .into(),
         );
         need(
-            self.redis.url.is_empty() || self.redis.url.split_once("://").is_some_and(|(scheme, _)| scheme.starts_with("redis")),
+            self.redis.url.is_empty()
+                || self.redis.url.split_once("://").is_some_and(|(scheme, _)| scheme.starts_with("redis")),
             "`redis.url` must start with redis:// or rediss://".into(),
         );
     }
@@ -675,7 +679,8 @@ mod tests {
 
     #[test]
     fn a_cluster_that_cannot_work_is_refused_with_every_reason() {
-        let error = load("[cluster]\nlisten = \"10.0.0.1\"\npeers = [\"node-2\"]\ntls_key = \"key.pem\"\n").unwrap_err();
+        let error =
+            load("[cluster]\nlisten = \"10.0.0.1\"\npeers = [\"node-2\"]\ntls_key = \"key.pem\"\n").unwrap_err();
         let error = error.to_string();
         for reason in ["10.0.0.1:7400", "`store.kind`", "`secrets.key`", "not `node-2`", "belong together"] {
             assert!(error.contains(reason), "{reason}: {error}");

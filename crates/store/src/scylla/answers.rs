@@ -199,8 +199,17 @@ impl Answers for Cql {
                     }
                     Some(old) => {
                         let replaced = (old.run, old.expires_at_ms);
-                        let row =
-                            (run, &body_hash[..], started_ms, dead_ms, expires_at_ms, scope, key, replaced.0, replaced.1);
+                        let row = (
+                            run,
+                            &body_hash[..],
+                            started_ms,
+                            dead_ms,
+                            expires_at_ms,
+                            scope,
+                            key,
+                            replaced.0,
+                            replaced.1,
+                        );
                         self.swap(&self.statements.answer_again, row).await?
                     }
                 };

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::{
     StoreError,
     leases::{
-        ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, check_fact, check_swap, check_take, refuse_beat,
-        refuse_join,
+        ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, check_fact, check_swap, check_take,
+        refuse_beat, refuse_join,
     },
     limits,
 };
