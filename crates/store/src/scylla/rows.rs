@@ -83,7 +83,7 @@ fn encode(row: &Row, version: i64, kind: u8) -> Vec<u8> {
 fn decode(tenant: &str, list: &str, id: String, data: &Bytes) -> Result<Row, StoreError> {
     let place = || format!("row {tenant}/{list}/{id}");
     let read = || {
-        let kind = *data.first()?;
+        let kind = *data.first().filter(|kind| [SHOWN, TOMBSTONE, ERASED].contains(*kind))?;
         let (at_ms, version) = (data.get(1..9)?.try_into().ok()?, data.get(9..17)?.try_into().ok()?);
         let (crc, length) = (data.get(17..21)?.try_into().ok()?, data.get(21..25)?.try_into().ok()?);
         let (at_ms, version) = (i64::from_be_bytes(at_ms), i64::from_be_bytes(version));

@@ -63,7 +63,10 @@ fn put(db: &Connection, row: &Row) -> Result<(), StoreError> {
 /// Finds the rows of an entity in all lists: ids that begin with "<id>/" end before "<id>0", since '0' follows '/'.
 const OF_ENTITY: &str =
     "SELECT id, at_ms, version, crc, body, numbers, list, number FROM list_row INDEXED BY list_row_by_entity
-    WHERE tenant = ?1 AND (id = ?2 OR (id >= ?3 AND id < ?4)) AND body IS NOT NULL";
+    WHERE tenant = ?1 AND id = ?2 AND body IS NOT NULL
+    UNION ALL
+    SELECT id, at_ms, version, crc, body, numbers, list, number FROM list_row INDEXED BY list_row_by_entity
+    WHERE tenant = ?1 AND id >= ?3 AND id < ?4 AND body IS NOT NULL";
 
 /// Turns all rows of an entity into tombstones; numbers and versions stay.
 pub(super) fn blank(db: &Connection, key: &EntityKey) -> Result<(), StoreError> {
