@@ -11,10 +11,10 @@ use support::{root, run};
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// Where the metrics' names are.
-const TELEMETRY: [&str; 3] =
-    ["cluster/src/telemetry.rs", "actors/src/telemetry.rs", "crates/gateway/src/telemetry.rs"];
+const TELEMETRY: [&str; 3] = ["cluster/src/telemetry.rs", "actors/src/telemetry.rs", "crates/gateway/src/telemetry.rs"];
 /// Where metrics are recorded, with their labels.
-const RECORDED_IN: [&str; 5] = ["cluster/src", "actors/src", "crates/gateway/src", "crates/server/src", "crates/domain/src"];
+const RECORDED_IN: [&str; 5] =
+    ["cluster/src", "actors/src", "crates/gateway/src", "crates/server/src", "crates/domain/src"];
 /// What every metric begins with.
 const PREFIX: &str = "colloquy_";
 /// What Prometheus makes of a histogram.
@@ -34,7 +34,12 @@ fn dashboard_and_alerts_name_only_metrics_that_exist() {
         if named.is_empty() && !expression.contains("up{") {
             wrong.push(format!("{place} names no metric: {expression}"));
         }
-        wrong.extend(named.iter().filter(|name| !is_declared(&declared, name)).map(|name| format!("{place}: there is no {name}")));
+        wrong.extend(
+            named
+                .iter()
+                .filter(|name| !is_declared(&declared, name))
+                .map(|name| format!("{place}: there is no {name}")),
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -88,8 +93,11 @@ fn what_a_cluster_is_watched_by_is_on_the_dashboard() {
 #[test]
 fn each_alert_is_explained_in_the_guide_and_each_explanation_has_its_alert() {
     let guide = read("docs/guides/cluster.md");
-    let explained: BTreeSet<String> =
-        guide.lines().filter_map(|line| line.strip_prefix("### Colloquy")).map(|rest| format!("Colloquy{}", rest.trim())).collect();
+    let explained: BTreeSet<String> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("### Colloquy"))
+        .map(|rest| format!("Colloquy{}", rest.trim()))
+        .collect();
     let alerts: BTreeSet<String> = rules().into_iter().map(|rule| string(&rule["alert"])).collect();
     assert!(!alerts.is_empty());
     assert_eq!(explained, alerts);
@@ -167,14 +175,18 @@ fn manifests_set_only_settings_that_exist() {
 fn whoever_stops_a_node_leaves_it_the_time_that_takes() {
     let serve = read("crates/server/src/serve.rs");
     let drain = serve.split("DRAIN_WITHIN: Duration = Duration::from_secs(").nth(1).expect("the deadline of the drain");
-    let least = drain.split(')').next().and_then(|seconds| seconds.parse::<i64>().ok()).expect("seconds") + AFTER_DRAIN_S;
+    let least =
+        drain.split(')').next().and_then(|seconds| seconds.parse::<i64>().ok()).expect("seconds") + AFTER_DRAIN_S;
     let unit = read("cluster/deploy/colloquy.service");
     let unit = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).expect("a time");
     assert!(unit.parse::<i64>().expect("seconds") >= least, "systemd kills after {unit} s, a stop takes {least}");
     let compose = yaml("compose.yaml");
     let grace = string(&compose[0]["x-node"]["stop_grace_period"]);
     assert!(grace.trim_end_matches('s').parse::<i64>().expect("seconds") >= least, "compose kills after {grace}");
-    let set = yaml("kubernetes.yaml").into_iter().find(|object| object["kind"].as_str() == Some("StatefulSet")).expect("a set");
+    let set = yaml("kubernetes.yaml")
+        .into_iter()
+        .find(|object| object["kind"].as_str() == Some("StatefulSet"))
+        .expect("a set");
     let pod = &set["spec"]["template"]["spec"];
     let grace = pod["terminationGracePeriodSeconds"].as_i64().expect("seconds");
     assert!(grace >= least, "Kubernetes kills after {grace} s");
@@ -196,7 +208,9 @@ fn the_manifests_hang_together() {
     }
     assert_eq!(of("PodDisruptionBudget")[0]["spec"]["selector"]["matchLabels"], app);
     let container = &set["spec"]["template"]["spec"]["containers"][0];
-    for (probe, path) in [("readinessProbe", "/health/readyz"), ("livenessProbe", "/health/livez"), ("startupProbe", "/health/livez")] {
+    for (probe, path) in
+        [("readinessProbe", "/health/readyz"), ("livenessProbe", "/health/livez"), ("startupProbe", "/health/livez")]
+    {
         assert_eq!(container[probe]["httpGet"]["path"].as_str(), Some(path), "{probe}");
     }
     assert!(!container["lifecycle"]["preStop"]["exec"]["command"].is_badvalue());
@@ -211,8 +225,10 @@ fn rules() -> Vec<Yaml> {
 
 /// Every question to Prometheus with where it stands.
 fn expressions() -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> =
-        rules().iter().map(|rule| (format!("alerts.yaml, {}", string(&rule["alert"])), string(&rule["expr"]))).collect();
+    let mut all: Vec<(String, String)> = rules()
+        .iter()
+        .map(|rule| (format!("alerts.yaml, {}", string(&rule["alert"])), string(&rule["expr"])))
+        .collect();
     let dashboard: Value = serde_json::from_str(&read("cluster/deploy/grafana.json")).expect("JSON");
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().into_iter().flatten() {

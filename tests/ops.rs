@@ -77,7 +77,10 @@ async fn lists_say_who_is_there_and_who_owns_what() {
     for (number, shard) in shards.iter().enumerate() {
         assert_eq!(shard["id"], number);
         assert_eq!(shard["owner"], NODE, "{shard}");
-        assert_eq!((&shard["state"], &shard["pinned"], &shard["target"]), (&json!("owned"), &json!(false), &Value::Null));
+        assert_eq!(
+            (&shard["state"], &shard["pinned"], &shard["target"]),
+            (&json!("owned"), &json!(false), &Value::Null)
+        );
         assert!(shard["epoch"].as_u64().is_some_and(|epoch| epoch > 0) && shard["entities"].is_u64(), "{shard}");
     }
     assert_eq!(items(&api, &format!("/ops/shards?owner={NODE}&state=owned")).await.len(), SHARDS);
@@ -107,7 +110,10 @@ async fn an_entity_is_found_with_and_without_its_organization() {
     })
     .await;
     assert_eq!(found, named);
-    assert_eq!((text(&found, "tenant"), text(&found, "kind"), text(&found, "id")), (owner.organization.clone(), "agent".into(), agent));
+    assert_eq!(
+        (text(&found, "tenant"), text(&found, "kind"), text(&found, "id")),
+        (owner.organization.clone(), "agent".into(), agent)
+    );
     assert_eq!((text(&found, "owner"), text(&found, "state")), (NODE.into(), "owned".into()));
     let shard = found["shard"].as_u64().expect("a number");
     let shards = items(&api, "/ops/shards").await;
@@ -197,7 +203,8 @@ async fn pins_and_cordons_are_seen_and_outlive_the_node() {
     }
     let shown = async || {
         let shards = items(&api, "/ops/shards").await;
-        let pinned: Vec<&Value> = shards.iter().filter(|shard| shard["pinned"] == true).map(|shard| &shard["id"]).collect();
+        let pinned: Vec<&Value> =
+            shards.iter().filter(|shard| shard["pinned"] == true).map(|shard| &shard["id"]).collect();
         (json!(pinned), items(&api, "/ops/nodes").await[0]["cordoned"].clone())
     };
     assert_eq!(shown().await, (json!([17]), json!(true)));
@@ -218,7 +225,8 @@ async fn the_terminal_says_the_same_as_tables_and_as_json() {
     assert!(lines[0].starts_with("NODE") && lines[0].contains("SHARDS"), "{table}");
     assert!(lines[1].starts_with("node-1  alive  1024"), "{table}");
     assert_eq!(lines.len(), 2, "{table}");
-    let listed: Value = serde_json::from_str(&said(&ops(&server, &["nodes", "--json"], Some(OPS_TOKEN)).await)).expect("JSON");
+    let listed: Value =
+        serde_json::from_str(&said(&ops(&server, &["nodes", "--json"], Some(OPS_TOKEN)).await)).expect("JSON");
     assert_eq!(listed["items"][0]["id"], NODE);
 
     let short = said(&ops(&server, &["shards"], Some(OPS_TOKEN)).await);
@@ -230,13 +238,25 @@ async fn the_terminal_says_the_same_as_tables_and_as_json() {
     let dry = said(&ops(&server, &["rebalance", "--dry-run", "--json"], Some(OPS_TOKEN)).await);
     assert_eq!(serde_json::from_str::<Value>(&dry).expect("JSON"), json!({ "moves": [] }));
 
-    refused(&ops(&server, &["move", "17", "--to", "nowhere"], Some(OPS_TOKEN)).await, "there is no node \"nowhere\" (not_found)");
-    refused(&ops(&server, &["drain", NODE], Some(OPS_TOKEN)).await, "no other node could take the shards of node-1 (contradiction)");
+    refused(
+        &ops(&server, &["move", "17", "--to", "nowhere"], Some(OPS_TOKEN)).await,
+        "there is no node \"nowhere\" (not_found)",
+    );
+    refused(
+        &ops(&server, &["drain", NODE], Some(OPS_TOKEN)).await,
+        "no other node could take the shards of node-1 (contradiction)",
+    );
     // An id is one part of the path, whatever it looks like: this is no other call.
-    refused(&ops(&server, &["drain", "../pause?"], Some(OPS_TOKEN)).await, "there is no node \"../pause?\" (not_found)");
+    refused(
+        &ops(&server, &["drain", "../pause?"], Some(OPS_TOKEN)).await,
+        "there is no node \"../pause?\" (not_found)",
+    );
     refused(&ops(&server, &["nodes"], Some("wrong")).await, "(unauthorized)");
     for nothing in [None, Some("")] {
-        refused(&ops(&server, &["nodes"], nothing).await, "the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN");
+        refused(
+            &ops(&server, &["nodes"], nothing).await,
+            "the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN",
+        );
     }
     let log = said(&ops(&server, &["audit"], Some(OPS_TOKEN)).await);
     assert!(log.lines().any(|line| line.contains("shards.pin") && line.contains("accepted")), "{log}");

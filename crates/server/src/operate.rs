@@ -138,7 +138,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 async fn operate(arguments: &Arguments) -> Result<(), String> {
     let token = match &arguments.token {
         Some(token) if !token.trim().is_empty() => token.trim().to_owned(),
-        Some(_) | None => return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into()),
+        Some(_) | None => {
+            return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into());
+        }
     };
     let client = Client::builder().timeout(REQUEST).build().map_err(|e| e.to_string())?;
     let api = Api { client, base: arguments.ops.trim_end_matches('/').to_owned(), token };
@@ -378,9 +380,10 @@ impl Api {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.map_err(|error| {
-            format!("no answer from the operators' listener at {}: {}", self.base, root(&error))
-        })?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| format!("no answer from the operators' listener at {}: {}", self.base, root(&error)))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| root(&error))?;
         let value: Value = serde_json::from_str(&text).unwrap_or_default();

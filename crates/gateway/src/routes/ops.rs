@@ -268,8 +268,7 @@ async fn rebalance(
     by: axum::Extension<Operator>,
     body: Result<OptionalJson<RebalanceBody>>,
 ) -> Result<Response> {
-    let order = body
-        .map(|OptionalJson(body)| Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves });
+    let order = body.map(|OptionalJson(body)| Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves });
     carry_out(&ops, by, "rebalance", CLUSTER.into(), order).await
 }
 
