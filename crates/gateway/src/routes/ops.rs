@@ -141,7 +141,7 @@ pub(crate) fn for_administrators(ops: Ops, app: App) -> Router<App> {
         app,
         async |PlatformAdmin(user): PlatformAdmin, mut request: Request, next: Next| {
             // The log is not sealed: it names accounts, not addresses.
-            request.extensions_mut().insert(Operator(format!("user {user}")));
+            request.extensions_mut().insert(Operator(user.0));
             next.run(request).await
         },
     ))
