@@ -389,6 +389,212 @@ sync_frequency?: string,
 limit?: number, };
 
 /**
+ * One call of an operator.
+ */
+export type OpsAuditEntry = { 
+/**
+ * When, RFC 3339.
+ */
+at: string, 
+/**
+ * Who: `ops.token`, or a platform administrator's id.
+ */
+actor: string, 
+/**
+ * Which call, such as `shards.move`.
+ */
+action: string, 
+/**
+ * On what, such as `shard 17`.
+ */
+resource: string, 
+/**
+ * With which arguments.
+ */
+detail: string, 
+/**
+ * `accepted`, or the problem's code.
+ */
+outcome: string, 
+/**
+ * Through which node.
+ */
+node: string, };
+
+/**
+ * Where an entity lives.
+ */
+export type OpsEntity = { 
+/**
+ * The organization.
+ */
+tenant: string, 
+/**
+ * Its kind.
+ */
+kind: string, 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * Its shard.
+ */
+shard: number, 
+/**
+ * The shard's owner.
+ */
+owner: string, 
+/**
+ * Under which epoch.
+ */
+epoch: number, 
+/**
+ * The shard's state.
+ */
+state: string, };
+
+/**
+ * One move of a shard.
+ */
+export type OpsMove = { 
+/**
+ * Its id; empty in a dry run.
+ */
+id: string, 
+/**
+ * The shard.
+ */
+shard: number, 
+/**
+ * The giver.
+ */
+from: string, 
+/**
+ * The taker.
+ */
+to: string, 
+/**
+ * `planned` (a dry run), `waiting`, `running`, `done`, `failed` or `cancelled`.
+ */
+state: string, 
+/**
+ * Who or what asked for it: `order`, `drain` or `rebalance`.
+ */
+cause: string, 
+/**
+ * Why it failed or was cancelled.
+ */
+detail: string, 
+/**
+ * When it was asked for, RFC 3339.
+ */
+asked_at: string, 
+/**
+ * When it began.
+ */
+started_at: string | null, 
+/**
+ * When it ended.
+ */
+ended_at: string | null, };
+
+/**
+ * Moves that an order led to.
+ */
+export type OpsMoves = { 
+/**
+ * The moves; none when nothing has to move.
+ */
+moves: Array<OpsMove>, };
+
+/**
+ * One node of the cluster.
+ */
+export type OpsNode = { 
+/**
+ * Its configured id.
+ */
+id: string, 
+/**
+ * `alive` or `dead`.
+ */
+state: string, 
+/**
+ * Which of its boots.
+ */
+incarnation: number, 
+/**
+ * Where other nodes reach it.
+ */
+address: string, 
+/**
+ * How long ago the answering node saw it renew its lease, milliseconds; null before it was seen.
+ */
+beat_age_ms: number | null, 
+/**
+ * Shards it owns.
+ */
+shards: number, 
+/**
+ * Entities in its memory; null when it did not say.
+ */
+entities: number | null, 
+/**
+ * Commands it has admitted and not yet answered; null when it did not say.
+ */
+queued: number | null, 
+/**
+ * Whether it gets no further shards.
+ */
+cordoned: boolean, 
+/**
+ * Whether all its shards are on their way to other nodes, or gone.
+ */
+draining: boolean, 
+/**
+ * Whether it plans the moves now.
+ */
+steward: boolean, 
+/**
+ * Whether it gave this answer.
+ */
+answering: boolean, };
+
+/**
+ * One shard.
+ */
+export type OpsShard = { 
+/**
+ * Its number.
+ */
+id: number, 
+/**
+ * Its owner; empty while it has none.
+ */
+owner: string, 
+/**
+ * Under which epoch.
+ */
+epoch: number, 
+/**
+ * `owned`, `draining` (handed over to `target`), or `orphan` (its owner is dead).
+ */
+state: string, 
+/**
+ * Where it is moving to.
+ */
+target: string | null, 
+/**
+ * Whether it stays where it is until it is unpinned.
+ */
+pinned: boolean, 
+/**
+ * Entities in memory, of shards of the answering node.
+ */
+entities: number | null, };
+
+/**
  * One page of a list.
  */
 export type Page<T> = { 

@@ -47,8 +47,8 @@ const BODY_SILENT_MAX: Duration = Duration::from_secs(20);
 /// Names the trace of an answer, so that somebody who reports a problem can be found in the log.
 const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// All of the public listener.
-pub fn router(app: App) -> Router {
+/// All of the public listener; `ops` is what administrators of the platform may ask of the cluster.
+pub fn router(app: App, ops: routes::ops::Ops) -> Router {
     let (calls, description) = OpenApiRouter::with_openapi(routes::docs::contract())
         .merge(routes::auth::routes())
         .merge(routes::organization::routes())
@@ -64,6 +64,7 @@ pub fn router(app: App) -> Router {
         .split_for_parts();
     let uploads = app.settings.upload_bytes_max;
     calls
+        .nest("/api/ops", routes::ops::for_administrators(ops, app.clone()))
         .layer(middleware::from_fn_with_state(app.clone(), idempotency::idempotent))
         .merge(routes::widget::routes())
         .merge(routes::pages::routes())

@@ -13,8 +13,8 @@ const POLL: Duration = Duration::from_millis(500);
 const REQUEST: Duration = Duration::from_secs(30);
 /// Longer than moving every shard of a cluster takes; then something is stuck and waiting on helps nobody.
 const GIVE_UP: Duration = Duration::from_secs(30 * 60);
-/// After so many lines a table of shards is only summed up, unless `--all`.
-const SHARDS_SHOWN: usize = 40;
+/// After so many lines a table of shards or moves is only summed up, unless `--all`.
+const LINES_SHOWN: usize = 40;
 
 /// What `colloquy ops` takes.
 #[derive(Args)]
@@ -52,6 +52,9 @@ enum Verb {
     Moves {
         /// One move
         id: Option<String>,
+        /// Every line, however many
+        #[arg(long)]
+        all: bool,
     },
     /// Say where an entity lives
     Entity {
@@ -134,8 +137,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 
 async fn operate(arguments: &Arguments) -> Result<(), String> {
     let token = match &arguments.token {
-        Some(token) => token.clone(),
-        None => {
+        Some(token) if !token.trim().is_empty() => token.trim().to_owned(),
+        Some(_) | None => {
             return Err("the operators' token is missing: --token, or COLLOQUY_OPS__TOKEN in the environment".into());
         }
     };
@@ -143,38 +146,45 @@ async fn operate(arguments: &Arguments) -> Result<(), String> {
     let api = Api { client, base: arguments.ops.trim_end_matches('/').to_owned(), token };
     let json = arguments.json;
     match &arguments.verb {
-        Verb::Nodes => api.list("/ops/nodes", &[], json, NODES, usize::MAX).await,
+        Verb::Nodes => api.list(&["nodes"], &[], json, NODES, usize::MAX).await,
         Verb::Shards { owner, state, all } => {
             let mut query = Vec::new();
             query.extend(owner.as_deref().map(|owner| ("owner", owner)));
             query.extend(state.as_deref().map(|state| ("state", state)));
-            api.list("/ops/shards", &query, json, SHARDS, if *all { usize::MAX } else { SHARDS_SHOWN }).await
+            api.list(&["shards"], &query, json, SHARDS, lines(*all)).await
         }
-        Verb::Moves { id: None } => api.list("/ops/moves", &[], json, MOVES, usize::MAX).await,
-        Verb::Moves { id: Some(id) } => api.one(&format!("/ops/moves/{id}"), &[], json, MOVES).await,
+        Verb::Moves { id: None, all } => api.list(&["moves"], &[], json, MOVES, lines(*all)).await,
+        Verb::Moves { id: Some(id), all: _ } => api.one(&["moves", id], &[], json, MOVES).await,
         Verb::Entity { kind, id, tenant } => {
             let query: Vec<_> = tenant.as_deref().map(|tenant| ("tenant", tenant)).into_iter().collect();
-            api.one(&format!("/ops/entities/{kind}/{id}"), &query, json, ENTITY).await
+            api.one(&["entities", kind, id], &query, json, ENTITY).await
         }
         Verb::Move { shard, to, no_wait } => {
-            api.order(&format!("/ops/shards/{shard}/move"), Some(json!({ "to": to })), json, !no_wait).await
+            api.order(&["shards", &shard.to_string(), "move"], Some(json!({ "to": to })), json, !no_wait).await
         }
-        Verb::Pin { shard } => api.order(&format!("/ops/shards/{shard}/pin"), None, json, false).await,
-        Verb::Unpin { shard } => api.order(&format!("/ops/shards/{shard}/unpin"), None, json, false).await,
-        Verb::Drain { node, no_wait } => api.order(&format!("/ops/nodes/{node}/drain"), None, json, !no_wait).await,
-        Verb::Cordon { node } => api.order(&format!("/ops/nodes/{node}/cordon"), None, json, false).await,
-        Verb::Uncordon { node } => api.order(&format!("/ops/nodes/{node}/uncordon"), None, json, false).await,
+        Verb::Pin { shard } => api.order(&["shards", &shard.to_string(), "pin"], None, json, false).await,
+        Verb::Unpin { shard } => api.order(&["shards", &shard.to_string(), "unpin"], None, json, false).await,
+        Verb::Drain { node, no_wait } => {
+            api.order(&["nodes", node, "drain"], None, json, !no_wait).await?;
+            if *no_wait { Ok(()) } else { api.emptied(node, json).await }
+        }
+        Verb::Cordon { node } => api.order(&["nodes", node, "cordon"], None, json, false).await,
+        Verb::Uncordon { node } => api.order(&["nodes", node, "uncordon"], None, json, false).await,
         Verb::Rebalance { dry_run, max_moves, no_wait } => {
             let body = json!({ "dry_run": dry_run, "max_moves": max_moves });
-            api.order("/ops/rebalance", Some(body), json, !no_wait && !dry_run).await
+            api.order(&["rebalance"], Some(body), json, !no_wait && !dry_run).await
         }
-        Verb::Pause => api.order("/ops/pause", None, json, false).await,
-        Verb::Resume => api.order("/ops/resume", None, json, false).await,
+        Verb::Pause => api.order(&["pause"], None, json, false).await,
+        Verb::Resume => api.order(&["resume"], None, json, false).await,
         Verb::Audit { month } => {
             let query: Vec<_> = month.as_deref().map(|month| ("month", month)).into_iter().collect();
-            api.list("/ops/audit", &query, json, AUDIT, usize::MAX).await
+            api.list(&["audit"], &query, json, AUDIT, usize::MAX).await
         }
     }
+}
+
+fn lines(all: bool) -> usize {
+    if all { usize::MAX } else { LINES_SHOWN }
 }
 
 /// Columns of a table: heading and field.
@@ -240,7 +250,7 @@ struct Api {
 impl Api {
     async fn list(
         &self,
-        path: &str,
+        path: &[&str],
         query: &[(&str, &str)],
         json: bool,
         columns: Columns,
@@ -258,18 +268,18 @@ impl Api {
         Ok(())
     }
 
-    async fn one(&self, path: &str, query: &[(&str, &str)], json: bool, columns: Columns) -> Result<(), String> {
+    async fn one(&self, path: &[&str], query: &[(&str, &str)], json: bool, columns: Columns) -> Result<(), String> {
         let answer = self.call(Method::GET, path, query, None).await?;
         if json { print_json(&answer) } else { print(&table(columns, &[answer])) }
     }
 
-    async fn order(&self, path: &str, body: Option<Value>, json: bool, wait: bool) -> Result<(), String> {
+    async fn order(&self, path: &[&str], body: Option<Value>, json: bool, wait: bool) -> Result<(), String> {
         let answer = self.call(Method::POST, path, &[], body).await?;
         let moves = answer["moves"].as_array().cloned().unwrap_or_default();
         if !wait || moves.is_empty() {
             return match (json, moves.is_empty()) {
                 (true, _) => print_json(&answer),
-                (false, true) => print("done; nothing has to move\n"),
+                (false, true) => print("done\n"),
                 (false, false) => print(&table(MOVES, &moves)),
             };
         }
@@ -288,13 +298,39 @@ impl Api {
         Err(format!("{} of {} did not move", failed.len(), count(ids.len(), "shard")))
     }
 
+    /// Waits until a node that is drained has no shards left: moves that failed or were planned by others since are begun again without us.
+    async fn emptied(&self, node: &str, json: bool) -> Result<(), String> {
+        let begun = Instant::now();
+        let mut shown = usize::MAX;
+        loop {
+            let answer = self.call(Method::GET, &["nodes"], &[], None).await?;
+            let nodes = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let row = nodes.iter().find(|known| known["id"] == node).cloned().unwrap_or_default();
+            let left = row["shards"].as_u64().and_then(|left| usize::try_from(left).ok()).unwrap_or_default();
+            if left == 0 {
+                return if json { Ok(()) } else { print(&format!("{node} has no shards left and can be stopped\n")) };
+            }
+            if row["draining"] != true {
+                return Err(format!("{node} is no longer drained; it has {}", count(left, "shard")));
+            }
+            if left != shown {
+                shown = left;
+                eprintln!("{node} has {} left", count(left, "shard"));
+            }
+            if begun.elapsed() > GIVE_UP {
+                return Err(format!("{node} still has {}; it goes on: colloquy ops nodes", count(left, "shard")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Shows how far the moves are until all have ended.
     async fn follow(&self, ids: &[String]) -> Result<Vec<Value>, String> {
         let begun = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         let mut shown = usize::MAX;
         loop {
-            let answer = self.call(Method::GET, "/ops/moves", &[], None).await?;
+            let answer = self.call(Method::GET, &["moves"], &[], None).await?;
             let known = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
             let ours: Vec<&Value> =
                 known.iter().filter(|known| ids.iter().any(|id| known["id"] == id.as_str())).collect();
@@ -328,12 +364,15 @@ impl Api {
     async fn call(
         &self,
         method: Method,
-        path: &str,
+        path: &[&str],
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Value, String> {
-        let mut url = reqwest::Url::parse(&format!("{}{path}", self.base))
-            .map_err(|error| format!("--ops {}: {error}", self.base))?;
+        let wrong = |why: &dyn std::fmt::Display| format!("--ops {}: {why}", self.base);
+        let mut url = reqwest::Url::parse(&self.base).map_err(|error| wrong(&error))?;
+        // Each part is one segment, whatever is in it: an id is never a part of the path's form.
+        let form = || wrong(&"must be like http://127.0.0.1:9090");
+        url.path_segments_mut().map_err(|()| form())?.pop_if_empty().push("ops").extend(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }

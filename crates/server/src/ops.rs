@@ -1,5 +1,6 @@
 //! The operator's calls on this node: what the gateway's `/ops` routes ask for, over the runtime's own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -97,7 +98,7 @@ impl Operations for NodeOperations {
 
     async fn moves(&self) -> Result<Vec<OpsMove>> {
         let mut moves = self.node.moves().await.map_err(problem)?;
-        moves.sort_by(|a, b| (b.asked_ms, &b.id).cmp(&(a.asked_ms, &a.id)));
+        moves.sort_by(|a, b| (b.asked_ms, a.shard).cmp(&(a.asked_ms, b.shard)));
         Ok(moves.into_iter().map(|planned| shown_move(planned, false)).collect())
     }
 
@@ -120,7 +121,7 @@ impl Operations for NodeOperations {
             Order::Move { shard, to } => node.move_shard(shard, &to).await.map(|planned| vec![planned]),
             Order::Pin(shard) => done(node.pin(shard).await),
             Order::Unpin(shard) => done(node.unpin(shard).await),
-            Order::Drain(id) => node.drain(&id).await,
+            Order::Drain(id) => self.drain(&id).await,
             Order::Cordon(id) => done(node.cordon(&id).await),
             Order::Uncordon(id) => done(self.uncordon(&id).await),
             Order::Rebalance { dry_run, max_moves } => {
@@ -135,6 +136,21 @@ impl Operations for NodeOperations {
 }
 
 impl NodeOperations {
+    /// Has a node emptied. The steward sees the order too and plans moves of its own meanwhile: they belong to the answer.
+    async fn drain(&self, id: &str) -> std::result::Result<Vec<Move>, OpsError> {
+        let ours = self.node.drain(id).await?;
+        let mut all: BTreeMap<String, Move> = ours.into_iter().map(|planned| (planned.id.clone(), planned)).collect();
+        for known in self.node.moves().await? {
+            let open = matches!(known.state, MoveState::Waiting | MoveState::Running);
+            if known.from == id && known.cause == MoveCause::Drain && (open || all.contains_key(&known.id)) {
+                all.insert(known.id.clone(), known);
+            }
+        }
+        let mut all: Vec<Move> = all.into_values().collect();
+        all.sort_by_key(|planned| planned.shard);
+        Ok(all)
+    }
+
     /// Takes back what keeps shards away from a node, whichever it was.
     async fn uncordon(&self, id: &str) -> std::result::Result<(), OpsError> {
         let draining = self.node.nodes().await?.iter().any(|node| node.id == *id && node.draining);

@@ -36,6 +36,11 @@ impl Secrets {
         }
         let key = set_or_generated(&settings.secrets.key, &file)?;
         let ops_token = set_or_generated(&settings.ops.token, &dir.join(OPS_TOKEN_FILE))?;
+        if ops_token.is_empty() {
+            let file = dir.join(OPS_TOKEN_FILE);
+            let text = format!("{} is empty: delete it, and the next start makes a new one", file.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         let key = from_hex(&key).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidData,

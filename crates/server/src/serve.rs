@@ -77,13 +77,14 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     );
     let sockets = app.sockets.clone();
     let stop = sockets.stopping.clone();
-    let router = colloquy_gateway::router(app);
+    let node = Arc::new(node);
+    let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
+    let operations = routes::ops::Ops::new(operations, node.client());
+    let router = colloquy_gateway::router(app, operations.clone());
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving = tokio::spawn(public.serve(router, stop.clone()));
-    let node = Arc::new(node);
     let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
-    let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
-    let calls = routes::ops::routes(routes::ops::Ops::new(operations, node.client()), secrets.ops_token.clone());
+    let calls = routes::ops::routes(operations, secrets.ops_token.clone());
     let calls = calls.merge(routes::health::routes(health));
     let operating = tokio::spawn(async move { axum::serve(ops, calls).await });
 

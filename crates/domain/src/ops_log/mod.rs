@@ -24,7 +24,7 @@ pub const DETAIL_MAX: usize = 500;
 pub struct Entry {
     /// When it was recorded, Unix milliseconds.
     pub at_ms: i64,
-    /// Who: the holder of the token on a node's own listener, or an administrator's address.
+    /// Who: the holder of the token on a node's own listener, or an administrator's account.
     pub actor: String,
     /// Which call, such as `shards.move`.
     pub action: String,

@@ -1,4 +1,5 @@
-//! `/ops/*` on the operators' listener: nodes, shards, moves. Every call that changes something is written to the audit log, refused ones too.
+//! `/ops/*` on the operators' listener and `/api/ops/*` for administrators of the platform: nodes, shards, moves. Every call that changes something
+//! is written to the audit log, refused ones too.
 
 use std::sync::Arc;
 
@@ -18,8 +19,13 @@ use colloquy_wire::ops::{OpsAuditEntry, OpsEntity, OpsMove, OpsMoves, OpsNode, O
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
+use crate::app::App;
+use crate::auth::PlatformAdmin;
 use crate::body::{Json, OptionalJson, Query};
 use crate::problem::{Problem, Result};
+
+/// What the audit log calls an order that is about no one node or shard.
+const CLUSTER: &str = "cluster";
 
 /// What an operator may order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,23 +61,21 @@ pub enum Order {
 }
 
 impl Order {
-    /// How the audit log names it: the call and what it is about.
-    fn named(&self) -> (&'static str, String, String) {
-        let shard = |shard: &u32| format!("shard {shard}");
-        let node = |node: &String| format!("node {node}");
+    /// How the audit log words the arguments.
+    fn detail(&self) -> String {
         match self {
-            Self::Move { shard: id, to } => ("shards.move", shard(id), format!("to {to}")),
-            Self::Pin(id) => ("shards.pin", shard(id), String::new()),
-            Self::Unpin(id) => ("shards.unpin", shard(id), String::new()),
-            Self::Drain(id) => ("nodes.drain", node(id), String::new()),
-            Self::Cordon(id) => ("nodes.cordon", node(id), String::new()),
-            Self::Uncordon(id) => ("nodes.uncordon", node(id), String::new()),
+            Self::Move { to, .. } => format!("to {to}"),
             Self::Rebalance { dry_run, max_moves } => {
                 let most = max_moves.map_or_else(|| "no limit".to_owned(), |most| format!("at most {most} moves"));
-                ("rebalance", "cluster".into(), if *dry_run { format!("dry run, {most}") } else { most })
+                if *dry_run { format!("dry run, {most}") } else { most }
             }
-            Self::Pause => ("pause", "cluster".into(), String::new()),
-            Self::Resume => ("resume", "cluster".into(), String::new()),
+            Self::Pin(_)
+            | Self::Unpin(_)
+            | Self::Drain(_)
+            | Self::Cordon(_)
+            | Self::Uncordon(_)
+            | Self::Pause
+            | Self::Resume => String::new(),
         }
     }
 }
@@ -119,7 +123,8 @@ pub fn routes(ops: Ops, token: String) -> Router {
         async move {
             let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
-            if !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+            // Nothing sent is not the empty token: without a token nobody is an operator.
+            if token.is_empty() || !bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
                 return Problem::unauthorized("Send the operators' token (`ops.token`): `Authorization: Bearer …`.")
                     .into_response();
             }
@@ -130,8 +135,20 @@ pub fn routes(ops: Ops, token: String) -> Router {
     Router::new().nest("/ops", calls(ops)).layer(guarded)
 }
 
+/// The calls on the public listener, for administrators of the platform.
+pub(crate) fn for_administrators(ops: Ops, app: App) -> Router<App> {
+    calls(ops).layer(middleware::from_fn_with_state(
+        app,
+        async |PlatformAdmin(user): PlatformAdmin, mut request: Request, next: Next| {
+            // The log is not sealed: it names accounts, not addresses.
+            request.extensions_mut().insert(Operator(user.0));
+            next.run(request).await
+        },
+    ))
+}
+
 /// The calls themselves; whoever mounts them checks who calls and says so with [`Operator`].
-pub fn calls(ops: Ops) -> Router {
+fn calls<S: Clone + Send + Sync + 'static>(ops: Ops) -> Router<S> {
     Router::new()
         .route("/nodes", get(nodes))
         .route("/nodes/{id}/drain", post(drain))
@@ -211,31 +228,32 @@ struct MoveBody {
 
 async fn move_shard(
     State(ops): State<Ops>,
-    operator: axum::Extension<Operator>,
+    by: axum::Extension<Operator>,
     Path(id): Path<String>,
-    Json(body): Json<MoveBody>,
+    body: Result<Json<MoveBody>>,
 ) -> Result<Response> {
-    carry_out(&ops, operator, Order::Move { shard: number(&id)?, to: body.to }).await
+    let order = number(&id).and_then(|shard| Ok(Order::Move { shard, to: body?.0.to }));
+    carry_out(&ops, by, "shards.move", format!("shard {id}"), order).await
 }
 
 async fn pin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
-    carry_out(&ops, by, Order::Pin(number(&id)?)).await
+    carry_out(&ops, by, "shards.pin", format!("shard {id}"), number(&id).map(Order::Pin)).await
 }
 
 async fn unpin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
-    carry_out(&ops, by, Order::Unpin(number(&id)?)).await
+    carry_out(&ops, by, "shards.unpin", format!("shard {id}"), number(&id).map(Order::Unpin)).await
 }
 
 async fn drain(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
-    carry_out(&ops, by, Order::Drain(id)).await
+    carry_out(&ops, by, "nodes.drain", format!("node {id}"), Ok(Order::Drain(id))).await
 }
 
 async fn cordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
-    carry_out(&ops, by, Order::Cordon(id)).await
+    carry_out(&ops, by, "nodes.cordon", format!("node {id}"), Ok(Order::Cordon(id))).await
 }
 
 async fn uncordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
-    carry_out(&ops, by, Order::Uncordon(id)).await
+    carry_out(&ops, by, "nodes.uncordon", format!("node {id}"), Ok(Order::Uncordon(id))).await
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -248,17 +266,18 @@ struct RebalanceBody {
 async fn rebalance(
     State(ops): State<Ops>,
     by: axum::Extension<Operator>,
-    OptionalJson(body): OptionalJson<RebalanceBody>,
+    body: Result<OptionalJson<RebalanceBody>>,
 ) -> Result<Response> {
-    carry_out(&ops, by, Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves }).await
+    let order = body.map(|OptionalJson(body)| Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves });
+    carry_out(&ops, by, "rebalance", CLUSTER.into(), order).await
 }
 
 async fn pause(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
-    carry_out(&ops, by, Order::Pause).await
+    carry_out(&ops, by, "pause", CLUSTER.into(), Ok(Order::Pause)).await
 }
 
 async fn resume(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
-    carry_out(&ops, by, Order::Resume).await
+    carry_out(&ops, by, "resume", CLUSTER.into(), Ok(Order::Resume)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -296,21 +315,24 @@ fn number(id: &str) -> Result<u32> {
     id.parse().map_err(|_| Problem::not_found("shard"))
 }
 
-async fn carry_out(ops: &Ops, axum::Extension(operator): axum::Extension<Operator>, order: Order) -> Result<Response> {
-    let (action, resource, detail) = order.named();
-    let outcome = ops.operations.order(order).await;
+/// Carries out what was ordered, or refuses what could not be read as an order, and writes down either.
+async fn carry_out(
+    ops: &Ops,
+    axum::Extension(Operator(actor)): axum::Extension<Operator>,
+    action: &'static str,
+    resource: String,
+    order: Result<Order>,
+) -> Result<Response> {
+    let detail = order.as_ref().map(Order::detail).unwrap_or_default();
+    let outcome = match order {
+        Ok(order) => ops.operations.order(order).await,
+        Err(problem) => Err(problem),
+    };
     let told = outcome.as_ref().map_or_else(|problem| problem.body.code.clone(), |_| "accepted".to_owned());
     // The log keeps it also when the journal cannot be reached now, which is when operators act.
-    tracing::info!(target: "colloquy::audit", actor = operator.0, action, resource, detail, outcome = told, "operator's call");
-    let entry = Entry {
-        at_ms: 0,
-        actor: operator.0,
-        action: action.to_owned(),
-        resource,
-        detail,
-        outcome: told,
-        node: ops.operations.node().to_owned(),
-    };
+    tracing::info!(target: "colloquy::audit", actor, action, resource, detail, outcome = told, "operator's call");
+    let node = ops.operations.node().to_owned();
+    let entry = Entry { at_ms: 0, actor, action: action.to_owned(), resource, detail, outcome: told, node };
     if let Err(error) = ops_log::record(&ops.client, entry).await {
         tracing::error!(%error, "an operator's call could not be written to the audit log; it stands in this log");
     }
