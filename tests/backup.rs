@@ -103,7 +103,9 @@ async fn a_backup_under_load_starts_a_second_server_with_everything_answered_bef
     let missing = place.path().join("missing").display().to_string();
     let output =
         run(&["backup", "--to", &format!("{missing}-copy")], &[("COLLOQUY_DATA__DIR", &missing)], place.path());
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("there is no data of a server"));
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("there is no data of a server")
+    );
     let left: Vec<_> = fs::read_dir(place.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(left.len(), 2, "two copies and nothing unfinished: {left:?}");
 }

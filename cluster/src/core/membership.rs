@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use colloquy_store::leases::{NodeRow, NodeState};
 
-use super::lease::{LEASE_MARGIN_MS, LEASE_TTL_MS};
+use super::lease::{BEAT_EVERY_MS, LEASE_MARGIN_MS, LEASE_TTL_MS};
 use super::view::Incarnation;
 
 /// How long a beat must stand still, milliseconds on the watcher's clock.
@@ -16,11 +16,17 @@ pub const PATIENCE_MS: u64 = LEASE_TTL_MS + LEASE_MARGIN_MS;
 /// How often the tables are read, milliseconds: half a beat, so that no beat is seen much later than it was written.
 pub const LOOK_EVERY_MS: u64 = 1_000;
 
+/// After how long without a look that succeeded a beat that stood still says nothing, milliseconds: while the tables could not be read, they could
+/// probably not be written either. Two beats, so that one failed look does not start the wait again.
+pub const BLIND_MS: u64 = 2 * BEAT_EVERY_MS;
+
 /// What happens to the watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// All nodes, just read.
     Seen(Vec<NodeRow>),
+    /// The tables could not be read.
+    Unseen,
     /// What became of a burial; `None` when nobody knows.
     Buried {
         /// Who was to be buried.
@@ -63,6 +69,9 @@ pub struct Membership {
     me: Incarnation,
     patience_ms: u64,
     watched: BTreeMap<String, Watched>,
+    /// When the tables were last read, and whether they could not be read since.
+    seen_ms: u64,
+    unseen: bool,
     stopped: bool,
 }
 
@@ -75,7 +84,7 @@ impl Membership {
     /// The same with another patience, so that the simulation can prove that the margin is needed.
     #[doc(hidden)]
     pub fn with_patience(me: Incarnation, patience_ms: u64) -> Self {
-        Self { me, patience_ms, watched: BTreeMap::new(), stopped: false }
+        Self { me, patience_ms, watched: BTreeMap::new(), seen_ms: 0, unseen: false, stopped: false }
     }
 
     /// How long a living node's beat has been standing still.
@@ -90,7 +99,13 @@ impl Membership {
             return;
         }
         match input {
+            Input::Unseen => self.unseen = true,
             Input::Seen(rows) => {
+                if self.unseen && now_ms.saturating_sub(self.seen_ms) > BLIND_MS {
+                    // Nobody is buried for what nobody could do: the wait starts again.
+                    self.watched.values_mut().for_each(|watched| watched.since_ms = now_ms);
+                }
+                (self.seen_ms, self.unseen) = (now_ms, false);
                 let mine = rows.iter().find(|row| row.id == self.me.node);
                 let lives = |row: &NodeRow| row.incarnation == self.me.incarnation && row.state == NodeState::Alive;
                 if !mine.is_some_and(lives) {
@@ -214,6 +229,22 @@ mod tests {
         watch.on(2 * PATIENCE_MS, Input::Buried { of: of("a", 1), buried: Some(false) }, &mut out);
         assert!(out.is_empty());
         assert!(see(&mut watch, 2 * PATIENCE_MS + 1, &[row("a", 1, 3, NodeState::Alive)]).is_empty());
+    }
+
+    #[test]
+    fn nobody_is_buried_for_the_time_in_which_the_tables_could_not_be_read() {
+        let mut watch = Membership::new(of("me", 1));
+        let still = [row("a", 1, 1, NodeState::Alive)];
+        see(&mut watch, 0, &still);
+        watch.on(1_000, Input::Unseen, &mut Vec::new());
+        assert!(see(&mut watch, PATIENCE_MS, &still).is_empty(), "it could not renew either");
+        watch.on(PATIENCE_MS + 1_000, Input::Unseen, &mut Vec::new());
+        assert!(see(&mut watch, PATIENCE_MS + 2_000, &still).is_empty());
+        assert_eq!(
+            see(&mut watch, 2 * PATIENCE_MS, &still).len(),
+            1,
+            "one look that fails does not start the wait again"
+        );
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Keeper {
         let Ok(Ok((view, nodes))) = read else {
             metrics::counter!(telemetry::LOOKS, "outcome" => "failed").increment(1);
             tracing::debug!("the lease tables could not be read");
-            return true;
+            return self.watch(Input::Unseen);
         };
         metrics::counter!(telemetry::LOOKS, "outcome" => "read").increment(1);
         self.node.know_view(view.clone());

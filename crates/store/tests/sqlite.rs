@@ -355,7 +355,7 @@ async fn an_altered_or_missing_row_is_named() {
             store.journal.load(&key("a"), 0, 2).await.map(|_| ()),
             store.journal.load(&key("a"), 2, 2).await.map(|_| ()),
             store.journal.load_snapshot(&key("a")).await.map(|_| ()),
-            store.rows.list("acme", "l", &Range { limit: 9, ..Range::default() }).await.map(|_| ()),
+            store.rows.scan("acme", "l", None, 9).await.map(|_| ()),
             store.keys.get(&key("a")).await.map(|_| ()),
         ];
         let places: Vec<&str> = outcomes
