@@ -119,6 +119,7 @@ impl Town {
             process.looking = false;
         }
         if self.nodes[run.node].deaf_until_ms > self.now_ms || self.fails(5) {
+            self.watch(run, membership::Input::Unseen);
             return;
         }
         let rows = self.tables.rows();
