@@ -1,6 +1,7 @@
 //! The checker outside the system: what was invoked and how it ended, compared at the end with what the cluster has stored and shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,10 @@ pub(crate) struct Told {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Debug)]
 enum Step {
-    Invoke { frontend: usize },
+    Invoke {
+        frontend: usize,
+    },
     Ok,
     /// The system promises that nothing happened.
     Fail(String),
@@ -37,13 +39,30 @@ enum Step {
     Unknown(String),
 }
 
-#[derive(Debug)]
 struct Message {
     words: String,
     begun: Instant,
     ended: Option<Instant>,
     steps: Vec<(Duration, Step)>,
     told: Option<Told>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invoke { frontend } => write!(f, "invoke at frontend {frontend}"),
+            Self::Ok => write!(f, "ok"),
+            Self::Fail(why) => write!(f, "fail: {why}"),
+            Self::Unknown(why) => write!(f, "unknown: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, told {:?}", self.words, self.told)?;
+        self.steps.iter().try_for_each(|(at, step)| write!(f, "\n    {:>9.3} s  {step}", at.as_secs_f64()))
+    }
 }
 
 impl Message {
@@ -76,13 +95,12 @@ impl History {
                 message.told = Some(told);
                 return;
             };
-            assert_eq!(known.conversation, told.conversation, "message {id} in two conversations: {:?}", message.steps);
+            assert_eq!(known.conversation, told.conversation, "message {id} in two conversations");
             assert!(
                 known.seq.is_none() || told.seq.is_none() || known.seq == told.seq,
-                "message {id} was acknowledged as {:?} and as {:?}: {:?}",
+                "message {id} was acknowledged as {:?} and as {:?}",
                 known.seq,
-                told.seq,
-                message.steps
+                told.seq
             );
             known.seq = known.seq.or(told.seq);
             known.answer = known.answer.take().or(told.answer);
@@ -99,11 +117,6 @@ impl History {
         self.change(id, Step::Unknown(why.to_owned()), "", |_| {});
     }
 
-    /// Messages that are acknowledged.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.locked().values().filter(|message| message.told.is_some()).count()
-    }
-
     /// Messages that are answered.
     pub(crate) fn answered(&self) -> usize {
         self.locked().values().filter(|message| message.answered()).count()
@@ -118,7 +131,11 @@ impl History {
     /// Attempts that ended as unknown.
     pub(crate) fn unknowns(&self) -> usize {
         let messages = self.locked();
-        messages.values().flat_map(|message| &message.steps).filter(|(_, step)| matches!(step, Step::Unknown(_))).count()
+        messages
+            .values()
+            .flat_map(|message| &message.steps)
+            .filter(|(_, step)| matches!(step, Step::Unknown(_)))
+            .count()
     }
 
     /// Attempts that were refused.
@@ -129,7 +146,7 @@ impl History {
 
     /// What happened to a message, for a test's last words.
     pub(crate) fn story(&self, id: &str) -> String {
-        self.locked().get(id).map(|message| format!("{message:?}")).unwrap_or_default()
+        self.locked().get(id).map(|message| message.to_string()).unwrap_or_default()
     }
 
     fn change(&self, id: &str, step: Step, words: &str, change: impl FnOnce(&mut Message)) {
@@ -159,7 +176,7 @@ impl History {
         for (id, message) in messages.iter() {
             let wrong = stored.wrong(id, message);
             if let Some(wrong) = wrong {
-                eprintln!("message {id}: {wrong}\n  {message:?}");
+                eprintln!("message {id}: {wrong}\n  {message}");
                 lost += 1;
             }
         }
@@ -230,7 +247,11 @@ impl Stored {
             };
             let place = (id.to_owned(), number(entry, "seq"));
             let before = self.posted.insert(client_message_id.to_owned(), place);
-            assert!(before.is_none(), "message {client_message_id} is stored twice: {before:?} and {id} at {}", entry["seq"]);
+            assert!(
+                before.is_none(),
+                "message {client_message_id} is stored twice: {before:?} and {id} at {}",
+                entry["seq"]
+            );
         }
         let all = shown["messages"].as_array().expect("messages");
         let roles: Vec<&str> = all.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
@@ -250,7 +271,8 @@ impl Stored {
             // An attempt that was broken off has neither been refused nor ended as unknown.
             let ends = message.steps.iter().filter(|(_, step)| !matches!(step, Step::Invoke { .. })).count();
             let complete = ends * 2 == message.steps.len();
-            return (refused && complete && found.is_some()).then(|| "every attempt was refused, yet it is stored".to_owned());
+            return (refused && complete && found.is_some())
+                .then(|| "every attempt was refused, yet it is stored".to_owned());
         };
         let Some((conversation, seq)) = found else { return Some("acknowledged and lost".to_owned()) };
         if *conversation != told.conversation {
@@ -267,7 +289,9 @@ impl Stored {
         let (answer, words) = told.answer.as_ref()?;
         let same: Vec<&Value> = all.iter().filter(|shown| shown["id"] == json!(answer)).collect();
         match *same {
-            [shown] if shown["content"] != json!(words) => Some(format!("its answer changed after it was given: {shown}")),
+            [shown] if shown["content"] != json!(words) => {
+                Some(format!("its answer changed after it was given: {shown}"))
+            }
             [shown] if number(shown, "seq") <= *seq => Some(format!("its answer came before it: {shown}")),
             [_] => None,
             _ => Some(format!("its answer is stored {} times", same.len())),
@@ -279,10 +303,17 @@ impl Stored {
         let server = &cluster.nodes[place];
         let owner = owner.at(server);
         let (conversations, messages) = (self.recount.conversations, self.recount.messages);
-        eventually(&format!("frontend {place} counts {conversations} conversations, {messages} messages"), COUNTED_WITHIN, async || {
-            let seen = owner.api.get("/api/analytics/overview?window=24h").await;
-            (seen.status == 200 && seen.body["total_conversations"] == conversations && seen.body["messages"] == messages).then_some(())
-        })
+        eventually(
+            &format!("frontend {place} counts {conversations} conversations, {messages} messages"),
+            COUNTED_WITHIN,
+            async || {
+                let seen = owner.api.get("/api/analytics/overview?window=24h").await;
+                (seen.status == 200
+                    && seen.body["total_conversations"] == conversations
+                    && seen.body["messages"] == messages)
+                    .then_some(())
+            },
+        )
         .await;
         let screen = Screen::open(server, &owner, "overview").await;
         assert_eq!(

@@ -128,7 +128,8 @@ async fn over_http(web: Web, n: usize) {
             }
             let id = random_id();
             let words = format!("Do you offer emergency services? My reference is {id}.");
-            let mut body = json!({ "agent_id": web.agent, "visitor_id": visitor, "message": words, "client_message_id": id });
+            let mut body =
+                json!({ "agent_id": web.agent, "visitor_id": visitor, "message": words, "client_message_id": id });
             if let Some(conversation) = &conversation {
                 body["conversation_id"] = json!(conversation);
             }
@@ -144,7 +145,9 @@ async fn over_http(web: Web, n: usize) {
                     Ok(Ok(answer)) => match answer.body["retry"].as_str() {
                         Some("safe") => web.history.fail(&id, &answer.text),
                         Some("same_key") => web.history.unknown(&id, &answer.text),
-                        Some(_) | None => panic!("message {id}: {} {}\n{}", answer.status, answer.text, web.history.story(&id)),
+                        Some(_) | None => {
+                            panic!("message {id}: {} {}\n{}", answer.status, answer.text, web.history.story(&id))
+                        }
                     },
                     Ok(Err(error)) => web.history.unknown(&id, &error.to_string()),
                     Err(_) => web.history.unknown(&id, "no answer in time"),

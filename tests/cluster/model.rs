@@ -40,7 +40,10 @@ impl Model {
 
     /// Its settings.
     pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
-        [("COLLOQUY_MODELS__OPENAI__BASE_URL", self.url.clone()), ("COLLOQUY_MODELS__OPENAI__API_KEY", "sk-test".to_owned())]
+        [
+            ("COLLOQUY_MODELS__OPENAI__BASE_URL", self.url.clone()),
+            ("COLLOQUY_MODELS__OPENAI__API_KEY", "sk-test".to_owned()),
+        ]
     }
 
     /// How often it was asked.

@@ -25,8 +25,7 @@ const STREAMED_WITHIN: Duration = Duration::from_secs(40);
 async fn moves_a_drain_and_a_rolling_restart_are_not_noticed_by_visitors() {
     let mut cluster = Cluster::start(Plan::usual()).await;
     let (owner, agent) = cluster.business().await;
-    let mut load =
-        Load::start(cluster.frontends(), &agent, Size { http: 3, sockets: WIDGETS, within: SAID_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 3, sockets: WIDGETS, within: SAID_WITHIN });
     load.goes_on(2 * WIDGETS).await;
 
     for n in 0..MOVES {
@@ -86,7 +85,7 @@ async fn an_answer_that_is_being_streamed_survives_the_move_of_its_conversation(
         socket.send(&json!({ "type": "message", "client_message_id": id, "text": words })).await;
         let ack = socket.until("the acknowledgement", |frame| frame["type"] == "ack").await;
         let conversation = text(&ack, "conversation_id");
-        socket.until("a word", |frame| frame["type"] == "delta").await;
+        socket.until("a word", |frame| frame["type"] == "token").await;
         let from = cluster.owner_of(1, &conversation).await;
         let shard = number(&cluster.place(1, &conversation).await, "shard");
         let asked = model.asked();
@@ -103,14 +102,20 @@ async fn an_answer_that_is_being_streamed_survives_the_move_of_its_conversation(
         let whole: Vec<String> = (0..WORDS).map(|n| format!("word{n}")).collect();
         assert_eq!(told, whole, "turn {turn}: the whole answer, once");
         let shown = owner.settled(&conversation, SOON).await;
-        let roles: Vec<String> = shown["messages"].as_array().expect("messages").iter().map(|m| text(m, "role")).collect();
+        let roles: Vec<String> =
+            shown["messages"].as_array().expect("messages").iter().map(|m| text(m, "role")).collect();
         assert_eq!(roles, ["user", "assistant"].repeat(turn + 1), "every turn is answered once");
-        eprintln!("turn {turn}: moved from {}, the model was asked {} time(s)", node_id(from), model.asked() - asked + 1);
+        eprintln!(
+            "turn {turn}: moved from {}, the model was asked {} time(s)",
+            node_id(from),
+            model.asked() - asked + 1
+        );
     }
     let answers = socket.seen.iter().filter(|frame| frame["type"] == "message" && frame["role"] == "assistant");
     let ids: BTreeSet<String> = answers.clone().map(|frame| text(frame, "id")).collect();
     assert_eq!((answers.count(), ids.len()), (NODES, NODES), "{:?}", socket.seen);
-    let quiet = eventually("nothing follows", SOON, async || Some(socket.next_within(Duration::from_millis(500)).await)).await;
+    let quiet =
+        eventually("nothing follows", SOON, async || Some(socket.next_within(Duration::from_millis(500)).await)).await;
     assert!(!matches!(quiet, Ok(Some(ref frame)) if frame["type"] == "message"), "{quiet:?}");
     cluster.end().await;
 }

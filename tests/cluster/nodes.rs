@@ -151,7 +151,8 @@ impl Cluster {
 
     /// How many shards each node owns, as one node sees it; nothing while it cannot say.
     pub(crate) async fn owned(&self, place: usize) -> Option<std::collections::BTreeMap<String, usize>> {
-        let answer = self.ops(place).try_call("GET", "/ops/shards", None).await.ok().filter(|answer| answer.status == 200)?;
+        let answer =
+            self.ops(place).try_call("GET", "/ops/shards", None).await.ok().filter(|answer| answer.status == 200)?;
         let mut owned = std::collections::BTreeMap::new();
         for shard in answer.body["items"].as_array()? {
             if shard["state"] != "orphan" {
@@ -179,7 +180,8 @@ impl Cluster {
         for planned in &moves {
             let path = format!("/ops/moves/{}", text(planned, "id"));
             eventually(&format!("move {planned}"), MOVED_WITHIN, async || {
-                let answer = self.ops(place).try_call("GET", &path, None).await.ok().filter(|answer| answer.status == 200)?;
+                let answer =
+                    self.ops(place).try_call("GET", &path, None).await.ok().filter(|answer| answer.status == 200)?;
                 match answer.body["state"].as_str() {
                     Some("done") => Some(()),
                     Some("waiting" | "running") => None,
@@ -191,18 +193,15 @@ impl Cluster {
         moves.len()
     }
 
-    /// A number of a node's metrics, summed over its labels.
-    pub(crate) async fn metric(&self, place: usize, name: &str) -> f64 {
-        let page = self.nodes[place].ops_api().get("/metrics").await;
-        let lines = page.text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    }
-
     /// Which boot of a node the others see alive.
     pub(crate) async fn incarnation(&self, asked: usize, place: usize) -> Option<u64> {
-        let answer = self.ops(asked).try_call("GET", "/ops/nodes", None).await.ok().filter(|answer| answer.status == 200)?;
+        let answer =
+            self.ops(asked).try_call("GET", "/ops/nodes", None).await.ok().filter(|answer| answer.status == 200)?;
         let nodes = answer.body["items"].as_array()?.clone();
-        nodes.iter().find(|node| node["id"] == json!(node_id(place)) && node["state"] == "alive").map(|node| number(node, "incarnation"))
+        nodes
+            .iter()
+            .find(|node| node["id"] == json!(node_id(place)) && node["state"] == "alive")
+            .map(|node| number(node, "incarnation"))
     }
 
     /// Ends the nodes and drops their keyspace.

@@ -5,11 +5,18 @@ use std::time::Duration;
 use crate::load::{Load, Size};
 use crate::nodes::{Cluster, NODES, Plan};
 use crate::proxy::{Flow, Network};
+use crate::support::eventually;
 
 /// While nodes do not hear each other a message is served by the frontend that owns its conversation, after some refusals by others.
 const SAID_WITHIN: Duration = Duration::from_secs(45);
 /// Slow, but slower things have been called a network.
 const LATE: Duration = Duration::from_millis(300);
+/// A delay is borne, not noticed.
+const LATELY: &str = "everything arrives late";
+/// Attempts that end without an answer before a fault counts as felt.
+const NOTICES: usize = 6;
+/// Until then: attempts that wait for a silent node, and the time in which it is found silent.
+const NOTICED_WITHIN: Duration = Duration::from_secs(40);
 
 async fn start() -> (Network, Cluster) {
     let mut plan = Plan::usual();
@@ -33,10 +40,18 @@ async fn partitions_and_delay_between_nodes_double_nothing_and_heal() {
             network.one_way(0, 2, Flow::Cut);
             network.one_way(1, 2, Flow::Cut);
         }),
-        ("everything arrives late", &|| (0..NODES).for_each(|place| network.around(place, Flow::Late(LATE)))),
+        (LATELY, &|| (0..NODES).for_each(|place| network.around(place, Flow::Late(LATE)))),
     ];
     for (what, fail) in steps {
+        let before = load.history.unknowns() + load.history.fails();
         fail();
+        if what != LATELY {
+            eventually(&format!("somebody notices that {what}"), NOTICED_WITHIN, async || {
+                load.fine();
+                (load.history.unknowns() + load.history.fails() >= before + NOTICES).then_some(())
+            })
+            .await;
+        }
         load.goes_on(25).await;
         eprintln!("{what}: {} attempts unknown, {} refused so far", load.history.unknowns(), load.history.fails());
         network.heal();

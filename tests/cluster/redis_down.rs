@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::load::{Load, Size};
 use crate::nodes::{Cluster, NODES, Plan};
+use crate::support::eventually;
 use crate::support::people::Member;
 use crate::support::screen::Screen;
-use crate::support::eventually;
 
 /// Without Redis an answer does not come by itself to a frontend that does not own the conversation: it is asked for again.
 const SAID_WITHIN: Duration = Duration::from_secs(20);

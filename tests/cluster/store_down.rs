@@ -115,7 +115,9 @@ async fn a_store_that_stands_still_is_a_clear_refusal_and_nothing_is_lost() {
     }
     load.goes_on(20).await;
     let history = load.end().await;
-    eprintln!("{refusals} refusals, the slowest after {slowest:?}; all frontends answered {back:?} after the store went on");
+    eprintln!(
+        "{refusals} refusals, the slowest after {slowest:?}; all frontends answered {back:?} after the store went on"
+    );
     history.check(&cluster, &owner, &[0, 1, 2]).await;
     cluster.end().await;
 }

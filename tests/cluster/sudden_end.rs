@@ -59,8 +59,7 @@ async fn quiet(cluster: &Cluster, agent: &str, place: usize) -> Vec<Visitor> {
 async fn a_killed_node_costs_seconds_and_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start(Plan::usual()).await;
     let (owner, agent) = cluster.business().await;
-    let mut load =
-        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
     let mut slowest = Duration::ZERO;
     // The second one is the steward by then, or was it from the beginning.
     for victim in [1, 0] {
@@ -89,8 +88,7 @@ async fn a_node_that_stood_still_past_its_lease_writes_and_acknowledges_nothing_
     let (owner, agent) = cluster.business().await;
     let sleeper = 1;
     let quiet = quiet(&cluster, &agent, sleeper).await;
-    let mut load =
-        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
     load.goes_on(40).await;
     cluster.nodes[sleeper].pause();
     // They reach it as soon as it goes on, when its conversations live elsewhere already.
