@@ -81,7 +81,8 @@ impl Server {
         server
     }
 
-    fn prepare(settings: &[(&str, &str)]) -> Self {
+    /// One that is not started yet.
+    pub(crate) fn prepare(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (http, ops) = (free_port(), free_port());
         let mut all: BTreeMap<String, String> = BTreeMap::from([
@@ -97,9 +98,9 @@ impl Server {
         Self { folder, http, ops, settings: all, disk: None, through: Vec::new(), child: None }
     }
 
-    /// Changes a setting for the next start.
-    pub(crate) fn set(&mut self, key: &str, value: &str) {
-        self.settings.insert(key.to_owned(), value.to_owned());
+    /// Changes a setting for the next start; returns what it was.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<String> {
+        self.settings.insert(key.to_owned(), value.to_owned())
     }
 
     /// Starts the program on the same data and ports, and waits until it can answer a chat turn.
@@ -190,9 +191,8 @@ impl Server {
 
     /// SIGTERM: waits for the drain and returns how it ended.
     pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
         let mut child = self.child.take().expect("a running server");
-        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("our own child takes a signal");
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("our own child") {
@@ -202,6 +202,35 @@ impl Server {
                 child.kill().expect("our own child can be killed");
                 panic!("the server did not stop within {STOPPED_WITHIN:?} of SIGTERM:\n{}", self.log_tail());
             }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// SIGSTOP: the process stands still until [`Self::go_on`]; its connections stay open.
+    pub(crate) fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(id, signal).expect("our own child takes a signal");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
+        let child = self.child.as_mut().expect("a running server");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("our own child") {
+                self.child = None;
+                return status;
+            }
+            assert!(begun.elapsed() < within, "the server runs still after {within:?}:\n{}", self.log_tail());
             tokio::time::sleep(POLL).await;
         }
     }

@@ -69,6 +69,11 @@ impl Member {
         }
     }
 
+    /// The same person at another frontend.
+    pub(crate) fn at(&self, server: &Server) -> Self {
+        Self { api: server.api().bearer(&self.token), ..self.clone() }
+    }
+
     /// Creates an agent and returns it.
     pub(crate) async fn agent(&self, body: Value) -> Value {
         self.api.post("/api/agents", body).await.expect(201)

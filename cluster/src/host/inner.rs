@@ -443,6 +443,7 @@ impl NodeInner {
             return Answer::Moving { retry_after_ms: DRAIN_RETRY_MS };
         }
         let settles_by_itself = frame.idempotency_key.is_some() || frame.source.is_some();
+        let mut perhaps_done = false;
         loop {
             frame.correlation = self.outbound.next.fetch_add(1, Ordering::Relaxed);
             let answer = self.ask_once(frame.clone()).await;
@@ -457,12 +458,13 @@ impl NodeInner {
                 | Answer::HandlerFailed
                 | Answer::Unavailable { .. }
                 | Answer::Erased
-                | Answer::Malformed { .. } => return answer,
+                | Answer::Malformed { .. } => return unless_done(perhaps_done, answer),
             };
+            perhaps_done |= answer == Answer::Unknown;
             let left_ms = frame.deadline_ms.saturating_sub(self.now_ms());
             let wait_ms = wait_ms.max(1);
             if i64::try_from(wait_ms).map_or(true, |wait_ms| wait_ms >= left_ms) || self.fate.borrow().is_some() {
-                return answer;
+                return unless_done(perhaps_done, answer);
             }
             // Spread over half to one and a half of the wait, so that the refused do not return as one crowd.
             let spread = wait_ms / 2 + rand::random_range(0..=wait_ms);
@@ -741,6 +743,22 @@ impl NodeInner {
         self.directory.nudge(key, EntityInput::Erase);
         self.hub.publish(key, watch::Watch::Lagged);
         Ok(())
+    }
+}
+
+/// What a sender learns after several attempts: "nothing happened" is only true of all of them if it is true of each.
+fn unless_done(perhaps_done: bool, answer: Answer) -> Answer {
+    match answer {
+        Answer::Busy { .. }
+        | Answer::Moving { .. }
+        | Answer::NotOwner { .. }
+        | Answer::Expired
+        | Answer::Unavailable { .. }
+            if perhaps_done =>
+        {
+            Answer::Unknown
+        }
+        answer => answer,
     }
 }
 

@@ -15,6 +15,7 @@ use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::domain::{Actor, Principal};
 use colloquy_actors::{ActorError, agent};
 use colloquy_wire::chat::{ChatMetadata, ChatResponse};
+use colloquy_wire::common::Retry;
 use tokio::time::Instant;
 
 use crate::app::AppState;
@@ -253,6 +254,19 @@ pub async fn answer(
     app: &AppState,
     guest: &Guest,
     standing: &mut Standing,
+    show: impl FnMut(Streamed),
+) -> Result<Outcome> {
+    // The message itself stands: whatever hinders the waiting must not say that nothing happened.
+    wait(app, guest, standing, show).await.map_err(|problem| match problem.body.retry {
+        Retry::Safe => pending("The message is stored, its answer cannot be told now"),
+        Retry::SameKey | Retry::Never => problem,
+    })
+}
+
+async fn wait(
+    app: &AppState,
+    guest: &Guest,
+    standing: &mut Standing,
     mut show: impl FnMut(Streamed),
 ) -> Result<Outcome> {
     let deadline = Instant::now() + Duration::from_secs(app.settings.request_timeout_s);
@@ -269,15 +283,7 @@ pub async fn answer(
             // Watches are a courtesy; the conversation itself knows.
             return match settled(app, guest, &standing.conversation, &turn).await? {
                 Some(outcome) => Ok(outcome),
-                None => {
-                    let mut problem = Problem::unavailable(
-                        "answer_pending",
-                        "The answer takes longer than expected: repeat the request with the same client_message_id.",
-                        2,
-                    );
-                    problem.body.retry = colloquy_wire::common::Retry::SameKey;
-                    Err(problem)
-                }
+                None => Err(pending("The answer takes longer than expected")),
             };
         };
         let look = match heard {
@@ -300,6 +306,14 @@ pub async fn answer(
             return Ok(outcome);
         }
     }
+}
+
+/// 503 for a message that stands without an answer to show: its repeat is told the answer.
+fn pending(why: &str) -> Problem {
+    let detail = format!("{why}: repeat the request with the same client_message_id.");
+    let mut problem = Problem::unavailable("answer_pending", detail, 2);
+    problem.body.retry = Retry::SameKey;
+    problem
 }
 
 /// The contract's answer to a message.

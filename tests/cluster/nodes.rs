@@ -1,0 +1,223 @@
+//! Three nodes over one keyspace and one Redis, started and spoiled by a test of its own.
+
+use std::time::{Duration, Instant};
+
+use scylla::client::session_builder::SessionBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::redis_server;
+use crate::support::client::Api;
+use crate::support::people::{Member, number, text};
+use crate::support::{OPS_TOKEN, Server, eventually, free_port, random_id};
+
+/// Names the CQL servers, as `scripts/cql-server run` sets it.
+const CQL: &str = "COLLOQUY_TEST_CQL";
+/// Nodes of a cluster.
+pub(crate) const NODES: usize = 3;
+/// Enough that each node has some dozens and a conversation's shard is rarely another one's.
+pub(crate) const SHARDS: u32 = 96;
+/// Until every shard has an owner and the nodes have shared them: a newcomer waits for the steward's next round.
+const SPREAD_WITHIN: Duration = Duration::from_secs(60);
+/// Moves of a whole node on a busy machine.
+pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Clusters run one after the other: three nodes and a load are enough for a small machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// The servers' addresses. Without a server a test fails: one that is skipped proves nothing.
+pub(crate) fn cql_servers() -> Vec<String> {
+    match std::env::var(CQL) {
+        Ok(servers) => servers.split(',').map(str::to_owned).collect(),
+        Err(_) => panic!(
+            "this test needs a CQL server: run `make test`, or `scripts/cql-server run -- cargo test -p colloquy-server --test cluster`"
+        ),
+    }
+}
+
+/// Where the cluster keeps what it shares, and what each node is told beyond that.
+pub(crate) struct Plan {
+    /// The CQL servers.
+    pub(crate) cql: Vec<String>,
+    /// For every node.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// For one node each, by its place.
+    pub(crate) each: Vec<Vec<(&'static str, String)>>,
+    /// Where each node listens for the others, if that is decided already.
+    pub(crate) listen: Vec<std::net::SocketAddr>,
+}
+
+impl Plan {
+    /// Over the CQL server of the tests, with nothing special.
+    pub(crate) fn usual() -> Self {
+        Self::over(cql_servers())
+    }
+
+    /// Over this CQL server.
+    pub(crate) fn over(cql: Vec<String>) -> Self {
+        let listen = (0..NODES).map(|_| free_port()).collect();
+        Self { cql, settings: Vec::new(), each: vec![Vec::new(); NODES], listen }
+    }
+}
+
+/// The nodes and what they share.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Server>,
+    pub(crate) redis: redis_server::Server,
+    cql: Vec<String>,
+    keyspace: String,
+    /// Uploads and indices; a folder that all nodes reach.
+    _shared: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Cluster {
+    /// Three nodes that have shared the shards.
+    pub(crate) async fn start(plan: Plan) -> Self {
+        let mut cluster = Self::prepare(plan).await;
+        // The first one makes the tables and takes everything.
+        for node in &mut cluster.nodes {
+            node.boot().await;
+        }
+        cluster.spread(&[0, 1, 2]).await;
+        cluster
+    }
+
+    /// Three nodes that are not started.
+    pub(crate) async fn prepare(plan: Plan) -> Self {
+        let alone = ONE_AT_A_TIME.lock().await;
+        let redis = redis_server::Server::start();
+        let shared = tempfile::tempdir().expect("a temporary folder");
+        let keyspace = format!("test_{}", random_id());
+        let quoted: Vec<String> = plan.cql.iter().map(|server| format!("{server:?}")).collect();
+        let common = [
+            ("COLLOQUY_STORE__KIND", "scylla".to_owned()),
+            ("COLLOQUY_STORE__NODES", format!("[{}]", quoted.join(","))),
+            ("COLLOQUY_STORE__KEYSPACE", keyspace.clone()),
+            ("COLLOQUY_STORE__REPLICATION", "1".to_owned()),
+            ("COLLOQUY_SECRETS__KEY", format!("{}{}", random_id(), random_id())),
+            ("COLLOQUY_REDIS__URL", redis.url()),
+            ("COLLOQUY_DATA__BLOBS", shared.path().display().to_string()),
+            ("COLLOQUY_CLUSTER__SHARDS", SHARDS.to_string()),
+            ("COLLOQUY_CLUSTER__NAME", "colloquy".to_owned()),
+            ("COLLOQUY_LIMITS__CHAT_PER_VISITOR_PER_MINUTE", "1000000".to_owned()),
+            ("COLLOQUY_LIMITS__CHAT_PER_ADDRESS_PER_MINUTE", "1000000".to_owned()),
+            ("COLLOQUY_LIMITS__API_PER_PRINCIPAL_PER_MINUTE", "1000000".to_owned()),
+        ];
+        let nodes = (0..NODES).map(|place| {
+            let own = [
+                ("COLLOQUY_CLUSTER__NODE_ID", node_id(place)),
+                ("COLLOQUY_CLUSTER__LISTEN", plan.listen[place].to_string()),
+            ];
+            let all = common.iter().chain(&plan.settings).chain(&own).chain(&plan.each[place]);
+            let all: Vec<(&str, &str)> = all.map(|(key, value)| (*key, value.as_str())).collect();
+            Server::prepare(&all)
+        });
+        let nodes = nodes.collect();
+        Self { nodes, redis, cql: plan.cql, keyspace, _shared: shared, _alone: alone }
+    }
+
+    /// An owner and their agent.
+    pub(crate) async fn business(&self) -> (Member, String) {
+        let owner = Member::sign_up(&self.nodes[0], "Oak Street Plumbing").await;
+        let variables = json!({ "business_name": "Oak Street Plumbing" });
+        let agent = owner.agent(json!({ "vertical": "home_services", "variables": variables })).await;
+        let id = text(&agent, "id");
+        (owner, id)
+    }
+
+    /// Every node's frontend.
+    pub(crate) fn frontends(&self) -> Vec<Api> {
+        self.nodes.iter().map(Server::api).collect()
+    }
+
+    /// The operators' calls of one node.
+    pub(crate) fn ops(&self, place: usize) -> Api {
+        self.nodes[place].ops_api().bearer(OPS_TOKEN)
+    }
+
+    /// Waits until these nodes own all shards between them, each a fair part.
+    pub(crate) async fn spread(&self, places: &[usize]) {
+        let fair = SHARDS as usize / places.len() / 2;
+        let ids: Vec<String> = places.iter().map(|&place| node_id(place)).collect();
+        eventually(&format!("{ids:?} own all shards"), SPREAD_WITHIN, async || {
+            let owned = self.owned(places[0]).await?;
+            let all: usize = ids.iter().filter_map(|id| owned.get(id)).sum();
+            (all == SHARDS as usize && ids.iter().all(|id| owned.get(id).is_some_and(|&own| own >= fair))).then_some(())
+        })
+        .await;
+    }
+
+    /// How many shards each node owns, as one node sees it; nothing while it cannot say.
+    pub(crate) async fn owned(&self, place: usize) -> Option<std::collections::BTreeMap<String, usize>> {
+        let answer =
+            self.ops(place).try_call("GET", "/ops/shards", None).await.ok().filter(|answer| answer.status == 200)?;
+        let mut owned = std::collections::BTreeMap::new();
+        for shard in answer.body["items"].as_array()? {
+            if shard["state"] != "orphan" {
+                *owned.entry(text(shard, "owner")).or_insert(0) += 1;
+            }
+        }
+        Some(owned)
+    }
+
+    /// Where a conversation lives.
+    pub(crate) async fn place(&self, asked: usize, conversation: &str) -> Value {
+        self.ops(asked).get(&format!("/ops/entities/conversation/{conversation}")).await.expect(200)
+    }
+
+    /// The place of the node that owns a conversation.
+    pub(crate) async fn owner_of(&self, asked: usize, conversation: &str) -> usize {
+        let owner = text(&self.place(asked, conversation).await, "owner");
+        (0..NODES).find(|&place| node_id(place) == owner).unwrap_or_else(|| panic!("{owner:?} owns {conversation}"))
+    }
+
+    /// Orders moves and waits for their ends.
+    pub(crate) async fn ordered(&self, place: usize, path: &str, body: Value) -> usize {
+        let accepted = self.ops(place).post(path, body).await.expect(202);
+        let moves = accepted["moves"].as_array().unwrap_or_else(|| panic!("{path}: no moves in {accepted}")).clone();
+        for planned in &moves {
+            let path = format!("/ops/moves/{}", text(planned, "id"));
+            eventually(&format!("move {planned}"), MOVED_WITHIN, async || {
+                let answer =
+                    self.ops(place).try_call("GET", &path, None).await.ok().filter(|answer| answer.status == 200)?;
+                match answer.body["state"].as_str() {
+                    Some("done") => Some(()),
+                    Some("waiting" | "running") => None,
+                    Some(_) | None => panic!("a move did not succeed: {}", answer.body),
+                }
+            })
+            .await;
+        }
+        moves.len()
+    }
+
+    /// Which boot of a node the others see alive.
+    pub(crate) async fn incarnation(&self, asked: usize, place: usize) -> Option<u64> {
+        let answer =
+            self.ops(asked).try_call("GET", "/ops/nodes", None).await.ok().filter(|answer| answer.status == 200)?;
+        let nodes = answer.body["items"].as_array()?.clone();
+        nodes
+            .iter()
+            .find(|node| node["id"] == json!(node_id(place)) && node["state"] == "alive")
+            .map(|node| number(node, "incarnation"))
+    }
+
+    /// Ends the nodes and drops their keyspace.
+    pub(crate) async fn end(mut self) {
+        let begun = Instant::now();
+        self.nodes.clear();
+        let session = SessionBuilder::new().known_nodes(&self.cql).fetch_schema_metadata(false).build().await;
+        let session = session.expect("the CQL server answers");
+        // A loaded server may need longer for it than a statement may take by default; it is dropped all the same.
+        if let Err(error) = session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {}", self.keyspace), ()).await {
+            eprintln!("{}: {error} after {:?}", self.keyspace, begun.elapsed());
+        }
+    }
+}
+
+/// How a node is called.
+pub(crate) fn node_id(place: usize) -> String {
+    format!("node-{}", place + 1)
+}
