@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use colloquy_store::journal::{Append, Snapshot};
-use colloquy_store::rows::{Range, Row};
+use colloquy_store::rows::Row;
 use colloquy_store::sqlite::{self, FILE_NAME, SqliteConfig};
 use colloquy_store::{EntityKey, Store, StoreError};
 use rusqlite::Connection;
