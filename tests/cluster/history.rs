@@ -183,6 +183,10 @@ impl History {
         assert_eq!(lost, 0, "of {} messages (see above)", messages.len());
         let answered = messages.values().filter(|message| message.answered()).count();
         let all = messages.len();
+        let waited = |message: &&Message| message.ended.map(|ended| ended - message.begun);
+        if let Some(slowest) = messages.values().max_by_key(waited) {
+            eprintln!("the slowest: {slowest}");
+        }
         drop(messages);
         for &place in places {
             stored.shown_by(cluster, &owner, place).await;

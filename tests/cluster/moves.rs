@@ -90,6 +90,10 @@ async fn an_answer_that_is_being_streamed_survives_the_move_of_its_conversation(
         let shard = number(&cluster.place(1, &conversation).await, "shard");
         let asked = model.asked();
         cluster.ordered(1, &format!("/ops/shards/{shard}/move"), json!({ "to": node_id((from + 1) % NODES) })).await;
+        let shown = owner.conversation(&conversation).await;
+        let last = shown["messages"].as_array().and_then(|all| all.last()).expect("messages");
+        assert_eq!(last["role"], "user", "turn {turn}: the move is over before the answer is");
+        assert_ne!(cluster.owner_of(1, &conversation).await, from);
         let begun = Instant::now();
         let answer = loop {
             let frame = socket.next_within(STREAMED_WITHIN).await.expect("a frame").expect("the socket stays open");
