@@ -167,10 +167,8 @@ impl History {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Compares everything with what is stored and shown, through the frontends of these nodes.
-    pub(crate) async fn check(&self, cluster: &Cluster, owner: &Member, places: &[usize]) {
-        let owner = owner.at(&cluster.nodes[places[0]]);
-        let stored = Stored::read(&owner).await;
+    /// Compares every message with what is stored; how many there are, and how many were answered.
+    fn compare(&self, stored: &Stored) -> (usize, usize) {
         let messages = self.locked();
         let mut lost = 0;
         for (id, message) in messages.iter() {
@@ -187,7 +185,14 @@ impl History {
         if let Some(slowest) = messages.values().max_by_key(waited) {
             eprintln!("the slowest: {slowest}");
         }
-        drop(messages);
+        (all, answered)
+    }
+
+    /// Compares everything with what is stored and shown, through the frontends of these nodes.
+    pub(crate) async fn check(&self, cluster: &Cluster, owner: &Member, places: &[usize]) {
+        let owner = owner.at(&cluster.nodes[places[0]]);
+        let stored = Stored::read(&owner).await;
+        let (all, answered) = self.compare(&stored);
         for &place in places {
             stored.shown_by(cluster, &owner, place).await;
         }
