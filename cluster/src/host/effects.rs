@@ -16,6 +16,7 @@ use super::config::Limits;
 use super::inner::lock;
 use super::registry::EffectJob;
 use crate::client::Client;
+use crate::core::view::Incarnation;
 use crate::effect::EffectHandle;
 use crate::entity::EffectId;
 use crate::telemetry;
@@ -36,13 +37,21 @@ struct Elsewhere {
     node: String,
 }
 
+/// What is known of other nodes' tasks.
+#[derive(Default)]
+struct Others {
+    attempts: HashMap<EntityKey, Vec<Elsewhere>>,
+    /// The newest incarnation of each node that is known to be dead: its answers may arrive after the news of its death.
+    dead: HashMap<String, u64>,
+}
+
 /// Attempts by entity.
 pub(super) type Attempts = Vec<(EntityKey, Vec<(EffectId, u32)>)>;
 
 /// The tasks of a node.
 pub(super) struct Effects {
     running: Mutex<HashMap<EntityKey, Vec<Running>>>,
-    elsewhere: Mutex<HashMap<EntityKey, Vec<Elsewhere>>>,
+    elsewhere: Mutex<Others>,
     turns: Arc<Semaphore>,
     all: CancellationToken,
 }
@@ -69,7 +78,7 @@ impl Effects {
         let here: Vec<(EffectId, u32)> = wanted.map(|task| (task.id.clone(), task.attempt)).collect();
         drop(running);
         let elsewhere = lock(&self.elsewhere);
-        let there = elsewhere.get(key).into_iter().flatten().map(|task| (task.id.clone(), task.attempt));
+        let there = elsewhere.attempts.get(key).into_iter().flatten().map(|task| (task.id.clone(), task.attempt));
         here.into_iter().chain(there).collect()
     }
 
@@ -84,28 +93,34 @@ impl Effects {
         entities.map(|(key, tasks)| (key.clone(), attempts(tasks))).collect()
     }
 
-    /// Another node runs these for entities that live here now.
-    pub(super) fn run_elsewhere(&self, node: &str, attempts: Attempts) {
+    /// Another node said that it runs these for entities that live here now. What a dead node said is not believed: nobody would say again that it
+    /// ended.
+    pub(super) fn run_elsewhere(&self, on: &Incarnation, attempts: Attempts) {
         let mut elsewhere = lock(&self.elsewhere);
+        if elsewhere.dead.get(&on.node).is_some_and(|dead| *dead >= on.incarnation) {
+            return;
+        }
         for (key, attempts) in attempts {
-            let tasks = elsewhere.entry(key).or_default();
+            let tasks = elsewhere.attempts.entry(key).or_default();
             for (id, attempt) in attempts {
                 if !tasks.iter().any(|task| task.id == id && task.attempt == attempt) {
-                    tasks.push(Elsewhere { id, attempt, node: node.to_owned() });
+                    tasks.push(Elsewhere { id, attempt, node: on.node.clone() });
                 }
             }
         }
     }
 
     /// A node is dead, and with it what it ran for our entities.
-    pub(super) fn died_with(&self, node: &str) -> Attempts {
+    pub(super) fn died_with(&self, of: &Incarnation) -> Attempts {
+        let mut elsewhere = lock(&self.elsewhere);
+        let dead = elsewhere.dead.entry(of.node.clone()).or_default();
+        *dead = of.incarnation.max(*dead);
         let mut died = Vec::new();
-        lock(&self.elsewhere).retain(|key, tasks| {
-            let lost: Vec<_> =
-                tasks.iter().filter(|task| task.node == node).map(|task| (task.id.clone(), task.attempt)).collect();
-            tasks.retain(|task| task.node != node);
+        elsewhere.attempts.retain(|key, tasks| {
+            let (lost, left): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|task| task.node == of.node);
+            *tasks = left;
             if !lost.is_empty() {
-                died.push((key.clone(), lost));
+                died.push((key.clone(), lost.into_iter().map(|task| (task.id, task.attempt)).collect()));
             }
             !tasks.is_empty()
         });
@@ -114,7 +129,7 @@ impl Effects {
 
     /// Entities that `gone` picks live elsewhere now: what runs for them on other nodes is not ours to know.
     pub(super) fn forget_elsewhere(&self, gone: impl Fn(&EntityKey) -> bool) {
-        lock(&self.elsewhere).retain(|key, _| !gone(key));
+        lock(&self.elsewhere).attempts.retain(|key, _| !gone(key));
     }
 
     /// Runs an attempt in a task, unless it already does or the node is stopping.
@@ -165,11 +180,11 @@ impl Effects {
         }
         drop(running);
         let mut elsewhere = lock(&self.elsewhere);
-        let tasks = elsewhere.get_mut(key)?;
+        let tasks = elsewhere.attempts.get_mut(key)?;
         let at = tasks.iter().position(|task| task.id == id && task.attempt == attempt)?;
         let node = tasks.swap_remove(at).node;
         if tasks.is_empty() {
-            elsewhere.remove(key);
+            elsewhere.attempts.remove(key);
         }
         Some(node)
     }

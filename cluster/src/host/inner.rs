@@ -31,7 +31,7 @@ use crate::core::activation::Input as EntityInput;
 use crate::core::handoff::MOVING_RETRY_MS;
 use crate::core::lease::{BEAT_EVERY_MS, SUSPENDED_RETRY_MS};
 use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Router, shard_of};
-use crate::core::view::View;
+use crate::core::view::{Incarnation, View};
 use crate::entity::Message;
 use crate::error::ClusterError;
 use crate::frame::{Answer, FRAME_SCHEMA, Frame, MAX_COMMAND_BYTES, MAX_IDEMPOTENCY_KEY};
@@ -273,10 +273,10 @@ impl NodeInner {
     }
 
     /// The other nodes that live.
-    pub(super) fn living_peers(&self) -> Vec<String> {
+    pub(super) fn living_peers(&self) -> Vec<Incarnation> {
         let view = self.view();
         let others = view.members.iter().filter(|(id, member)| member.alive && **id != self.id);
-        others.map(|(id, _)| id.clone()).collect()
+        others.map(|(id, member)| Incarnation { node: id.clone(), incarnation: member.incarnation }).collect()
     }
 
     /// The tables have news.

@@ -185,7 +185,7 @@ impl Keeper {
                 Output::Joined(of) => tracing::info!(node = of.node, incarnation = of.incarnation, "a node lives"),
                 Output::Died(of) => {
                     tracing::info!(node = of.node, incarnation = of.incarnation, "a node is dead");
-                    self.recover_effects(&of.node);
+                    self.recover_effects(&of);
                 }
                 Output::StopAll => {
                     tracing::error!("this incarnation was declared dead");
@@ -198,8 +198,8 @@ impl Keeper {
     }
 
     /// What a dead node ran for our entities is theirs to begin again.
-    fn recover_effects(&self, node: &str) {
-        for (key, lost) in self.node.effects().died_with(node) {
+    fn recover_effects(&self, of: &Incarnation) {
+        for (key, lost) in self.node.effects().died_with(of) {
             if !self.node.directory().nudge(&key, EntityInput::EffectsLost(lost)) {
                 self.node.activate(&key);
             }

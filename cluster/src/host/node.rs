@@ -206,7 +206,7 @@ impl Node {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }
         for peer in self.inner.living_peers() {
-            self.inner.tell_to_look(&peer);
+            self.inner.tell_to_look(&peer.node);
         }
     }
 }

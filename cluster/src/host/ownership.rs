@@ -201,18 +201,17 @@ impl NodeInner {
     fn open(self: &Arc<Self>, shard: u32, epoch: u64) {
         let node = self.clone();
         tokio::spawn(async move {
-            let peers = node.living_peers();
-            let asked = peers.iter().map(|peer| {
+            let asked = node.living_peers().into_iter().map(|peer| {
                 let node = &node;
-                async move { (peer, node.ask_effects(peer, shard).await) }
-            });
-            for (peer, running) in futures::future::join_all(asked).await {
-                match running {
-                    Some(running) => node.effects().run_elsewhere(peer, running),
-                    // The attempt's number keeps an effect that runs there from counting twice.
-                    None => tracing::warn!(shard, peer, "a node does not say which effects it runs"),
+                async move {
+                    match node.ask_effects(&peer.node, shard).await {
+                        Some(running) => node.effects().run_elsewhere(&peer, running),
+                        // The attempt's number keeps an effect that runs there from counting twice.
+                        None => tracing::warn!(shard, peer = peer.node, "a node does not say which effects it runs"),
+                    }
                 }
-            }
+            });
+            futures::future::join_all(asked).await;
             let _turn = node.ownership().at_once.clone().acquire_owned().await;
             let wakes = loop {
                 if node.has_ended() {

@@ -329,6 +329,9 @@ async fn effect_survives_the_move_of_its_entity_and_runs_once() {
     until("cancelled", || async { town.place.script.cancelled.load(Ordering::SeqCst) == 1 }).await;
 }
 
+/// Far less than what is left of a job's time when the node it ran on goes.
+const LONG_BEFORE_ITS_DEADLINE: Duration = Duration::from_millis(ledger::JOB_DEADLINE_MS as u64 / 2);
+
 #[tokio::test(start_paused = true)]
 async fn effect_of_a_moved_entity_begins_again_when_the_node_it_ran_on_is_dead() {
     let (town, citizens) = Town::three().await;
@@ -345,9 +348,32 @@ async fn effect_of_a_moved_entity_begins_again_when_the_node_it_ran_on_is_dead()
     let died = tokio::time::Instant::now();
     until("begun again", || async { town.place.script.started.load(Ordering::SeqCst) == 2 }).await;
     let after = died.elapsed();
-    assert!(after < Duration::from_millis(ledger::JOB_DEADLINE_MS as u64), "not only at its deadline: {after:?}");
+    assert!(after < LONG_BEFORE_ITS_DEADLINE, "not only at its deadline: {after:?}");
     town.place.script.may_finish.add_permits(2);
     until("done", || async { jobs_done(&client, "a").await == [1] }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn effect_of_a_node_that_leaves_begins_again_although_its_word_that_it_runs_arrives_afterwards() {
+    let (town, citizens) = Town::three().await;
+    let from = owner_of(&citizens[0].node, "a").await;
+    let (leaving, staying): (Vec<_>, Vec<_>) =
+        ["n1", "n2", "n3"].into_iter().zip(&citizens).partition(|(id, _)| *id == from);
+    let to = staying[0];
+    ask(&to.1.node.client(), "a", Command::StartJob { op: 1 }).await.expect("started");
+    until("runs", || async { town.place.script.started.load(Ordering::SeqCst) == 1 }).await;
+    // Asked by the new owner it says that it runs the effect; it is gone before that arrives.
+    town.board.delay(leaving[0].0, Duration::from_millis(900));
+    to.1.node.move_shard(shard_of(&key("a"), 16), to.0).await.expect("planned");
+    until("handed over", || async { owner_of(&to.1.node, "a").await == to.0 }).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    leaving[0].1.node.shutdown(Duration::from_secs(10)).await;
+    let left = tokio::time::Instant::now();
+    until("begun again", || async { town.place.script.started.load(Ordering::SeqCst) == 2 }).await;
+    let after = left.elapsed();
+    assert!(after < LONG_BEFORE_ITS_DEADLINE, "not only at its deadline: {after:?}");
+    town.place.script.may_finish.add_permits(2);
+    until("done", || async { jobs_done(&to.1.node.client(), "a").await == [1] }).await;
 }
 
 #[tokio::test(start_paused = true)]

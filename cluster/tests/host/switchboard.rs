@@ -19,6 +19,7 @@ struct Lines {
     nodes: HashMap<String, Arc<dyn Receive>>,
     links: HashMap<(String, String), Link>,
     cut: BTreeSet<String>,
+    late: HashMap<String, Duration>,
 }
 
 /// The board that all nodes are plugged into.
@@ -54,6 +55,15 @@ impl Switchboard {
         self.lines.lock().expect("whole").cut.insert(node.to_owned());
     }
 
+    /// From now on the node's answers take so long.
+    pub(crate) fn delay(&self, node: &str, by: Duration) {
+        self.lines.lock().expect("whole").late.insert(node.to_owned(), by);
+    }
+
+    fn latency_of(&self, node: &str) -> Duration {
+        self.lines.lock().expect("whole").late.get(node).copied().unwrap_or(LATENCY)
+    }
+
     fn is_cut(&self, one: &str, other: &str) -> bool {
         let lines = self.lines.lock().expect("whole");
         one != other && (lines.cut.contains(one) || lines.cut.contains(other))
@@ -78,7 +88,7 @@ impl Switchboard {
                 let (board, pair) = (board.clone(), pair.clone());
                 let back = ReplyTo::new(move |answer| {
                     tokio::spawn(async move {
-                        tokio::time::sleep(LATENCY).await;
+                        tokio::time::sleep(board.latency_of(&pair.1)).await;
                         if board.is_cut(&pair.0, &pair.1) {
                             drop(reply);
                         } else {
