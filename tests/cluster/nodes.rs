@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::redis_server;
 use crate::support::client::Api;
-use crate::support::people::{Member, number, text};
+use crate::support::people::{Member, SOON, number, text};
 use crate::support::{OPS_TOKEN, Server, eventually, free_port, random_id};
 
 /// Names the CQL servers, as `scripts/cql-server run` sets it.
@@ -162,9 +162,14 @@ impl Cluster {
         Some(owned)
     }
 
-    /// Where a conversation lives.
+    /// Where a conversation lives. Its tenant is found by its row, which follows its first answer at a distance.
     pub(crate) async fn place(&self, asked: usize, conversation: &str) -> Value {
-        self.ops(asked).get(&format!("/ops/entities/conversation/{conversation}")).await.expect(200)
+        let path = format!("/ops/entities/conversation/{conversation}");
+        eventually(&format!("{conversation} has a row"), SOON, async || {
+            let found = self.ops(asked).get(&path).await;
+            (found.status != 404).then(|| found.expect(200))
+        })
+        .await
     }
 
     /// The place of the node that owns a conversation.
