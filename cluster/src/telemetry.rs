@@ -48,7 +48,7 @@ pub const SHARD_OWNED: &str = "colloquy_shard_owned";
 pub const SHARD_EPOCH: &str = "colloquy_shard_epoch";
 /// Seconds from when a shard was marked to move until its new owner was written down.
 pub const HANDOFF_SECONDS: &str = "colloquy_handoff_seconds";
-/// Shards that left this node by outcome (`handed_over`, `abandoned`).
+/// Shards that left this node by outcome (`handed_over`, `abandoned`), and attempts to take one that did not succeed (`not_taken`).
 pub const HANDOFFS: &str = "colloquy_handoffs_total";
 /// Frames that came for a shard under another epoch than it is served under here.
 pub const STALE_ROUTES: &str = "colloquy_stale_routes_total";

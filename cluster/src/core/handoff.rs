@@ -88,6 +88,11 @@ pub enum Output {
         /// The shard.
         shard: u32,
     },
+    /// Our swap to take it was refused or not acknowledged: send away what came for it. The next look tries again where that is right.
+    Missed {
+        /// The shard.
+        shard: u32,
+    },
     /// We gave it away: tell the new owner to look.
     HandedOver {
         /// The shard.
@@ -414,7 +419,7 @@ impl Holdings {
             // Not ours, or nobody knows: then the next look shows our row, and it is swapped once more.
             (Some(Slot::Taking { .. }), Some(false) | None) => {
                 self.put(shard, Slot::Elsewhere);
-                out.push(Output::Abandon { shard });
+                out.push(Output::Missed { shard });
                 out.push(Output::Look);
             }
             (Some(Slot::Deciding { new, .. }), Some(true)) if new.owner == self.me => self.take_in(new, out),
@@ -582,7 +587,7 @@ mod tests {
     fn own_row_that_was_not_acknowledged_is_swapped_once_more() {
         let mut a = Holdings::new("a", 1);
         step(&mut a, seen(None, &[]));
-        assert_eq!(step(&mut a, UNKNOWN), [Output::Abandon { shard: 0 }, Output::Look]);
+        assert_eq!(step(&mut a, UNKNOWN), [Output::Missed { shard: 0 }, Output::Look]);
         let unheard = row("a", 1, None);
         assert_eq!(step(&mut a, seen(Some(unheard.clone()), &[])), [swap(unheard, row("a", 2, None))]);
     }

@@ -155,6 +155,11 @@ impl NodeInner {
                 self.let_go(shard);
                 metrics::counter!(telemetry::HANDOFFS, "outcome" => "abandoned").increment(1);
             }
+            // It was never served here under that epoch, so this is no shard that left.
+            Output::Missed { shard } => {
+                self.let_go(shard);
+                metrics::counter!(telemetry::HANDOFFS, "outcome" => "not_taken").increment(1);
+            }
             Output::HandedOver { shard, to } => {
                 self.let_go(shard);
                 if let Some(since) = lock(&self.ownership().stopping).remove(&shard) {

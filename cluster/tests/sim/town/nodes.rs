@@ -238,7 +238,7 @@ impl Town {
                 }
                 self.stop_look(run, shard, epoch, 0);
             }
-            handoff::Output::Abandon { shard } => self.let_go(run, shard),
+            handoff::Output::Abandon { shard } | handoff::Output::Missed { shard } => self.let_go(run, shard),
             handoff::Output::HandedOver { shard, to } => {
                 self.let_go(run, shard);
                 let to = (0..self.nodes.len()).find(|node| self.nodes[*node].id == to);
