@@ -169,7 +169,15 @@ async fn operate(arguments: &Arguments) -> Result<(), String> {
             if *no_wait { Ok(()) } else { api.emptied(node, json).await }
         }
         Verb::Cordon { node } => api.order(&["nodes", node, "cordon"], None, json, false).await,
-        Verb::Uncordon { node } => api.order(&["nodes", node, "uncordon"], None, json, false).await,
+        Verb::Uncordon { node } => {
+            api.order(&["nodes", node, "uncordon"], None, json, false).await?;
+            // Nobody misses them: they are served elsewhere, and to bring them back is a decision about load.
+            if json {
+                Ok(())
+            } else {
+                print(&format!("{node} takes shards again; to bring back those that left: colloquy ops rebalance\n"))
+            }
+        }
         Verb::Rebalance { dry_run, max_moves, no_wait } => {
             let body = json!({ "dry_run": dry_run, "max_moves": max_moves });
             api.order(&["rebalance"], Some(body), json, !no_wait && !dry_run).await
