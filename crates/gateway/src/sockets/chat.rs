@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{Message as Frame, WebSocket};
 use axum::extract::{State, WebSocketUpgrade};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
@@ -38,6 +38,11 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 const SILENT_MAX: Duration = Duration::from_secs(70);
 /// A peer that does not take a frame within this time is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// A client for which nothing could be carried out for so long is sent to look elsewhere: another frontend may reach what this one does not.
+/// Longer than one request may wait, so that a single one is just repeated; shorter than a take-over.
+const ELSEWHERE_AFTER: Duration = Duration::from_secs(8);
+/// Why a client is sent elsewhere.
+const UNREACHABLE: &str = "unreachable";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -77,6 +82,9 @@ async fn open(
                 conversation: None,
                 watch: None,
                 seq: 0,
+                behind: false,
+                asked: Instant::now(),
+                unreached: None,
                 metadata: ChatMetadata::default(),
             };
             // However it ends, the socket is closed by dropping it.
@@ -104,6 +112,12 @@ struct Session {
     watch: Option<WatchStream>,
     /// The last sequence number sent.
     seq: u64,
+    /// Whether something above it may be missing because the owner could not be asked.
+    behind: bool,
+    /// When the client asked for something last.
+    asked: Instant,
+    /// Since when nothing that it asked for could be carried out.
+    unreached: Option<Instant>,
     metadata: ChatMetadata,
 }
 
@@ -132,6 +146,9 @@ impl Session {
                         return Err(End::Gone);
                     }
                     self.send_frame(Frame::Ping(Vec::new().into())).await?;
+                    if self.behind {
+                        Box::pin(self.resume()).await?;
+                    }
                 }
                 () = tokio::time::sleep_until(begun + HELLO_WITHIN), if self.guest.is_none() => return Err(End::Refused("no_hello")),
                 frame = self.socket.recv() => {
@@ -172,6 +189,7 @@ impl Session {
         if self.guest.is_none() && !matches!(frame, ChatClient::Hello { .. }) {
             return self.refuse(None, "no_hello", "Say hello first.", Retry::Never).await;
         }
+        self.asked = Instant::now();
         match frame {
             ChatClient::Hello { visitor_id, visitor_token, conversation_id, last_seq, metadata } => {
                 self.metadata = metadata.unwrap_or_default();
@@ -194,7 +212,10 @@ impl Session {
                 }
                 let command = Command::Rate { rating, feedback };
                 match self.ask(command).await {
-                    Ok(_) => self.send(&ChatServer::Done { id: client_id.clone(), client_id }).await,
+                    Ok(_) => {
+                        self.unreached = None;
+                        self.send(&ChatServer::Done { id: client_id.clone(), client_id }).await
+                    }
                     Err(problem) => self.problem(Some(client_id), problem).await,
                 }
             }
@@ -239,7 +260,12 @@ impl Session {
                 }
                 // Another's, erased or never stored: the client starts anew.
                 Err(problem) if problem.body.status == 404 => {}
-                Err(problem) => return self.problem(None, problem).await,
+                Err(problem) => {
+                    // Without a welcome there is nothing to wait for here.
+                    let elsewhere = might_work_elsewhere(&problem);
+                    self.problem(None, problem).await?;
+                    return if elsewhere { Err(End::Refused(UNREACHABLE)) } else { Ok(()) };
+                }
             }
         }
         let config = &guest.agent.now.config;
@@ -278,6 +304,7 @@ impl Session {
         };
         match chat::post(&self.app, &guest, incoming).await {
             Ok(standing) => {
+                self.unreached = None;
                 let ack = ChatServer::Ack {
                     client_message_id,
                     seq: standing.posted.seq,
@@ -301,7 +328,10 @@ impl Session {
             return self.refuse(Some(client_id), "no_conversation", "Say something first.", Retry::Never).await;
         };
         match submit(&self.app, &guest, &conversation, Some(client_id.clone()), &fields).await {
-            Ok((lead, _)) => self.send(&ChatServer::Done { client_id, id: lead.0 }).await,
+            Ok((lead, _)) => {
+                self.unreached = None;
+                self.send(&ChatServer::Done { client_id, id: lead.0 }).await
+            }
             Err(problem) => self.problem(Some(client_id), problem).await,
         }
     }
@@ -372,8 +402,14 @@ impl Session {
         let (Some(guest), Some(conversation)) = (self.guest.clone(), self.conversation.clone()) else { return Ok(()) };
         let state = match chat::state(&self.app, &guest, &conversation).await {
             Ok(state) => state,
-            Err(problem) => return self.problem(None, problem).await,
+            Err(problem) => {
+                // The next event must not hide what is missing before it.
+                self.behind = true;
+                self.asked = Instant::now();
+                return self.problem(None, problem).await;
+            }
         };
+        (self.behind, self.unreached) = (false, None);
         let missed: Vec<_> = state.messages.iter().filter(|m| m.seq > self.seq && frames::visible(m)).collect();
         for message in missed {
             self.send(&frames::message(message, frames::client_id_of(&state, message))).await?;
@@ -401,6 +437,9 @@ impl Session {
         if seq <= self.seq {
             return Ok(());
         }
+        if self.behind {
+            return self.resume().await; // With what came before it.
+        }
         let Ok(event) = serde_json::from_slice::<Event>(bytes) else {
             return self.resume().await; // Of a newer version: the state says what it did.
         };
@@ -425,7 +464,9 @@ impl Session {
         }
     }
 
+    /// Tells of a refusal; the end of the connection when this node has not been able to do anything for too long.
     async fn problem(&mut self, client_id: Option<String>, problem: Problem) -> Result<(), End> {
+        let since = might_work_elsewhere(&problem).then(|| *self.unreached.get_or_insert(self.asked));
         let body = *problem.body;
         self.send(&ChatServer::Error {
             client_id,
@@ -434,7 +475,11 @@ impl Session {
             errors: body.errors,
             retry: body.retry,
         })
-        .await
+        .await?;
+        match since {
+            Some(since) if since.elapsed() >= ELSEWHERE_AFTER => Err(End::Refused(UNREACHABLE)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn refuse(&mut self, client_id: Option<String>, code: &str, detail: &str, retry: Retry) -> Result<(), End> {
@@ -463,6 +508,11 @@ async fn next(watch: &mut Option<WatchStream>) -> Option<Watch> {
     }
 }
 
+/// Whether a refusal tells of this node's way to the owner and not of the request; a full storage is full for every node.
+fn might_work_elsewhere(problem: &Problem) -> bool {
+    problem.body.status == StatusCode::SERVICE_UNAVAILABLE.as_u16() && problem.body.code != "storage_full"
+}
+
 /// Whether a text is a frame of a type that this version does not know.
 fn is_unknown_type(text: &str) -> bool {
     #[derive(Deserialize)]
@@ -476,6 +526,14 @@ fn is_unknown_type(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_another_node_may_do_sends_a_client_away() {
+        assert!(might_work_elsewhere(&Problem::unavailable("overloaded", "", 1)));
+        assert!(!might_work_elsewhere(&Problem::unavailable("storage_full", "", 30)));
+        assert!(!might_work_elsewhere(&Problem::too_many(1)));
+        assert!(!might_work_elsewhere(&Problem::conflict("conversation_closed", "")));
+    }
 
     #[test]
     fn frames_of_newer_clients_are_told_from_nonsense() {
