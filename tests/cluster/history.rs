@@ -332,3 +332,52 @@ impl Stored {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A conversation of one question and its answer, and its journal under these epochs.
+    fn checked(epochs: &[u64], ids: &[&str]) {
+        let journal: Vec<Value> = (1..)
+            .zip(epochs.iter().zip(ids))
+            .map(|(seq, (epoch, id))| {
+                json!({ "seq": seq, "epoch": epoch, "event": { "type": "posted", "client_message_id": id } })
+            })
+            .collect();
+        let messages = json!([{ "id": "a", "role": "user" }, { "id": "b", "role": "assistant" }]);
+        let mut stored =
+            Stored { conversations: BTreeMap::new(), posted: BTreeMap::new(), recount: Recount::default() };
+        stored.whole("c", &json!({ "messages": messages }), &journal);
+    }
+
+    #[test]
+    fn the_checker_takes_a_journal_whose_owner_changed() {
+        checked(&[1, 1, 3, 4], &["m1", "m2", "m3", "m4"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "interleaved epochs [1, 3, 1, 3]")]
+    fn the_checker_finds_an_owner_that_wrote_after_its_successor() {
+        checked(&[1, 3, 1, 3], &["m1", "m2", "m3", "m4"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "message m1 is stored twice")]
+    fn the_checker_finds_a_message_that_is_stored_twice() {
+        checked(&[1, 1], &["m1", "m1"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "1 messages (see above)")]
+    fn the_checker_finds_an_acknowledged_message_that_is_lost() {
+        let history = History::new();
+        history.invoke("m1", "words", 0);
+        history.ok("m1", Told { conversation: "c".to_owned(), ..Told::default() });
+        history.compare(&Stored {
+            conversations: BTreeMap::new(),
+            posted: BTreeMap::new(),
+            recount: Recount::default(),
+        });
+    }
+}

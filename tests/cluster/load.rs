@@ -1,11 +1,13 @@
 //! Visitors who chat through every frontend, over HTTP and over sockets, and go to another frontend when theirs does not answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::history::{History, Told};
 use crate::support::client::Api;
@@ -21,8 +23,14 @@ const ATTEMPT: Duration = Duration::from_secs(6);
 const RETRY: Duration = Duration::from_millis(100);
 /// Between two messages of one visitor, so that many visitors are not many times the work.
 const THINKING: Duration = Duration::from_millis(150);
-/// How often it is looked whether the load goes on.
-const TURNS_WITHIN: Duration = Duration::from_secs(60);
+/// How long an idle widget listens before it says something again, at least and at most.
+const IDLE: std::ops::Range<u64> = 60_000..120_000;
+/// How often an idle widget looks whether it is time to speak.
+const LOOK: Duration = Duration::from_millis(500);
+/// Idle widgets that say their first words at the same time.
+const GREETING: usize = 12;
+/// Until the messages that are waited for are answered, on a machine that does other things, too.
+const TURNS_WITHIN: Duration = Duration::from_secs(120);
 
 /// What a load consists of.
 #[derive(Clone, Copy)]
@@ -31,6 +39,8 @@ pub(crate) struct Size {
     pub(crate) http: usize,
     /// Visitors that use the chat socket.
     pub(crate) sockets: usize,
+    /// Visitors whose chat socket is open, and who seldom say something.
+    pub(crate) idle: usize,
     /// The longest that one message may need, whatever happens meanwhile.
     pub(crate) within: Duration,
 }
@@ -39,38 +49,59 @@ pub(crate) struct Size {
 pub(crate) struct Load {
     pub(crate) history: Arc<History>,
     stop: Arc<AtomicBool>,
+    listening: Arc<AtomicUsize>,
     visitors: JoinSet<()>,
+    web: Web,
+    size: Size,
 }
 
 /// What all visitors know.
 #[derive(Clone)]
-struct Web {
+pub(crate) struct Web {
     frontends: Arc<Vec<Api>>,
     agent: String,
     history: Arc<History>,
     stop: Arc<AtomicBool>,
     within: Duration,
+    /// Lets idle widgets begin one after the other.
+    greeting: Arc<Semaphore>,
+    /// Idle widgets that have said their first words.
+    listening: Arc<AtomicUsize>,
 }
 
 impl Load {
-    /// Begins.
+    /// Begins; with idle widgets those come first, see [`Self::listens`].
     pub(crate) fn start(frontends: Vec<Api>, agent: &str, size: Size) -> Self {
-        let (history, stop) = (Arc::new(History::new()), Arc::new(AtomicBool::new(false)));
-        let web = Web {
-            frontends: Arc::new(frontends),
-            agent: agent.to_owned(),
-            history: history.clone(),
-            stop: stop.clone(),
-            within: size.within,
-        };
-        let mut visitors = JoinSet::new();
-        for n in 0..size.http {
-            visitors.spawn(over_http(web.clone(), n));
+        let web = Web::new(frontends, agent, size.within);
+        let (history, stop, listening) = (web.history.clone(), web.stop.clone(), web.listening.clone());
+        let mut load = Self { history, stop, listening, visitors: JoinSet::new(), web, size };
+        for n in 0..size.idle {
+            load.visitors.spawn(listening_mostly(load.web.clone(), n));
         }
-        for n in 0..size.sockets {
-            visitors.spawn(over_socket(web.clone(), n));
+        if size.idle == 0 {
+            load.talk();
         }
-        Self { history, stop, visitors }
+        load
+    }
+
+    /// Waits until every idle widget has begun its conversation; then the others begin to talk.
+    pub(crate) async fn listens(&mut self) {
+        let (listening, idle) = (self.listening.clone(), self.size.idle);
+        eventually(&format!("{idle} idle widgets are there"), TURNS_WITHIN, async || {
+            self.fine();
+            (listening.load(Ordering::Relaxed) >= idle).then_some(())
+        })
+        .await;
+        self.talk();
+    }
+
+    fn talk(&mut self) {
+        for n in 0..self.size.http {
+            self.visitors.spawn(over_http(self.web.clone(), n));
+        }
+        for n in 0..self.size.sockets {
+            self.visitors.spawn(over_socket(self.web.clone(), n));
+        }
     }
 
     /// Waits until so many more messages are answered.
@@ -103,6 +134,24 @@ impl Load {
 }
 
 impl Web {
+    /// These frontends, and how long one message may take.
+    pub(crate) fn new(frontends: Vec<Api>, agent: &str, within: Duration) -> Self {
+        Self {
+            frontends: Arc::new(frontends),
+            agent: agent.to_owned(),
+            history: Arc::new(History::new()),
+            stop: Arc::default(),
+            within,
+            greeting: Arc::new(Semaphore::new(GREETING)),
+            listening: Arc::default(),
+        }
+    }
+
+    /// What was done.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
     fn done(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -140,7 +189,7 @@ async fn over_http(web: Web, n: usize) {
                 let api = &web.frontends[frontend];
                 let api = token.as_ref().map_or_else(|| api.clone(), |token| api.visitor(token));
                 web.history.invoke(&id, &words, frontend);
-                match tokio::time::timeout(ATTEMPT, api.try_call("POST", "/api/chat", Some(&body))).await {
+                match timeout(ATTEMPT, api.try_call("POST", "/api/chat", Some(&body))).await {
                     Ok(Ok(answer)) if answer.status == 200 => break answer.body,
                     Ok(Ok(answer)) => match answer.body["retry"].as_str() {
                         Some("safe") => web.history.fail(&id, &answer.text),
@@ -173,40 +222,82 @@ async fn over_http(web: Web, n: usize) {
 async fn over_socket(web: Web, n: usize) {
     let mut at = n;
     while !web.done() {
-        let mut widget =
-            Widget { visitor: random_id(), token: Value::Null, conversation: Value::Null, seen: Vec::new() };
+        let mut widget = Widget::new();
         let mut socket = widget.connect(&web, &mut at).await;
         for _ in 0..MESSAGES {
             if web.done() {
                 break;
             }
-            let id = random_id();
-            let words = format!("Do you offer emergency services? My reference is {id}.");
-            widget.say(&web, &mut at, &mut socket, &id, &words).await;
+            widget.ask(&web, &mut at, &mut socket).await;
             tokio::time::sleep(THINKING).await;
         }
         socket.close().await;
     }
 }
 
+/// A widget that somebody left open: it reads what comes, comes back when its connection ends, and seldom says something.
+async fn listening_mostly(web: Web, n: usize) {
+    let mut at = n;
+    let mut widget = Widget::new();
+    let mut socket = {
+        let _turn = web.greeting.acquire().await;
+        let mut socket = widget.connect(&web, &mut at).await;
+        widget.ask(&web, &mut at, &mut socket).await;
+        socket
+    };
+    web.listening.fetch_add(1, Ordering::Relaxed);
+    while !web.done() {
+        let speaks = Instant::now() + Duration::from_millis(rand::random_range(IDLE));
+        while !web.done() && Instant::now() < speaks {
+            match timeout(LOOK, socket.next_within(ATTEMPT)).await {
+                Ok(Ok(Some(frame))) if frame["type"] != "bye" => widget.take(&frame),
+                Ok(Ok(_) | Err(_)) => socket = widget.connect_elsewhere(&web, &mut at).await,
+                Err(_) => {}
+            }
+        }
+        if !web.done() {
+            widget.ask(&web, &mut at, &mut socket).await;
+        }
+    }
+    socket.close().await;
+}
+
 /// What a widget keeps between connections.
-struct Widget {
+pub(crate) struct Widget {
     visitor: String,
     token: Value,
-    conversation: Value,
+    pub(crate) conversation: Value,
     /// Every message, in order of arrival.
     seen: Vec<Value>,
 }
 
 impl Widget {
+    /// One of a new visitor.
+    pub(crate) fn new() -> Self {
+        Self { visitor: random_id(), token: Value::Null, conversation: Value::Null, seen: Vec::new() }
+    }
+
+    /// Says something that nobody else says.
+    pub(crate) async fn ask(&mut self, web: &Web, at: &mut usize, socket: &mut Socket) {
+        let id = random_id();
+        let words = format!("Do you offer emergency services? My reference is {id}.");
+        self.say(web, at, socket, &id, &words).await;
+    }
+
+    /// As a load balancer sends whoever comes back.
+    async fn connect_elsewhere(&mut self, web: &Web, at: &mut usize) -> Socket {
+        *at += 1;
+        self.connect(web, at).await
+    }
+
     /// Connects to the first frontend that welcomes it.
-    async fn connect(&mut self, web: &Web, at: &mut usize) -> Socket {
+    pub(crate) async fn connect(&mut self, web: &Web, at: &mut usize) -> Socket {
         let begun = Instant::now();
         loop {
             let api = &web.frontends[*at % web.frontends.len()];
             let last_seq = self.seen.last().map_or(0, |message| number(message, "seq"));
             let hello = json!({ "visitor_id": self.visitor, "visitor_token": self.token, "conversation_id": self.conversation, "last_seq": last_seq });
-            let told = match tokio::time::timeout(ATTEMPT, Socket::chat(api.address, &web.agent, hello)).await {
+            let told = match timeout(ATTEMPT, Socket::chat(api.address, &web.agent, hello)).await {
                 Ok(Ok((socket, welcome))) => {
                     self.token = welcome["visitor_token"].clone();
                     if !self.conversation.is_null() {
@@ -241,7 +332,7 @@ impl Widget {
             }
             sent = true;
             match socket.next_within(ATTEMPT).await {
-                Ok(Some(frame)) => {
+                Ok(Some(frame)) if frame["type"] != "bye" => {
                     self.take(&frame);
                     if frame["type"] == "error" {
                         assert!(frame["retry"] != "never", "message {id}: {frame}\n{}", web.history.story(id));

@@ -2,7 +2,10 @@
 //! frontend, one thing going wrong at a time, and a checker outside the system that compares what visitors were told with what is stored.
 
 mod belonging;
+mod cql;
+mod fences;
 mod history;
+mod limits;
 mod load;
 mod model;
 mod moves;
@@ -12,6 +15,7 @@ mod proxy;
 mod redis_down;
 mod store_down;
 mod sudden_end;
+mod walk;
 
 #[path = "../../cluster/tests/redis/server.rs"]
 mod redis_server;

@@ -12,12 +12,16 @@ use crate::support::people::{SOON, number, text};
 use crate::support::socket::Socket;
 use crate::support::{eventually, random_id};
 
-/// Widgets that are open all the time.
-const WIDGETS: usize = 32;
+/// Widgets that are open all the time: by the issue, 200 with those that talk.
+const WIDGETS: usize = 192;
+/// Widgets that talk all the time. More of them would only show how fast the machine is.
+const TALKING: usize = 8;
+/// Messages after which a step has been felt by some.
+const FELT: usize = 24;
 /// Moves of shards that have active conversations.
 const MOVES: usize = 24;
-/// A message that meets a restarting node goes to another one; nobody's death is waited for.
-const SAID_WITHIN: Duration = Duration::from_secs(15);
+/// A message that meets a restarting node goes to another one; nobody's death is waited for. Seconds where nothing else runs.
+const SAID_WITHIN: Duration = Duration::from_secs(30);
 /// Frames of a stream that moves: the words of two beginnings, and some room.
 const STREAMED_WITHIN: Duration = Duration::from_secs(40);
 
@@ -25,8 +29,12 @@ const STREAMED_WITHIN: Duration = Duration::from_secs(40);
 async fn moves_a_drain_and_a_rolling_restart_are_not_noticed_by_visitors() {
     let mut cluster = Cluster::start(Plan::usual()).await;
     let (owner, agent) = cluster.business().await;
-    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 3, sockets: WIDGETS, within: SAID_WITHIN });
-    load.goes_on(2 * WIDGETS).await;
+    let size = Size { http: 3, sockets: TALKING, idle: WIDGETS, within: SAID_WITHIN };
+    let mut load = Load::start(cluster.frontends(), &agent, size);
+    let begun = Instant::now();
+    load.listens().await;
+    eprintln!("{WIDGETS} idle widgets were there after {:?}", begun.elapsed());
+    let begun = Instant::now();
 
     for n in 0..MOVES {
         // The newest conversations are those that somebody talks in.
@@ -39,7 +47,8 @@ async fn moves_a_drain_and_a_rolling_restart_are_not_noticed_by_visitors() {
         cluster.ordered(n % NODES, &format!("/ops/shards/{shard}/move"), json!({ "to": to })).await;
         load.fine();
     }
-    load.goes_on(WIDGETS).await;
+    load.goes_on(FELT).await;
+    eprintln!("{MOVES} moves one by one in {:?}", begun.elapsed());
 
     let drained = cluster.ordered(0, &format!("/ops/nodes/{}/drain", node_id(1)), json!({})).await;
     let owned = cluster.owned(0).await.expect("the shards");
@@ -47,22 +56,30 @@ async fn moves_a_drain_and_a_rolling_restart_are_not_noticed_by_visitors() {
     let ready = cluster.nodes[1].ops_api().get("/health/readyz").await;
     assert_eq!(ready.status, 503, "a drained node asks for no visitors: {}", ready.text);
     // Its frontend serves all the same.
-    load.goes_on(WIDGETS).await;
+    load.goes_on(FELT).await;
     cluster.ops(2).post(&format!("/ops/nodes/{}/uncordon", node_id(1)), json!({})).await.expect(202);
 
+    let mut handed = (0.0, 0.0);
+    for place in 0..NODES {
+        handed.0 += cluster.metric(place, "colloquy_handoff_seconds_sum").await;
+        handed.1 += cluster.metric(place, "colloquy_handoff_seconds_count").await;
+    }
+    eprintln!("{} hand-overs took {:.3} s on average", handed.1, handed.0 / handed.1);
     for place in 0..NODES {
         let begun = Instant::now();
         let status = cluster.nodes[place].stop().await;
         assert!(status.success(), "SIGTERM under load ended with {status}");
         let stopped = begun.elapsed();
-        load.goes_on(WIDGETS / 2).await;
+        load.goes_on(FELT).await;
         cluster.nodes[place].boot().await;
         eprintln!("{} stopped in {stopped:?}, was back after {:?}", node_id(place), begun.elapsed());
         cluster.spread(&[0, 1, 2]).await;
     }
-    load.goes_on(WIDGETS).await;
+    load.goes_on(FELT).await;
     let history = load.end().await;
-    eprintln!("{MOVES} moves one by one, {drained} by the drain, {NODES} restarts");
+    eprintln!(
+        "{MOVES} moves one by one, {drained} by the drain, {NODES} restarts under {WIDGETS} idle and {TALKING} talking widgets"
+    );
     history.check(&cluster, &owner, &[0, 1, 2]).await;
     cluster.end().await;
 }

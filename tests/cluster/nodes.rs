@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use colloquy_store::Store;
+use colloquy_store::scylla::ScyllaConfig;
 use scylla::client::session_builder::SessionBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,9 +21,9 @@ pub(crate) const NODES: usize = 3;
 /// Enough that each node has some dozens and a conversation's shard is rarely another one's.
 pub(crate) const SHARDS: u32 = 96;
 /// Until every shard has an owner and the nodes have shared them: a newcomer waits for the steward's next round.
-const SPREAD_WITHIN: Duration = Duration::from_secs(60);
+const SPREAD_WITHIN: Duration = Duration::from_secs(120);
 /// Moves of a whole node on a busy machine.
-pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Clusters run one after the other: three nodes and a load are enough for a small machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -46,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) each: Vec<Vec<(&'static str, String)>>,
     /// Where each node listens for the others, if that is decided already.
     pub(crate) listen: Vec<std::net::SocketAddr>,
+    /// Into how many shards the entities are spread.
+    pub(crate) shards: u32,
 }
 
 impl Plan {
@@ -57,7 +61,7 @@ impl Plan {
     /// Over this CQL server.
     pub(crate) fn over(cql: Vec<String>) -> Self {
         let listen = (0..NODES).map(|_| free_port()).collect();
-        Self { cql, settings: Vec::new(), each: vec![Vec::new(); NODES], listen }
+        Self { cql, settings: Vec::new(), each: vec![Vec::new(); NODES], listen, shards: SHARDS }
     }
 }
 
@@ -65,6 +69,8 @@ impl Plan {
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Server>,
     pub(crate) redis: redis_server::Server,
+    /// How many there are.
+    pub(crate) shards: usize,
     cql: Vec<String>,
     keyspace: String,
     /// Uploads and indices; a folder that all nodes reach.
@@ -95,11 +101,11 @@ impl Cluster {
             ("COLLOQUY_STORE__KIND", "scylla".to_owned()),
             ("COLLOQUY_STORE__NODES", format!("[{}]", quoted.join(","))),
             ("COLLOQUY_STORE__KEYSPACE", keyspace.clone()),
-            ("COLLOQUY_STORE__REPLICATION", "1".to_owned()),
+            ("COLLOQUY_STORE__REPLICATION", plan.cql.len().to_string()),
             ("COLLOQUY_SECRETS__KEY", format!("{}{}", random_id(), random_id())),
             ("COLLOQUY_REDIS__URL", redis.url()),
             ("COLLOQUY_DATA__BLOBS", shared.path().display().to_string()),
-            ("COLLOQUY_CLUSTER__SHARDS", SHARDS.to_string()),
+            ("COLLOQUY_CLUSTER__SHARDS", plan.shards.to_string()),
             ("COLLOQUY_CLUSTER__NAME", "colloquy".to_owned()),
             ("COLLOQUY_LIMITS__CHAT_PER_VISITOR_PER_MINUTE", "1000000".to_owned()),
             ("COLLOQUY_LIMITS__CHAT_PER_ADDRESS_PER_MINUTE", "1000000".to_owned()),
@@ -115,7 +121,8 @@ impl Cluster {
             Server::prepare(&all)
         });
         let nodes = nodes.collect();
-        Self { nodes, redis, cql: plan.cql, keyspace, _shared: shared, _alone: alone }
+        let shards = plan.shards as usize;
+        Self { nodes, redis, shards, cql: plan.cql, keyspace, _shared: shared, _alone: alone }
     }
 
     /// An owner and their agent.
@@ -139,12 +146,12 @@ impl Cluster {
 
     /// Waits until these nodes own all shards between them, each a fair part.
     pub(crate) async fn spread(&self, places: &[usize]) {
-        let fair = SHARDS as usize / places.len() / 2;
+        let fair = self.shards / places.len() / 2;
         let ids: Vec<String> = places.iter().map(|&place| node_id(place)).collect();
         eventually(&format!("{ids:?} own all shards"), SPREAD_WITHIN, async || {
             let owned = self.owned(places[0]).await?;
             let all: usize = ids.iter().filter_map(|id| owned.get(id)).sum();
-            (all == SHARDS as usize && ids.iter().all(|id| owned.get(id).is_some_and(|&own| own >= fair))).then_some(())
+            (all == self.shards && ids.iter().all(|id| owned.get(id).is_some_and(|&own| own >= fair))).then_some(())
         })
         .await;
     }
@@ -162,12 +169,12 @@ impl Cluster {
         Some(owned)
     }
 
-    /// Where a conversation lives. Its tenant is found by its row, which follows its first answer at a distance.
+    /// Where a conversation lives. Its organization is found by its list row, which trails its journal.
     pub(crate) async fn place(&self, asked: usize, conversation: &str) -> Value {
         let path = format!("/ops/entities/conversation/{conversation}");
-        eventually(&format!("{conversation} has a row"), SOON, async || {
-            let found = self.ops(asked).get(&path).await;
-            (found.status != 404).then(|| found.expect(200))
+        eventually(&format!("conversation {conversation} is found"), SOON, async || {
+            let answer = self.ops(asked).get(&path).await;
+            (answer.status != 404).then(|| answer.expect(200))
         })
         .await
     }
@@ -196,6 +203,31 @@ impl Cluster {
             .await;
         }
         moves.len()
+    }
+
+    /// The sum of a node's metric over all its labels; 0 while nothing was counted.
+    pub(crate) async fn metric(&self, place: usize, name: &str) -> f64 {
+        self.sum(place, name, |_| true).await
+    }
+
+    async fn sum(&self, place: usize, name: &str, fits: impl Fn(&str) -> bool) -> f64 {
+        let page = self.ops(place).get("/metrics").await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let own = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && fits(line);
+        page.text.lines().filter(own).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// A node's journal appends that ended so.
+    pub(crate) async fn appends(&self, place: usize, outcome: &str) -> f64 {
+        let label = format!("outcome=\"{outcome}\"");
+        self.sum(place, "colloquy_appends_total", |line| line.contains(&label)).await
+    }
+
+    /// A store over the cluster's keyspace, as a process that is none of its nodes would open it.
+    pub(crate) async fn store(&self) -> Store {
+        let replication = u8::try_from(self.cql.len()).expect("few servers");
+        let config = ScyllaConfig { replication, ..ScyllaConfig::new(self.cql.clone(), &*self.keyspace) };
+        colloquy_store::scylla::open(&config, colloquy_store::memory::open().blobs).await.expect("the store opens")
     }
 
     /// Which boot of a node the others see alive.

@@ -37,7 +37,7 @@ async fn without_redis_chats_go_on_and_live_boards_catch_up_afterwards() {
     for place in 0..NODES {
         screens.push(Screen::open(&cluster.nodes[place], &owner, "overview").await);
     }
-    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 4, sockets: 4, within: SAID_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 4, sockets: 4, idle: 0, within: SAID_WITHIN });
     load.goes_on(20).await;
     cluster.redis.kill();
     load.goes_on(30).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::history::Told;
 use crate::load::{Load, Size};
-use crate::nodes::{Cluster, NODES, Plan, SHARDS, node_id};
+use crate::nodes::{Cluster, NODES, Plan, node_id};
 use crate::support::client::Api;
 use crate::support::people::{Visitor, text};
 use crate::support::{eventually, random_id};
@@ -60,7 +60,8 @@ async fn quiet(cluster: &Cluster, agent: &str, place: usize) -> Vec<Visitor> {
 async fn a_killed_node_costs_seconds_and_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start(Plan::usual()).await;
     let (owner, agent) = cluster.business().await;
-    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
+    let mut load =
+        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: TAKEN_OVER_WITHIN });
     let mut slowest = Duration::ZERO;
     // The second one is the steward by then, or was it from the beginning.
     for victim in [1, 0] {
@@ -89,7 +90,8 @@ async fn a_node_that_stood_still_past_its_lease_writes_and_acknowledges_nothing_
     let (owner, agent) = cluster.business().await;
     let sleeper = 1;
     let quiet = quiet(&cluster, &agent, sleeper).await;
-    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, within: TAKEN_OVER_WITHIN });
+    let mut load =
+        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: TAKEN_OVER_WITHIN });
     load.goes_on(40).await;
     cluster.nodes[sleeper].pause();
     // They reach it as soon as it goes on, when its conversations live elsewhere already.
@@ -105,7 +107,7 @@ async fn a_node_that_stood_still_past_its_lease_writes_and_acknowledges_nothing_
     eventually("the others own everything", TAKEN_OVER_WITHIN, async || {
         let owned = cluster.owned(0).await?;
         let gone = !owned.contains_key(&node_id(sleeper));
-        (gone && owned.values().sum::<usize>() == SHARDS as usize).then_some(())
+        (gone && owned.values().sum::<usize>() == cluster.shards).then_some(())
     })
     .await;
     load.goes_on(40).await;
