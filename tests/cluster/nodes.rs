@@ -90,6 +90,19 @@ impl Cluster {
         cluster
     }
 
+    /// As [`Self::start`], all nodes at the same time over a keyspace that is not there yet.
+    pub(crate) async fn start_at_once(plan: Plan) -> Self {
+        let mut cluster = Self::prepare(plan).await;
+        for node in &mut cluster.nodes {
+            node.spawn();
+        }
+        for node in &mut cluster.nodes {
+            node.ready().await;
+        }
+        cluster.spread(&[0, 1, 2]).await;
+        cluster
+    }
+
     /// Three nodes that are not started.
     pub(crate) async fn prepare(plan: Plan) -> Self {
         let alone = ONE_AT_A_TIME.lock().await;

@@ -91,6 +91,10 @@ pub fn steps(view: &View, limits: MoveLimits, now_ms: i64) -> Vec<Step> {
     }
     let mut waiting: Vec<&Move> = Vec::new();
     for planned in view.orders.moves.values().filter(|planned| planned.state.is_active()) {
+        if let Some(epoch) = taken_in_meanwhile(view, planned) {
+            steps.push(Step::Fact(view.orders.put_move(&Move { epoch, ..planned.clone() })));
+            continue;
+        }
         match outcome(view, planned) {
             Some((state, detail)) => {
                 let ended_ms = if state.is_active() { 0 } else { now_ms };
@@ -147,6 +151,13 @@ pub fn steps(view: &View, limits: MoveLimits, now_ms: i64) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// The new epoch of a shard whose move was planned between its hand-over to an owner and that owner's acceptance: what was planned holds.
+fn taken_in_meanwhile(view: &View, planned: &Move) -> Option<u64> {
+    let row = view.rows.get(&planned.shard)?;
+    let same = planned.state == MoveState::Waiting && row.owner == planned.from && row.state == ShardState::Owned;
+    (same && row.epoch > planned.epoch).then_some(row.epoch)
 }
 
 /// What became of an active move, if the tables already show it.
@@ -397,6 +408,26 @@ mod tests {
         // What is moved by hand afterwards stays.
         rows.iter_mut().for_each(|row| row.owner = "b".to_owned());
         assert!(steps(&View::new(24, rows, &nodes, orders), limits, 200).is_empty());
+    }
+
+    #[test]
+    fn move_that_was_planned_before_its_owner_had_taken_the_shard_in_is_begun_all_the_same() {
+        let nodes = [node("a"), node("b"), node("c")];
+        let mut rows = vec![row(0, "a")];
+        let handed = ShardRow { epoch: 4, ..row(0, "a") };
+        let planned = new_move(&handed, "b", MoveCause::Asked, 0);
+        let change = Orders::read(&[]).put_move(&planned);
+        let mut facts = BTreeMap::from([(change.name, change.new.expect("a move"))]);
+        let mut begun = 0;
+        for round in 0..3 {
+            let listed: Vec<Fact> = facts.iter().map(|(name, value): (&String, &String)| fact(name, value)).collect();
+            let view = View::new(1, rows.clone(), &nodes, Orders::read(&listed));
+            begun += carry_out(&steps(&view, MoveLimits::default(), round), &mut rows, &mut facts);
+        }
+        assert_eq!((begun, rows[0].state, rows[0].target.as_deref()), (1, ShardState::Draining, Some("b")));
+        let listed: Vec<Fact> = facts.iter().map(|(name, value)| fact(name, value)).collect();
+        let moves = Orders::read(&listed).moves;
+        assert_eq!(moves[&planned.id].state, MoveState::Running, "{moves:?}");
     }
 
     #[test]

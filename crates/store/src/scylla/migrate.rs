@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, config: &ScyllaConfig) -> Result<(), 
 
 async fn apply(runner: &Runner<'_>, migrations: &[Migration]) -> Result<(), StoreError> {
     // The usual start finds everything done and needs no lock.
-    if runner.is_begun().await? && next(&runner.ledger().await?, migrations)?.is_none() {
+    if runner.is_begun().await? && next(&runner.known_ledger().await?, migrations)?.is_none() {
         return Ok(());
     }
     runner.create().await?;
@@ -151,6 +151,11 @@ impl<'a> Runner<'a> {
     async fn define(&self, cql: &str) -> Result<(), StoreError> {
         let statement = self.statement(cql, Consistency::LocalQuorum);
         self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?;
+        self.agree().await
+    }
+
+    /// Waits until all servers know the same keyspaces and tables.
+    async fn agree(&self) -> Result<(), StoreError> {
         let agreed = self.session.await_schema_agreement().await;
         agreed
             .map(|_| ())
@@ -170,7 +175,10 @@ impl<'a> Runner<'a> {
     async fn create(&self) -> Result<(), StoreError> {
         let keyspace = &self.config.keyspace;
         let exists = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-        if !self.has(exists, (keyspace,)).await? {
+        if self.has(exists, (keyspace,)).await? {
+            // Another node has just made it, perhaps, and the next statement may go to a server that has not heard of it.
+            self.agree().await?;
+        } else {
             let copies = format!("'{}': {}", self.config.datacenter, self.config.replication);
             let scylla = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'scylla_local'";
             // ScyllaDB makes tablets by default and does conditional statements on them in its latest versions only; Cassandra knows no tablets.
@@ -186,6 +194,17 @@ impl<'a> Runner<'a> {
         .await?;
         self.define("CREATE TABLE IF NOT EXISTS $.migration_lock (one int PRIMARY KEY, owner uuid, until_ms bigint)")
             .await
+    }
+
+    /// The ledger, also when one server knows its table already and another does not yet: two nodes that start at the same time.
+    async fn known_ledger(&self) -> Result<Vec<Done>, StoreError> {
+        match self.ledger().await {
+            Err(StoreError::Incompatible(_)) => {
+                self.agree().await?;
+                self.ledger().await
+            }
+            read => read,
+        }
     }
 
     async fn ledger(&self) -> Result<Vec<Done>, StoreError> {
