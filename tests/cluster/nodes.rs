@@ -20,6 +20,8 @@ const CQL: &str = "COLLOQUY_TEST_CQL";
 pub(crate) const NODES: usize = 3;
 /// Enough that each node has some dozens and a conversation's shard is rarely another one's.
 pub(crate) const SHARDS: u32 = 96;
+/// Until all tables are made on several CQL servers, each of which must agree with the others after each table.
+const TABLES_WITHIN: Duration = Duration::from_secs(180);
 /// Until every shard has an owner and the nodes have shared them: a newcomer waits for the steward's next round.
 const SPREAD_WITHIN: Duration = Duration::from_secs(120);
 /// Moves of a whole node on a busy machine.
@@ -97,7 +99,7 @@ impl Cluster {
             node.spawn();
         }
         for node in &mut cluster.nodes {
-            node.ready().await;
+            node.ready_within(TABLES_WITHIN).await;
         }
         cluster.spread(&[0, 1, 2]).await;
         cluster

@@ -42,13 +42,25 @@ async fn answered_again(visitor: &mut Visitor, frontends: &[Api]) -> Duration {
     begun.elapsed()
 }
 
+/// Says something, as often as a busy cluster asks for it to be said again.
+async fn first_words(visitor: &mut Visitor) {
+    let id = random_id();
+    let body = visitor.body(&format!("Do you offer emergency services? My reference is {id}."), &id);
+    let answer = eventually("the first words are answered", TAKEN_OVER_WITHIN, async || {
+        let answer = visitor.post(&body).await;
+        (answer.status != 503).then(|| answer.expect(200))
+    })
+    .await;
+    visitor.remember(&answer);
+}
+
 /// Visitors whose conversations rest, at least one of them on this node.
 async fn quiet(cluster: &Cluster, agent: &str, place: usize) -> Vec<Visitor> {
     let mut quiet = Vec::new();
     let mut there = 0;
     for _ in 0..QUIET {
         let mut visitor = Visitor::new(&cluster.nodes[0], agent);
-        visitor.say(&format!("Do you offer emergency services? My reference is {}.", random_id())).await;
+        first_words(&mut visitor).await;
         there += usize::from(cluster.owner_of(0, visitor.talk()).await == place);
         quiet.push(visitor);
     }

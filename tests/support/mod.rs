@@ -125,6 +125,11 @@ impl Server {
 
     /// Waits until `GET /health/readyz` of the operators' listener says yes.
     pub(crate) async fn ready(&mut self) {
+        self.ready_within(READY_WITHIN).await;
+    }
+
+    /// As [`Self::ready`], for a start that has much to do.
+    pub(crate) async fn ready_within(&mut self, within: Duration) {
         let api = Api::at(self.ops);
         let begun = Instant::now();
         loop {
@@ -136,11 +141,7 @@ impl Server {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().expect("our own child")) {
                 panic!("the server ended with {status} instead of becoming ready:\n{}", self.log_tail());
             }
-            assert!(
-                begun.elapsed() < READY_WITHIN,
-                "the server is not ready after {READY_WITHIN:?}:\n{}",
-                self.log_tail()
-            );
+            assert!(begun.elapsed() < within, "the server is not ready after {within:?}:\n{}", self.log_tail());
             tokio::time::sleep(POLL).await;
         }
     }
