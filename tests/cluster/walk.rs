@@ -21,6 +21,8 @@ const SAID_WITHIN: Duration = Duration::from_secs(30);
 const BEGUN_MAX: usize = NODES + 1;
 /// A board that was open all the time shows what is counted.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
+/// How long a board is listened to.
+const LOOK: Duration = Duration::from_millis(100);
 /// Messages of each visitor between two events.
 const TURNS: usize = 4;
 
@@ -85,14 +87,31 @@ async fn two_on_one_node(cluster: &Cluster, web: &Web) -> (usize, [Talk; 2]) {
     panic!("{BEGUN_MAX} conversations on {NODES} nodes, and no two on the same");
 }
 
-/// Takes what comes until the boards show what the journals say.
-async fn watched(owner: &Member, overview: &mut Screen, conversations: &mut Screen) {
-    eventually("the open boards show what is counted", SHOWN_WITHIN, async || {
-        for screen in [&mut *overview, &mut *conversations] {
-            while let Ok(taken) = tokio::time::timeout(Duration::from_millis(200), screen.look(SHOWN_WITHIN)).await {
-                taken.expect("the watcher's connection stands");
-            }
+/// Takes what comes to the boards, for a moment each.
+async fn take(boards: &mut [Screen; 2]) {
+    for screen in boards {
+        while let Ok(taken) = tokio::time::timeout(LOOK, screen.look(SHOWN_WITHIN)).await {
+            taken.expect("the watcher's connection stands");
         }
+    }
+}
+
+/// Somebody watches while something is done: a socket whose peer reads nothing is given up by the server after a while.
+async fn meanwhile<T>(boards: &mut [Screen; 2], done: impl Future<Output = T>) -> T {
+    tokio::pin!(done);
+    loop {
+        tokio::select! {
+            done = &mut done => return done,
+            () = take(boards) => {}
+        }
+    }
+}
+
+/// Takes what comes until the boards show what the journals say.
+async fn watched(owner: &Member, boards: &mut [Screen; 2]) {
+    eventually("the open boards show what is counted", SHOWN_WITHIN, async || {
+        take(boards).await;
+        let [overview, conversations] = &*boards;
         let counted = owner.api.get("/api/analytics/overview?window=24h").await;
         let counted = (counted.body["total_conversations"].as_i64()?, counted.body["messages"].as_i64()?);
         let listed = owner.api.list("/api/conversations").await;
@@ -121,19 +140,24 @@ async fn two_conversations_outlive_the_drain_of_their_node_and_the_sudden_end_of
     one.moves_to(&web, first).await;
     other.moves_to(&web, second).await;
     let watcher = owner.at(&cluster.nodes[drained]);
-    let mut overview = Screen::open(&cluster.nodes[drained], &watcher, "overview").await;
-    let mut conversations = Screen::open(&cluster.nodes[drained], &watcher, "conversations").await;
-    tokio::join!(one.go_on(&web), other.go_on(&web));
+    let mut boards = [
+        Screen::open(&cluster.nodes[drained], &watcher, "overview").await,
+        Screen::open(&cluster.nodes[drained], &watcher, "conversations").await,
+    ];
+    meanwhile(&mut boards, async { tokio::join!(one.go_on(&web), other.go_on(&web)) }).await;
 
     // They talk while it is drained, not only afterwards.
     let begun = Instant::now();
     let path = format!("/ops/nodes/{}/drain", node_id(drained));
     let leaving = node_id(drained);
-    let (moved, (), ()) = tokio::join!(
-        cluster.ordered(first, &path, json!({})),
-        one.go_on_while_drained(&web, &cluster, first, &leaving),
-        other.go_on_while_drained(&web, &cluster, second, &leaving)
-    );
+    let drain = async {
+        tokio::join!(
+            cluster.ordered(first, &path, json!({})),
+            one.go_on_while_drained(&web, &cluster, first, &leaving),
+            other.go_on_while_drained(&web, &cluster, second, &leaving)
+        )
+    };
+    let (moved, (), ()) = meanwhile(&mut boards, drain).await;
     eprintln!("{moved} shards drained in {:?}", begun.elapsed());
     assert!(moved > SHARDS as usize / NODES / 2, "{moved} shards moved");
     let mut owners = [0; 2];
@@ -141,15 +165,15 @@ async fn two_conversations_outlive_the_drain_of_their_node_and_the_sudden_end_of
         *owner = cluster.owner_of(second, talk.conversation()).await;
         assert_ne!(*owner, drained, "drained, and still an owner");
     }
-    watched(&watcher, &mut overview, &mut conversations).await;
+    watched(&watcher, &mut boards).await;
 
     let dead = owners[0];
     let begun = Instant::now();
     cluster.nodes[dead].kill();
-    tokio::join!(one.go_on(&web), other.go_on(&web));
+    meanwhile(&mut boards, async { tokio::join!(one.go_on(&web), other.go_on(&web)) }).await;
     eprintln!("both conversations went on within {:?} of the end of {}", begun.elapsed(), node_id(dead));
     let left: Vec<usize> = (0..NODES).filter(|&place| place != dead).collect();
-    watched(&watcher, &mut overview, &mut conversations).await;
+    watched(&watcher, &mut boards).await;
     for talk in [&one, &other] {
         let journal = watcher.journal(talk.conversation()).await;
         let epochs: BTreeSet<u64> = journal.iter().map(|entry| number(entry, "epoch")).collect();
