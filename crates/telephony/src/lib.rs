@@ -12,6 +12,7 @@ mod json;
 pub mod proof;
 pub mod rest;
 pub mod retell;
+pub mod twilio;
 
 #[cfg(test)]
 mod arbitrary;

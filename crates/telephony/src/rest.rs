@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::Fault;
+use crate::error::{Fault, Unfit};
 
 /// The longest answer that is read, bytes: a page of 1,000 calls of 4 KB. The caller stops reading there.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -211,6 +211,13 @@ pub(crate) fn segment(text: &str) -> String {
         }
         out
     })
+}
+
+/// A web address the provider shall fetch or post to.
+pub(crate) fn web<'a>(url: &'a str, field: &'static str) -> Result<&'a str, Unfit> {
+    let plain = url.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    let schemed = url.starts_with("https://") || url.starts_with("http://");
+    if plain && schemed { Ok(url) } else { Err(Unfit::new(field, "must be a web address")) }
 }
 
 /// A form or query in `application/x-www-form-urlencoded`.
