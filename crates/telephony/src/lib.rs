@@ -13,6 +13,7 @@ pub mod proof;
 pub mod rest;
 pub mod retell;
 pub mod twilio;
+pub mod whatsapp;
 
 #[cfg(test)]
 mod arbitrary;
