@@ -3,16 +3,22 @@
 //! Nothing here opens a socket, reads a clock or waits. A machine takes what came in and the time, and says what is to be sent and told; a
 //! request is method, path, headers and body; an answer is status and bytes. Whoever owns the sockets drives it.
 //!
-//! Reading order: [`error`], [`proof`] and [`rest`] are shared; [`call`] is what became of a call for every carrier; then one folder per
-//! provider.
+//! Reading order: [`error`], [`proof`] and [`rest`] are shared; [`call`] is what became of a call for every carrier; [`audio`] and [`speech`]
+//! are sound and words; then one folder per provider.
 
+pub mod audio;
 pub mod call;
+pub mod deepgram;
+pub mod elevenlabs;
 pub mod error;
 mod json;
+pub mod openai_realtime;
 pub mod proof;
 pub mod rest;
 pub mod retell;
+pub mod speech;
 pub mod twilio;
+pub mod vapi;
 pub mod whatsapp;
 
 #[cfg(test)]

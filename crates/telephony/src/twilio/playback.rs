@@ -99,7 +99,8 @@ impl Playback {
         self.pending.drain(..=at).map(|segment| Heard { played_ms: segment.duration_ms, segment }).collect()
     }
 
-    /// We send `clear` now. What was heard of what was pending: whole segments the clock says are over, then at most one in part.
+    /// We send `clear` now. All that was pending, with how much of it was heard by the clock: whole segments first, then at most one in part,
+    /// then those of which nothing was.
     pub fn on_clear(&mut self, now_ms: i64) -> Vec<Heard> {
         let mut elapsed = u64::try_from(now_ms.saturating_sub(self.began_ms)).unwrap_or(0);
         let mut heard = Vec::new();
@@ -110,9 +111,7 @@ impl Playback {
             self.dropped.push_back(segment.mark.clone());
             let played_ms = elapsed.min(segment.duration_ms);
             elapsed -= played_ms;
-            if played_ms > 0 {
-                heard.push(Heard { segment, played_ms });
-            }
+            heard.push(Heard { segment, played_ms });
         }
         self.idle_from_ms = now_ms;
         heard
@@ -164,7 +163,7 @@ mod tests {
         let mut playback = sent(0);
         assert_eq!(words(&playback.on_mark("a", 1_020)), ["We are open"]);
         let heard = playback.on_clear(2_020);
-        assert_eq!(words(&heard), ["from nine to"], "half of it, cut at a word");
+        assert_eq!(words(&heard), ["from nine to", ""], "half of it, cut at a word, and nothing of the next");
         assert!(!heard[0].whole() && !playback.is_playing());
         assert!(playback.on_mark("b", 2_100).is_empty() && playback.on_mark("c", 2_100).is_empty());
     }
@@ -173,7 +172,7 @@ mod tests {
     fn an_echo_that_was_on_its_way_when_we_cleared_was_heard_by_the_clock() {
         let mut playback = sent(0);
         let heard = playback.on_clear(1_050);
-        assert_eq!((words(&heard), heard[0].whole()), (vec!["We are open", ""], true));
+        assert_eq!((words(&heard), heard[0].whole()), (vec!["We are open", "", ""], true));
         assert!(playback.on_mark("a", 1_060).is_empty(), "and is not heard again");
     }
 
