@@ -4,7 +4,7 @@
 //! request is method, path, headers and body; an answer is status and bytes. Whoever owns the sockets drives it.
 //!
 //! Reading order: [`error`], [`proof`] and [`rest`] are shared; [`call`] is what became of a call for every carrier; [`audio`] and [`speech`]
-//! are sound and words; then one folder per provider.
+//! are sound and words; [`turn`] decides who speaks where the audio is ours; then one folder per provider.
 
 pub mod audio;
 pub mod call;
@@ -17,6 +17,7 @@ pub mod proof;
 pub mod rest;
 pub mod retell;
 pub mod speech;
+pub mod turn;
 pub mod twilio;
 pub mod vapi;
 pub mod whatsapp;
