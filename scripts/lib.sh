@@ -59,6 +59,14 @@ web() {
     (cd web && npm run --silent build)
 }
 
+# peers: the vendors' own packages that tests let sign, verify and read what we write.
+peers() {
+    if ! { [ -d tests/peers/node_modules ] && [ tests/peers/node_modules/.package-lock.json -nt tests/peers/package-lock.json ]; }; then
+        say "fetching the vendors' packages that tests talk to"
+        (cd tests/peers && npm ci --no-audit --no-fund --loglevel=error)
+    fi
+}
+
 # server: the release binary, with cargo's own account of how far it is.
 server() {
     local binary="${CARGO_TARGET_DIR:-target}/release/colloquy"

@@ -9,6 +9,7 @@ packages chromium git-doc sqlite3-doc redis-server
 scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web
+peers
 say "web: types, units and the size budgets"
 (cd web && npm run --silent check && npm test --silent)
 scripts/cql-server fetch

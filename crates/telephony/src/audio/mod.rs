@@ -1,0 +1,5 @@
+//! Sound between a telephone line and models: µ-law, sample rates, and telling speech from silence.
+
+pub mod mulaw;
+pub mod resample;
+pub mod vad;
