@@ -26,6 +26,10 @@ const SHARED_WITHIN: Duration = Duration::from_secs(120);
 /// How often the operators' calls are asked again while something is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Shards at full scale, as there are by default; a smaller run has less to move.
+const SHARDS: u64 = 1024;
+/// Enough that each node has some.
+const SHARDS_LEAST: u64 = 48;
 /// How often an order is given that is refused for now.
 const ORDER_TRIES: u32 = 20;
 
@@ -55,6 +59,7 @@ pub(crate) struct Cluster {
     /// What a balancer knows of them.
     pub(crate) balancer: Arc<Balancer>,
     token: String,
+    shards: u64,
     cql: Arc<Cql>,
     _redis: Process,
     _blobs: TempDir,
@@ -151,6 +156,7 @@ impl Cluster {
             blobs.map_err(|source| Error::io("no folder could be made for what the nodes share".to_owned(), source))?;
         let (keyspace, token) = (format!("loadtest_{}", &visitor_id()[..16]), visitor_id());
         let key = format!("{}{}", visitor_id(), visitor_id());
+        let shards = options.scaled(SHARDS, SHARDS_LEAST);
         let mut nodes = Vec::new();
         for number in 1..=count {
             let id = format!("node-{number}");
@@ -162,6 +168,7 @@ impl Cluster {
                 blobs: PathBuf::from(blobs.path()),
                 token: token.clone(),
                 key: key.clone(),
+                shards,
             };
             let home = Home::among(options, wanted, &membership)?;
             // The first one makes the tables.
@@ -171,7 +178,7 @@ impl Cluster {
         let open = |node: &Node| node.server.as_ref().map(|server| (AtomicBool::new(true), Arc::clone(&server.client)));
         let balancer =
             Arc::new(Balancer { frontends: nodes.iter().filter_map(open).collect(), next: AtomicUsize::new(0) });
-        let cluster = Self { nodes, balancer, token, cql: Arc::clone(cql), _redis: redis, _blobs: blobs };
+        let cluster = Self { nodes, balancer, token, shards, cql: Arc::clone(cql), _redis: redis, _blobs: blobs };
         cluster.shared().await?;
         Ok(cluster)
     }
@@ -288,8 +295,8 @@ impl Cluster {
             };
             let owned: Vec<u64> = running.iter().map(|id| owned(id)).collect::<Option<_>>()?;
             let all: u64 = owned.iter().sum();
-            let fair = SHARDS / running.len() as u64 / 2;
-            (all == SHARDS && owned.iter().all(|&own| own >= fair)).then_some(())
+            let fair = self.shards / running.len() as u64 / 2;
+            (all == self.shards && owned.iter().all(|&own| own >= fair)).then_some(())
         })
         .await
     }
@@ -325,9 +332,6 @@ impl Cluster {
         self.nodes[place].server.as_ref().ok_or_else(|| Error::Setup(format!("{} does not run", self.nodes[place].id)))
     }
 }
-
-/// As many as there are by default; the nodes are started with the default.
-const SHARDS: u64 = 1024;
 
 fn moves_of(accepted: &Value) -> Vec<String> {
     let moves = accepted["moves"].as_array().into_iter().flatten();

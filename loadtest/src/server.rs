@@ -63,6 +63,8 @@ pub(crate) struct Membership {
     pub(crate) token: String,
     /// The key of all nodes.
     pub(crate) key: String,
+    /// How many shards there are.
+    pub(crate) shards: u64,
 }
 
 /// A running process that was started here.
@@ -324,13 +326,14 @@ fn settings(
         blobs = format!("blobs = {}\n", path(&member.blobs));
         shared = format!(
             "\n[store]\nkind = \"scylla\"\nnodes = {}\nkeyspace = {}\nreplication = {}\n\n[secrets]\nkey = {}\n\n[redis]\nurl = {}\n\n\
-             [cluster]\nnode_id = {}\nlisten = \"{cluster}\"\n",
+             [cluster]\nnode_id = {}\nlisten = \"{cluster}\"\nshards = {}\n",
             serde_json::json!(member.cql),
             text(&member.keyspace),
             member.cql.len().min(3),
             text(&member.key),
             text(&member.redis),
             text(&member.node),
+            member.shards,
         );
     }
     format!(
@@ -444,6 +447,7 @@ mod tests {
             blobs: "/tmp/blobs".into(),
             token: "open".into(),
             key: "ab".repeat(32),
+            shards: 48,
         };
         let text = settings(Path::new("/tmp/x"), [http, ops, cluster], &wanted, Some(&member), None);
         for part in [

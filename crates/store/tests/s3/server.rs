@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use colloquy_store::s3::{S3, S3Config, S3Timeouts};
@@ -63,7 +63,7 @@ impl Server {
         let kept = Arc::new(Mutex::new(Kept::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let app = Router::new().fallback(serve).with_state(kept.clone());
+        let app = Router::new().fallback(serve).layer(DefaultBodyLimit::disable()).with_state(kept.clone());
         let task = tokio::spawn(async move {
             axum::serve(listener, app).await.expect("serves until it is dropped");
         });
