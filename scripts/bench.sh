@@ -14,6 +14,7 @@ case "${1:-}" in
         ;;
 esac
 scale=1
+seconds=10
 write=()
 # A part of the run must not replace the whole table, so only a full one is written unless a file is named.
 [ "$scenario" != all ] || write=(--write docs/benchmarks.md)
@@ -22,6 +23,8 @@ for ((at = 0; at < ${#arguments[@]}; at++)); do
     case "${arguments[at]}" in
         --scale) scale=${arguments[at + 1]:-} ;;
         --scale=*) scale=${arguments[at]#--scale=} ;;
+        --seconds) seconds=${arguments[at + 1]:-} ;;
+        --seconds=*) seconds=${arguments[at]#--seconds=} ;;
         --write | --write=*) write=() ;;
     esac
 done
@@ -46,8 +49,22 @@ if [ "$scenario" = all ] || [ "$scenario" = knowledge ]; then
 fi
 if [ "$scenario" = all ] || [ "$scenario" = remote ]; then
     say "measuring inside cluster"
-    cargo bench --quiet --locked -p colloquy-cluster --bench remote -- --rows "$target/remote-rows.jsonl" >&2
+    cargo bench --quiet --locked -p colloquy-cluster --bench remote -- --rows "$target/remote-rows.jsonl" --seconds "$seconds" >&2
     cat "$target/remote-rows.jsonl" >>"$measured"
+fi
+# What runs over a CQL server starts one for as long as it measures.
+case "$scenario" in
+    all | move | crash | journal)
+        packages redis-server
+        scripts/cql-server fetch
+        ;;
+esac
+if [ "$scenario" = all ] || [ "$scenario" = journal ]; then
+    cargo bench --locked -p colloquy-store --features scylla --bench journal --no-run
+    say "measuring inside crates/store"
+    scripts/cql-server run -- cargo bench --quiet --locked -p colloquy-store --features scylla --bench journal -- \
+        --rows "$target/journal-rows.jsonl" --seconds "$seconds" >&2
+    cat "$target/journal-rows.jsonl" >>"$measured"
 fi
 [ ! -s "$measured" ] || rows=(--rows "$measured")
 say "measuring: $scenario"

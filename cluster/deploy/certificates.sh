@@ -5,7 +5,8 @@
 #
 # FOLDER gets ca.pem and ca.key once, and NODE.pem and NODE.key for each node that has none yet; what is there stays. Each node needs
 # ca.pem and its own two files. ca.key makes nodes: keep it off them. DAYS (default 825) is how long certificates are valid.
-# NODE is the id in `cluster.node_id`; it is what others check the certificate for, addresses do not matter.
+# NODE is the id in `cluster.node_id`; it is what others check the certificate for, addresses do not matter. For CQL servers it is different: they are
+# checked for their addresses, so NODE is an IPv4 address there.
 set -eu
 
 if [ $# -lt 2 ]; then
@@ -26,6 +27,15 @@ if [ ! -e "$folder/ca.key" ]; then
     echo "$folder/ca.pem: the cluster's authority"
 fi
 
+# A name of digits and dots is an address.
+kind_of() {
+    case $1 in
+        *[!0-9.]*) echo DNS ;;
+        *.*.*.*) echo IP ;;
+        *) echo DNS ;;
+    esac
+}
+
 for node in "$@"; do
     case $node in
         "" | *[!A-Za-z0-9.-]*)
@@ -40,7 +50,7 @@ for node in "$@"; do
     request=$(mktemp)
     extensions=$(mktemp)
     printf '%s\n' "basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature" \
-        "extendedKeyUsage=serverAuth,clientAuth" "subjectAltName=DNS:$node" >"$extensions"
+        "extendedKeyUsage=serverAuth,clientAuth" "subjectAltName=$(kind_of "$node"):$node" >"$extensions"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -subj "/CN=$node" \
         -keyout "$folder/$node.key" -out "$request" 2>/dev/null
     openssl x509 -req -in "$request" -CA "$folder/ca.pem" -CAkey "$folder/ca.key" -set_serial "0x$(openssl rand -hex 16)" \

@@ -1,6 +1,7 @@
 //! The binary `colloquy-loadtest`: starts its own server, plays visitors, dashboards and a model server against it, and prints what it measured.
 
 mod api;
+mod cluster;
 mod error;
 mod floor;
 mod http_client;
@@ -53,6 +54,12 @@ enum Command {
     Start(ScenarioArguments),
     /// The widget's size and its first open on a slow processor
     Widget(ScenarioArguments),
+    /// Live chats on three nodes while shards move, nodes drain and roll; needs a CQL server (scripts/bench.sh starts one)
+    Move(ScenarioArguments),
+    /// kill -9 of one node of three under load; needs a CQL server
+    Crash(ScenarioArguments),
+    /// What a turn costs with the journal in the CQL store, on one node and on three, beside SQLite; needs a CQL server
+    Journal(ScenarioArguments),
     /// An ask between two nodes, measured by the benchmark of the cluster crate; scripts/bench.sh brings its rows
     Remote(ScenarioArguments),
     /// The floor: a stateless proxy to a model server (started by the scenarios themselves)
@@ -100,6 +107,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Knowledge(arguments) => (vec![scenarios::Scenario::Knowledge], arguments),
         Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
         Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
+        Command::Move(arguments) => (vec![scenarios::Scenario::Move], arguments),
+        Command::Crash(arguments) => (vec![scenarios::Scenario::Crash], arguments),
+        Command::Journal(arguments) => (vec![scenarios::Scenario::Journal], arguments),
         Command::Remote(arguments) if arguments.rows.is_none() => {
             return Err(Error::Setup(
                 "this scenario is measured inside the cluster crate: run scripts/bench.sh remote".into(),

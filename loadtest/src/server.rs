@@ -12,6 +12,7 @@ use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -45,6 +46,27 @@ pub(crate) struct Wanted {
     pub(crate) embeddings: &'static str,
 }
 
+/// What makes a server one node of several, or of one over a CQL server.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership {
+    /// The node's name.
+    pub(crate) node: String,
+    /// The CQL servers.
+    pub(crate) cql: Vec<String>,
+    /// The cluster's keyspace.
+    pub(crate) keyspace: String,
+    /// Redis; none when empty.
+    pub(crate) redis: String,
+    /// The folder of all nodes.
+    pub(crate) blobs: PathBuf,
+    /// The operators' token.
+    pub(crate) token: String,
+    /// The key of all nodes.
+    pub(crate) key: String,
+    /// How many shards there are.
+    pub(crate) shards: u64,
+}
+
 /// A running process that was started here.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -71,6 +93,8 @@ pub(crate) struct Server {
     pub(crate) process: Process,
     /// Calls to its public listener.
     pub(crate) client: Arc<Client>,
+    /// Calls to its operators' listener.
+    pub(crate) ops: Arc<Client>,
     /// From its start until it said it was ready.
     pub(crate) ready_after: Duration,
 }
@@ -78,12 +102,22 @@ pub(crate) struct Server {
 impl Home {
     /// Makes a fresh folder with settings for what is wanted.
     pub(crate) fn new(options: &Options, wanted: &Wanted) -> Result<Self> {
+        Self::prepare(options, wanted, None)
+    }
+
+    /// The same for a node of a cluster.
+    pub(crate) fn among(options: &Options, wanted: &Wanted, membership: &Membership) -> Result<Self> {
+        Self::prepare(options, wanted, Some(membership))
+    }
+
+    fn prepare(options: &Options, wanted: &Wanted, membership: Option<&Membership>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("colloquy-loadtest-").tempdir_in(&options.scratch);
         let folder = folder
             .map_err(|source| Error::io(format!("no folder could be made in {}", options.scratch.display()), source))?;
-        let [http, ops] = free_ports()?;
+        let [http, ops, cluster] = free_ports()?;
         let home = Self { binary: options.binary.clone(), http, ops, folder };
-        let settings = settings(&home.folder.path().join("data"), http, ops, wanted, options.weights.as_deref());
+        let data = home.folder.path().join("data");
+        let settings = settings(&data, [http, ops, cluster], wanted, membership, options.weights.as_deref());
         fs::write(home.settings(), settings)
             .map_err(|source| Error::io("the settings could not be written", source))?;
         Ok(home)
@@ -117,7 +151,7 @@ impl Home {
                 .unwrap_or(Err(Error::NotInTime { what: "readiness of the server".into(), after: READY }))
         };
         let ready_after = process.watch(ready).await?;
-        Ok(Server { process, client: Client::new(self.http), ready_after })
+        Ok(Server { process, client: Client::new(self.http), ops, ready_after })
     }
 
     /// Bytes on disk, for the report.
@@ -223,6 +257,22 @@ impl Drop for Process {
     }
 }
 
+/// Starts a Redis of a scenario's own, which keeps nothing, and says where it is.
+pub(crate) async fn start_redis(scratch: &Path) -> Result<(Process, String)> {
+    let [address] = free_ports()?;
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    let process = Process::spawn("redis-server", command, scratch.join("loadtest-redis.log"))?;
+    let answers = async {
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    };
+    process.watch(answers).await?;
+    Ok((process, format!("redis://{address}")))
+}
+
 /// Starts the floor beside a model server, and says where it listens.
 pub(crate) async fn start_floor(options: &Options, model: SocketAddr) -> Result<(Process, Arc<Client>)> {
     floor_process(options, &["floor-proxy", "--upstream", &model.to_string()]).await
@@ -248,26 +298,50 @@ async fn floor_process(options: &Options, arguments: &[&str]) -> Result<(Process
     Ok((Process::keep("floor", child, PathBuf::new())?, Client::new(address)))
 }
 
-/// Two ports that are free now; nobody else is expected to want them before the server does.
-fn free_ports() -> Result<[SocketAddr; 2]> {
+/// Ports that are free now; nobody else is expected to want them before the server does.
+fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
     let failed = |source| Error::io("no loopback port is free", source);
-    let listeners = [
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?,
-    ];
-    Ok([listeners[0].local_addr().map_err(failed)?, listeners[1].local_addr().map_err(failed)?])
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>().map_err(failed)?;
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for (address, listener) in addresses.iter_mut().zip(&listeners) {
+        *address = listener.local_addr().map_err(failed)?;
+    }
+    Ok(addresses)
 }
 
 /// The settings file: the defaults, but for where things are and for limits that would be measured instead of the server.
-fn settings(data: &Path, http: SocketAddr, ops: SocketAddr, wanted: &Wanted, weights: Option<&Path>) -> String {
+fn settings(
+    data: &Path,
+    [http, ops, cluster]: [SocketAddr; 3],
+    wanted: &Wanted,
+    membership: Option<&Membership>,
+    weights: Option<&Path>,
+) -> String {
     let text = |value: &str| serde_json::Value::from(value).to_string(); // A JSON string is a TOML string.
     let path = |path: &Path| text(&path.to_string_lossy());
+    let (mut token, mut blobs, mut shared) = (String::new(), String::new(), String::new());
+    if let Some(member) = membership {
+        token = format!("token = {}\n", text(&member.token));
+        blobs = format!("blobs = {}\n", path(&member.blobs));
+        shared = format!(
+            "\n[store]\nkind = \"scylla\"\nnodes = {}\nkeyspace = {}\nreplication = {}\n\n[secrets]\nkey = {}\n\n[redis]\nurl = {}\n\n\
+             [cluster]\nnode_id = {}\nlisten = \"{cluster}\"\nshards = {}\n",
+            serde_json::json!(member.cql),
+            text(&member.keyspace),
+            member.cql.len().min(3),
+            text(&member.key),
+            text(&member.redis),
+            text(&member.node),
+            member.shards,
+        );
+    }
     format!(
-        "[http]\nlisten = \"{http}\"\n\n[ops]\nlisten = \"{ops}\"\n\n[data]\ndir = {data}\n\n[public]\nurl = \"http://{http}\"\n\n\
+        "[http]\nlisten = \"{http}\"\n\n[ops]\nlisten = \"{ops}\"\n{token}\n[data]\ndir = {data}\n{blobs}\n[public]\nurl = \"http://{http}\"\n\n\
          [models.openai]\nbase_url = {model}\napi_key = \"stand-in\"\n\n[embeddings]\nkind = \"{embeddings}\"\nlocal_path = {weights}\n\n\
          [crawl]\nallow_private = true\npages_max = 20000\ntotal_bytes_max = 4000000000\ntotal_timeout_s = 1800\n\n[log]\nfilter = \"warn\"\n\n\
          [limits]\nchat_per_visitor_per_minute = {NO_LIMIT}\nchat_per_address_per_minute = {NO_LIMIT}\nlogin_per_address_per_minute = {NO_LIMIT}\n\
-         login_per_email_per_minute = {NO_LIMIT}\napi_per_principal_per_minute = {NO_LIMIT}\nsockets_per_address = {NO_LIMIT}\nbody_bytes_max = 16777216\n",
+         login_per_email_per_minute = {NO_LIMIT}\napi_per_principal_per_minute = {NO_LIMIT}\nsockets_per_address = {NO_LIMIT}\nbody_bytes_max = 16777216\n{shared}",
         data = path(data),
         model = text(&wanted.model),
         embeddings = wanted.embeddings,
@@ -352,10 +426,10 @@ mod tests {
 
     #[test]
     fn settings_name_the_folder_the_ports_and_the_model() {
-        let [http, ops] = free_ports().expect("ports");
+        let [http, ops, cluster] = free_ports().expect("ports");
         assert_ne!(http.port(), ops.port());
         let wanted = Wanted { model: "http://127.0.0.1:9/v1".into(), embeddings: "keyword" };
-        let text = settings(Path::new("/tmp/with \"quotes\""), http, ops, &wanted, None);
+        let text = settings(Path::new("/tmp/with \"quotes\""), [http, ops, cluster], &wanted, None, None);
         for part in [
             format!("listen = \"{http}\""),
             format!("listen = \"{ops}\""),
@@ -363,6 +437,27 @@ mod tests {
             "base_url = \"http://127.0.0.1:9/v1\"".into(),
         ] {
             assert!(text.contains(&part), "{part} is missing in\n{text}");
+        }
+        assert!(!text.contains("[cluster]"), "{text}");
+        let member = Membership {
+            node: "node-1".into(),
+            cql: vec!["127.0.0.1:9042".into()],
+            keyspace: "bench".into(),
+            redis: "redis://127.0.0.1:6379".into(),
+            blobs: "/tmp/blobs".into(),
+            token: "open".into(),
+            key: "ab".repeat(32),
+            shards: 48,
+        };
+        let text = settings(Path::new("/tmp/x"), [http, ops, cluster], &wanted, Some(&member), None);
+        for part in [
+            "nodes = [\"127.0.0.1:9042\"]",
+            "replication = 1",
+            "token = \"open\"",
+            "blobs = \"/tmp/blobs\"",
+            &format!("listen = \"{cluster}\""),
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
         }
     }
 }

@@ -43,6 +43,12 @@ impl Spread {
         self.histogram.saturating_record(u64::try_from(sample.as_micros()).unwrap_or(LONGEST_US).clamp(1, LONGEST_US));
     }
 
+    /// Adds all samples of another.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        // Both have the same bounds, which is all that adding can fail for.
+        let _ = self.histogram.add(&other.histogram);
+    }
+
     /// The percentiles; none without samples.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| Duration::from_micros(self.histogram.value_at_quantile(quantile));
@@ -74,6 +80,17 @@ mod tests {
         close(found.p95, 950);
         close(found.p99, 990);
         close(found.max, 1000);
+        assert_eq!(found.count, 1000);
+    }
+
+    #[test]
+    fn merged_spreads_count_as_one() {
+        let (mut one, mut other) = (Spread::default(), Spread::default());
+        (1..=500).for_each(|ms| one.add(Duration::from_millis(ms)));
+        (501..=1000).for_each(|ms| other.add(Duration::from_millis(ms)));
+        one.merge(&other);
+        let found = one.percentiles().expect("samples");
+        close(found.p50, 500);
         assert_eq!(found.count, 1000);
     }
 

@@ -13,6 +13,7 @@ mod nodes;
 mod partition;
 mod proxy;
 mod redis_down;
+mod restore;
 mod store_down;
 mod sudden_end;
 mod walk;

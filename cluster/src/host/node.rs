@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use colloquy_store::Store;
 use colloquy_store::leases::{ClusterInfo, NodeRow, ShardRow};
+use futures::future::BoxFuture;
 use ractor::Actor;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,8 @@ pub enum Fate {
     Stopped,
     /// Its lease was refused: another node may own its shards. The process must exit.
     LeaseLost(String),
+    /// Its transport broke: it would hear nobody and keep its shards. The process must exit.
+    TransportBroken(String),
 }
 
 /// How a node is doing.
@@ -94,6 +97,7 @@ impl Node {
                 return Err(error);
             }
         };
+        let broken = transport.broken();
         inner.complete(supervisor, transport)?;
 
         let stop = CancellationToken::new();
@@ -106,6 +110,7 @@ impl Node {
         } else {
             tokio::spawn(members::run(inner.clone(), incarnation, limits, stop.clone()));
         }
+        tokio::spawn(end_with_transport(inner.clone(), broken, stop.clone()));
         tokio::spawn(lease::run(inner.clone(), me.clone(), lease, stop.clone()));
         tokio::spawn(timers::run(inner.clone(), stop.clone()));
         tokio::spawn(passivate::run(inner.clone(), stop.clone()));
@@ -208,6 +213,14 @@ impl Node {
         for peer in self.inner.living_peers() {
             self.inner.tell_to_look(&peer.node);
         }
+    }
+}
+
+/// Ends the node when its transport breaks: it would go on renewing its lease, and what it owns would be out of reach for everybody else.
+async fn end_with_transport(inner: Arc<NodeInner>, broken: BoxFuture<'static, String>, stop: CancellationToken) {
+    tokio::select! {
+        why = broken => inner.lose(Fate::TransportBroken(why)),
+        () = stop.cancelled() => {}
     }
 }
 

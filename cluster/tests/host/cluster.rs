@@ -126,6 +126,22 @@ async fn shards_are_shared_and_any_node_reaches_any_entity() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_transport_breaks_ends_and_the_others_take_its_shards() {
+    let (town, citizens) = Town::three().await;
+    let id = owned_by(&citizens[1].node, "n1", 1).await.remove(0);
+    add(&citizens[1].node.client(), &id, 1).await;
+    town.board.break_plug("n1");
+    assert_eq!(citizens[0].node.fate().await, Fate::TransportBroken("the plug is broken".to_owned()));
+    assert!(!citizens[0].node.status().lease_valid);
+    // As the process does with any fate: what it says last gives its lease back.
+    citizens[0].node.shutdown(Duration::from_secs(5)).await;
+    let before = tokio::time::Instant::now();
+    add(&citizens[2].node.client(), &id, 2).await;
+    assert!(before.elapsed() < Duration::from_secs(8), "nobody waits for its lease: {:?}", before.elapsed());
+    assert_eq!(look_at(&citizens[1].node.client(), &id).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shards_of_a_dead_node_are_taken_over_and_it_learns_that_it_is_dead() {
     let (town, citizens) = Town::three().await;
     let ids = owned_by(&citizens[1].node, "n1", 3).await;

@@ -20,6 +20,7 @@ struct Lines {
     links: HashMap<(String, String), Link>,
     cut: BTreeSet<String>,
     late: HashMap<String, Duration>,
+    broken: HashMap<String, Arc<tokio::sync::Notify>>,
 }
 
 /// The board that all nodes are plugged into.
@@ -53,6 +54,11 @@ impl Switchboard {
     /// No frame reaches or leaves the node any more, and no answer.
     pub(crate) fn cut(&self, node: &str) {
         self.lines.lock().expect("whole").cut.insert(node.to_owned());
+    }
+
+    /// The node's plug breaks, and says so.
+    pub(crate) fn break_plug(&self, node: &str) {
+        self.lines.lock().expect("whole").broken.entry(node.to_owned()).or_default().notify_one();
     }
 
     /// From now on the node's answers take so long.
@@ -104,6 +110,14 @@ impl Switchboard {
 }
 
 impl Transport for Plug {
+    fn broken(&self) -> futures::future::BoxFuture<'static, String> {
+        let broken = self.board.lines.lock().expect("whole").broken.entry(self.me.clone()).or_default().clone();
+        Box::pin(async move {
+            broken.notified().await;
+            "the plug is broken".to_owned()
+        })
+    }
+
     fn send(&self, node: &str, frame: Frame, reply: ReplyTo) {
         // What cannot be sent did not happen.
         let never_sent = Answer::Moving { retry_after_ms: 100 };

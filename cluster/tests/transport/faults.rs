@@ -102,6 +102,24 @@ fn a_new_incarnation_replaces_a_stalled_one_at_once_and_the_old_one_is_refused_b
 }
 
 #[test]
+fn a_peer_that_does_not_dial_itself_is_dialed_until_it_is_there_and_again_when_it_is_back() {
+    let a = Peer::start(Setup::new("n1"));
+    let b = Peer::start(Setup::new("n2"));
+    let address = b.address.clone();
+    let mut setup = b.kill();
+    a.knows(&[("n2", &address)]);
+    assert!(a.ask(&ask("n2", "echo", "nobody there")).all("moving"));
+    // From here on nobody asks for it, and it knows no address to dial: only dialing again connects them.
+    for incarnation in 2..5 {
+        (setup.listen, setup.incarnation) = (address.clone(), incarnation);
+        let b = Peer::start(setup);
+        until("it is dialed", || a.is_connected_to("n2") && a.status("n2")["incarnation"] == incarnation);
+        setup = b.kill();
+        until("its end is noticed", || !a.is_connected_to("n2"));
+    }
+}
+
+#[test]
 fn a_connection_cut_in_the_middle_of_a_frame_leaves_it_unknown_and_is_dialed_again() {
     let (a, b) = (Peer::start(Setup::new("n1")), Peer::start(Setup::new("n2")));
     let proxy = Proxy::start(&b.address);

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`app`], [`problem`], [`body`], [`tokens`], [`auth`], [`proxies`], [`limits`], [`linger`], [`idempotency`], [`listen`], `accounts`; then
 //! [`routes`], one file per resource,
-//! [`chat`], what HTTP and socket share of a visitor's chat, and [`sockets`].
+//! [`chat`], what HTTP and socket share of a visitor's chat, [`sockets`], and [`operators`], the other listener.
 
 mod accounts;
 pub mod app;
@@ -16,6 +16,7 @@ mod linger;
 pub mod listen;
 pub mod listing;
 mod mails;
+pub mod operators;
 mod passwords;
 pub mod problem;
 pub mod proxies;

@@ -1,4 +1,4 @@
-//! The public listener: takes connections, bounds how many one address holds and how long one may say nothing, and serves them.
+//! What listens: takes connections, bounds how many one address holds and how long one may say nothing, and serves them.
 //!
 //! Connections which say nothing, or hardly anything, cannot take the places of others. Open sockets are not bounded here: they have pings of their own.
 
@@ -56,7 +56,7 @@ impl Default for Patience {
 /// What a connection beyond the limit is told before it is closed.
 const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 10\r\nconnection: close\r\n\r\n\
     {\"type\":\"/docs#errors\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\
-    \"detail\":\"Too many open connections from this address (twice `limits.sockets_per_address`).\",\"retry\":\"safe\"}";
+    \"detail\":\"Too many open connections from this address (see `limits.sockets_per_address`).\",\"retry\":\"safe\"}";
 
 /// A listener with a bound for each address.
 pub struct Bounded {

@@ -10,7 +10,9 @@ use colloquy_cluster::host::transport::{ClusterTransport, Peers, TlsFiles, Trans
 use colloquy_cluster::redis::{Redis, SharedCounts};
 use colloquy_gateway::limits::Shared;
 use colloquy_store::Store;
+use colloquy_store::blobs::Blobs;
 use colloquy_store::folder::Folder;
+use colloquy_store::s3::{self, S3, S3Config};
 use colloquy_store::scylla::{ScyllaConfig, ScyllaLogin, ScyllaTls};
 use colloquy_store::sqlite::SqliteConfig;
 
@@ -31,7 +33,7 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Store, String> {
                 .map_err(|e| e.to_string())?
                 .map_err(|error| format!("the store in {}: {error}", settings.data.dir.display()))?;
             if !settings.data.blobs.is_empty() {
-                store.blobs = Arc::new(blobs(settings)?);
+                store.blobs = blobs(settings).await?;
             }
             Ok(store)
         }
@@ -42,20 +44,31 @@ pub(crate) async fn open_store(settings: &Settings) -> Result<Store, String> {
             config.replication = set.replication;
             config.login = (!set.username.is_empty())
                 .then(|| ScyllaLogin { user: set.username.clone(), password: set.password.clone() });
-            config.tls = (!set.tls_authority.is_empty())
-                .then(|| ScyllaTls { ca: PathBuf::from(&set.tls_authority), identity: None });
-            let opened = colloquy_store::scylla::open(&config, Arc::new(blobs(settings)?)).await;
+            config.tls = (!set.tls_authority.is_empty()).then(|| ScyllaTls {
+                ca: PathBuf::from(&set.tls_authority),
+                identity: (!set.tls_key.is_empty())
+                    .then(|| (PathBuf::from(&set.tls_certificate), PathBuf::from(&set.tls_key))),
+            });
+            let opened = colloquy_store::scylla::open(&config, blobs(settings).await?).await;
             opened.map_err(|error| format!("the store on {}: {error}", set.nodes.join(", ")))
         }
     }
 }
 
-fn blobs(settings: &Settings) -> Result<Folder, String> {
-    let dir = match settings.data.blobs.as_str() {
-        "" => settings.data.dir.clone(),
-        set => PathBuf::from(set),
-    };
-    Folder::shared(&dir, &settings.cluster.node_id).map_err(|error| format!("`data.blobs`: {error}"))
+/// Uploads and indices: a bucket, or a folder that the nodes share.
+async fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>, String> {
+    let set = &settings.data;
+    if set.blobs.starts_with(s3::SCHEME) {
+        let mut config = S3Config::at(&set.blobs).map_err(|error| format!("`data.blobs`: {error}"))?;
+        config.endpoint.clone_from(&set.s3.endpoint);
+        config.region.clone_from(&set.s3.region);
+        config.keys = (!set.s3.access_key.is_empty()).then(|| (set.s3.access_key.clone(), set.s3.secret_key.clone()));
+        let bucket = S3::open(&config).await.map_err(|error| format!("`data.blobs` {}: {error}", set.blobs))?;
+        return Ok(Arc::new(bucket));
+    }
+    let dir = if set.blobs.is_empty() { set.dir.clone() } else { PathBuf::from(&set.blobs) };
+    let folder = Folder::shared(&dir, &settings.cluster.node_id).map_err(|error| format!("`data.blobs`: {error}"))?;
+    Ok(Arc::new(folder))
 }
 
 /// Adds to a node's configuration what it needs among others: the way between nodes and the fan-out. Listens already, so that a node that cannot be

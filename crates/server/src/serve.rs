@@ -13,6 +13,7 @@ use colloquy_domain::catalog::load::Catalog;
 use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
 use colloquy_gateway::limits::{AddressLimit, RateLimit, Shared, SharedName};
 use colloquy_gateway::listen::Bounded;
+use colloquy_gateway::operators;
 use colloquy_gateway::proxies::Proxies;
 use colloquy_gateway::routes::{self, health::Health};
 use colloquy_gateway::tokens::Tokens;
@@ -22,6 +23,7 @@ use colloquy_models::{ChatModel, ModelConfig, PriceTable};
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::ops::NodeOperations;
 use crate::secrets::{OPS_TOKEN_FILE, Secrets};
@@ -32,6 +34,8 @@ use crate::{catalog, cluster, program, telemetry};
 const DRAIN_WITHIN: Duration = Duration::from_secs(20);
 /// How often expired answers are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// The operators' listener allows an address at least this many sockets: a scraper, balancers and people may share one.
+const OPERATORS_SOCKETS_LEAST: u32 = 64;
 /// Where the local weights are by default, below the user's cache folder.
 const WEIGHTS: &str = "colloquy/all-minilm-l6-v2";
 
@@ -84,9 +88,11 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving = tokio::spawn(public.serve(router, stop.clone()));
     let health = Arc::new(NodeHealth { node: node.clone(), metrics, stopping: stop.clone() });
-    let calls = routes::ops::routes(operations, secrets.ops_token.clone());
-    let calls = calls.merge(routes::health::routes(health));
-    let operating = tokio::spawn(async move { axum::serve(ops, calls).await });
+    let calls = operators::router(operations, secrets.ops_token.clone(), health);
+    let watchers = settings.limits.sockets_per_address.max(OPERATORS_SOCKETS_LEAST);
+    // Until the very end: whoever stops a node wants to see it drain.
+    let over = CancellationToken::new();
+    let operating = tokio::spawn(Bounded::new(ops, watchers, Proxies::default()).serve(calls, over.clone()));
 
     let sweeping = tokio::spawn(sweep(node.client()));
     greet(&settings, &notices);
@@ -106,6 +112,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
         tracing::warn!("some sockets did not say goodbye in time");
     }
     serving.abort();
+    over.cancel();
     operating.abort();
     sweeping.abort();
     if let Some(redis) = redis {
@@ -114,6 +121,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     match fate {
         Fate::Stopped => Ok(()),
         Fate::LeaseLost(reason) => Err(format!("this node lost its lease and stopped: {reason}")),
+        Fate::TransportBroken(reason) => {
+            Err(format!("this node could not hear the others any more and stopped: {reason}"))
+        }
     }
 }
 
@@ -121,7 +131,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
 struct NodeHealth {
     node: Arc<Node>,
     metrics: PrometheusHandle,
-    stopping: tokio_util::sync::CancellationToken,
+    stopping: CancellationToken,
 }
 
 impl Health for NodeHealth {

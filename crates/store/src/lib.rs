@@ -1,7 +1,7 @@
 //! Journal, projections, leases, unique values and blobs: the traits every adapter keeps, and the adapters.
 //!
 //! Reading order: [`key`], [`journal`], [`wake`], [`rows`], [`leases`], [`unique`], [`answers`], [`keys`], [`blobs`], [`error`], [`limits`];
-//! then the adapters [`memory`], [`sqlite`], `scylla` (feature `scylla`) and, for blobs, [`folder`]. This crate knows an entity as `(tenant, kind, id)` and bytes.
+//! then the adapters [`memory`], [`sqlite`], `scylla` (feature `scylla`) and, for blobs, [`folder`] and `s3` (feature `s3`). This crate knows an entity as `(tenant, kind, id)` and bytes.
 
 pub mod answers;
 pub mod blobs;
@@ -15,6 +15,8 @@ pub mod leases;
 pub mod limits;
 pub mod memory;
 pub mod rows;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "scylla")]
 pub mod scylla;
 pub mod sqlite;

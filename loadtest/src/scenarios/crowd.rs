@@ -19,6 +19,9 @@ use crate::wording::{Dice, question, text};
 
 /// Calls under way at once while setting up: enough to keep the journal's group commits full.
 const AT_ONCE: u64 = 64;
+/// How often opening a conversation is tried, and how long it rests in between.
+const OPENING_TRIES: u32 = 10;
+const OPENING_PAUSE: Duration = Duration::from_millis(500);
 /// How often the progress of a long preparation is told, seconds.
 const TELL_EVERY_S: u64 = 15;
 /// What an agent knows before it is asked: about twenty chunks.
@@ -74,7 +77,16 @@ impl Visitor {
 
     /// The first message, which opens the conversation.
     pub(crate) async fn open(mut self, client: &Arc<Client>, number: u64) -> Result<Self> {
-        let turn = ask(client, &self.request(question(number)), None).await?;
+        let request = self.request(question(number));
+        let mut tries = OPENING_TRIES;
+        let turn = loop {
+            match ask(client, &request, None).await {
+                // Opened as fast as can be, a cluster may say that it is busy; with the same id nothing happens twice.
+                Err(Error::Refused { status: 503, .. }) if tries > 1 => tries -= 1,
+                outcome => break outcome?,
+            }
+            tokio::time::sleep(OPENING_PAUSE).await;
+        };
         let answer = turn.answer.ok_or_else(|| Error::unexpected("POST /api/chat", "no message"))?;
         self.conversation = answer.conversation_id;
         self.token = answer.visitor_token;
@@ -113,6 +125,21 @@ impl Tally {
     /// Counts a turn that failed.
     pub(crate) fn failed(&mut self, kind: String) {
         *self.failures.entry(kind).or_default() += 1;
+    }
+
+    /// Adds what another tally has counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.between = match (self.between, other.between) {
+            (Some((due, end)), Some((other_due, other_end))) => Some((due.min(other_due), end.max(other_end))),
+            (own, other) => own.or(other),
+        };
+        self.added.merge(&other.added);
+        self.first_added.merge(&other.first_added);
+        self.lag.merge(&other.lag);
+        for (kind, count) in other.failures {
+            *self.failures.entry(kind).or_default() += count;
+        }
     }
 
     /// Failures in words; empty without any.

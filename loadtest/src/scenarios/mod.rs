@@ -2,9 +2,13 @@
 
 mod chat_idle;
 mod chat_turns;
+mod crash;
 mod crowd;
+mod journal;
 mod knowledge;
+mod live_chats;
 mod live_fanout;
+mod moves;
 mod screen;
 mod start;
 mod widget;
@@ -30,16 +34,25 @@ pub(crate) enum Scenario {
     LiveFanout,
     /// A large journal.
     Start,
+    /// Several nodes while shards move.
+    Move,
+    /// Several nodes of which one dies.
+    Crash,
+    /// The journal in the CQL store beside SQLite.
+    Journal,
 }
 
 /// Every scenario, quick ones first.
-pub(crate) const ALL: [Scenario; 6] = [
+pub(crate) const ALL: [Scenario; 9] = [
     Scenario::Widget,
     Scenario::Knowledge,
     Scenario::ChatTurns,
     Scenario::ChatIdle,
     Scenario::LiveFanout,
     Scenario::Start,
+    Scenario::Journal,
+    Scenario::Move,
+    Scenario::Crash,
 ];
 
 impl Scenario {
@@ -52,6 +65,9 @@ impl Scenario {
             Self::ChatIdle => chat_idle::NAME,
             Self::LiveFanout => live_fanout::NAME,
             Self::Start => start::NAME,
+            Self::Move => moves::NAME,
+            Self::Crash => crash::NAME,
+            Self::Journal => journal::NAME,
         }
     }
 
@@ -64,6 +80,9 @@ impl Scenario {
             Self::ChatIdle => chat_idle::run(options, report).await,
             Self::LiveFanout => live_fanout::run(options, report).await,
             Self::Start => start::run(options, report).await,
+            Self::Move => moves::run(options, report).await,
+            Self::Crash => crash::run(options, report).await,
+            Self::Journal => journal::run(options, report).await,
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use ractor::{Actor, ActorRef};
 use ractor_cluster::{IncomingEncryptionMode, NodeServer, NodeServerMessage};
 use rustls::pki_types::ServerName;
@@ -20,6 +21,7 @@ use super::handshake::{self, Hello, MAX_NAME};
 use super::link::ENDED_RETRY_MS;
 use super::peer::{Handover, Peer, PeerStatus};
 use super::tls::{self, Tls};
+use super::warden::{Breakage, Warden};
 use super::wire::{self, BatchReader, Packet, Received};
 use super::{MakeTransport, Peers, Receive, ReplyTo, Transport, Wiring, accept, keeper};
 use crate::error::ClusterError;
@@ -37,6 +39,8 @@ pub struct Bound {
     listener: TcpListener,
     local: SocketAddr,
     node_server: ActorRef<NodeServerMessage>,
+    warden: ActorRef<()>,
+    breakage: Breakage,
 }
 
 /// The transport between nodes. One per process, because `ractor`'s registry is. Dropping it ends its connections.
@@ -58,6 +62,9 @@ pub(super) struct Shared {
     links: Mutex<HashMap<u64, Attached>>,
     sessions: AtomicU64,
     pub(super) node_server: ActorRef<NodeServerMessage>,
+    gateway: OnceLock<ActorRef<GatewayMsg>>,
+    warden: ActorRef<()>,
+    pub(super) breakage: Breakage,
     pub(super) stop: CancellationToken,
 }
 
@@ -91,8 +98,11 @@ impl ClusterTransport {
         let listen = |error: std::io::Error| ClusterError::Listen { address: config.listen, detail: error.to_string() };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let local = listener.local_addr().map_err(listen)?;
-        let node_server = node_server(&config).await?;
-        Ok(Bound { config, tls, listener, local, node_server })
+        let breakage = Breakage::default();
+        let (warden, _) =
+            Actor::spawn(None, Warden, breakage.clone()).await.map_err(|error| could_not_start(&error))?;
+        let node_server = node_server(&config, &warden).await?;
+        Ok(Bound { config, tls, listener, local, node_server, warden, breakage })
     }
 
     /// How the peers are doing.
@@ -131,6 +141,10 @@ impl Transport for ClusterTransport {
         }
         reply.send(Answer::Moving { retry_after_ms: ENDED_RETRY_MS });
     }
+
+    fn broken(&self) -> BoxFuture<'static, String> {
+        Box::pin(self.shared.breakage.clone().happened())
+    }
 }
 
 impl Bound {
@@ -160,7 +174,7 @@ impl Bound {
         directory: Arc<dyn Peers>,
         receiver: Arc<dyn Receive>,
     ) -> Arc<ClusterTransport> {
-        let Self { config, tls, listener, local, node_server } = self;
+        let Self { config, tls, listener, local, node_server, warden, breakage } = self;
         tracing::info!(node = config.node, %local, incarnation, tls = tls.is_some(), "the transport serves");
         let shared = Arc::new(Shared {
             key: handshake::key_of(&config.secret),
@@ -174,16 +188,21 @@ impl Bound {
             links: Mutex::default(),
             sessions: AtomicU64::new(0),
             node_server,
+            gateway: OnceLock::new(),
+            warden,
+            breakage,
             stop: CancellationToken::new(),
         });
-        tokio::spawn(accept::run(shared.clone(), listener));
+        shared.breakage.spawn("accepting peers", accept::run(shared.clone(), listener));
         Arc::new(ClusterTransport { shared })
     }
 }
 
 /// `ractor_cluster`'s server. It always listens; here for nobody, on loopback: connections reach it through [`accept`] and [`keeper`].
-async fn node_server(config: &TransportConfig) -> Result<ActorRef<NodeServerMessage>, ClusterError> {
-    let failed = |error: &dyn std::fmt::Display| ClusterError::Node(format!("ractor_cluster could not start: {error}"));
+async fn node_server(
+    config: &TransportConfig,
+    warden: &ActorRef<()>,
+) -> Result<ActorRef<NodeServerMessage>, ClusterError> {
     // It takes nodes with one "host:port" for the same one, and sessions with one name for the same peer: both must be new with each boot.
     let host = format!("{}-{:016x}", config.node, rand::random::<u64>());
     let cookie = blake3::Hash::from_bytes(blake3::derive_key("colloquy cluster ractor cookie 2026-11", &config.secret));
@@ -197,8 +216,13 @@ async fn node_server(config: &TransportConfig) -> Result<ActorRef<NodeServerMess
     )
     .with_listen_addr(std::net::Ipv4Addr::LOCALHOST.into())
     .with_max_inbound_frame_size((MAX_PACKET_BYTES + BATCH_BYTES + RACTOR_OVERHEAD) as u64);
-    let (server, _) = Actor::spawn(None, server, ()).await.map_err(|error| failed(&error))?;
+    let spawned = Actor::spawn_linked(None, server, (), warden.get_cell()).await;
+    let (server, _) = spawned.map_err(|error| could_not_start(&error))?;
     Ok(server)
+}
+
+fn could_not_start(error: &dyn std::fmt::Display) -> ClusterError {
+    ClusterError::Node(format!("ractor_cluster could not start: {error}"))
 }
 
 impl Shared {
@@ -230,19 +254,16 @@ impl Shared {
         let events = Box::new(Events(Arc::downgrade(self)));
         let subscribe = NodeServerMessage::SubscribeToEvents { id: "transport".to_owned(), subscription: events };
         if self.node_server.cast(subscribe).is_err() {
-            return false;
+            return false; // The warden knows why.
         }
-        match Actor::spawn(None, Gateway, Arc::downgrade(self)).await {
+        match Actor::spawn_linked(None, Gateway, Arc::downgrade(self), self.warden.get_cell()).await {
             Ok((gateway, _)) => {
-                let stop = self.stop.clone();
-                tokio::spawn(async move {
-                    stop.cancelled().await;
-                    gateway.stop(None);
-                });
+                // Stopped meanwhile: then it ends with the warden.
+                drop(self.gateway.set(gateway));
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "the gateway could not start");
+                self.breakage.tell(format!("the gateway could not start: {error}"));
                 false
             }
         }
@@ -270,7 +291,7 @@ impl Shared {
         let peer = Arc::new(Peer::new(node.to_owned(), self.config.limits.clone()));
         peers.insert(node.to_owned(), peer.clone());
         drop(peers);
-        tokio::spawn(keeper::run(self.clone(), peer.clone()));
+        self.breakage.spawn("keeping a peer", keeper::run(self.clone(), peer.clone()));
         peer
     }
 
@@ -292,7 +313,8 @@ impl Shared {
                 self.detach(link);
             }
         }
-        self.node_server.stop(None);
+        // Its actors end with it, and it does not hear of their ends any more.
+        self.warden.stop(None);
     }
 
     // --- connections ---

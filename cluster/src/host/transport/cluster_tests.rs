@@ -14,6 +14,9 @@ use crate::frame::FRAME_SCHEMA;
 
 const LINK: u64 = 42;
 
+/// Longer than anything takes on a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 struct Nowhere;
 
 impl Peers for Nowhere {
@@ -68,7 +71,9 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let config = TransportConfig::new("n1", ([127, 0, 0, 1], 0).into(), [1; 32]);
+        let mut config = TransportConfig::new("n1", ([127, 0, 0, 1], 0).into(), [1; 32]);
+        // What is waited for in a test is waited for as long as it takes.
+        config.limits.step_timeout = PATIENCE;
         let receiver: Arc<dyn Receive> = Arc::new(Echo);
         let bound = ClusterTransport::bind(config).await.expect("binds");
         let transport = bound.serve(1, Arc::new(Nowhere), receiver);
@@ -207,6 +212,73 @@ async fn hostile_batches_leave_the_gateway_answering() {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn an_actor_of_the_transport_that_ends_breaks_it_by_name() {
+    for part in ["the gateway", "ractor_cluster"] {
+        let stage = Stage::new().await;
+        let shared = &stage.transport.shared;
+        while shared.gateway.get().is_none() {
+            tokio::task::yield_now().await;
+        }
+        match part {
+            "the gateway" => shared.gateway.get().expect("started").kill(),
+            _ => shared.node_server.kill(),
+        }
+        let why = tokio::time::timeout(PATIENCE, stage.transport.broken()).await.expect("is told");
+        assert!(why.starts_with(part), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_of_the_transport_that_panics_breaks_it_by_name() {
+    let stage = Stage::new().await;
+    stage.transport.shared.breakage.spawn("keeping a peer", async { panic!("as asked") });
+    let why = tokio::time::timeout(PATIENCE, stage.transport.broken()).await.expect("is told");
+    assert_eq!(why, "keeping a peer panicked");
+}
+
+#[tokio::test]
+async fn a_transport_that_is_stopped_is_not_broken() {
+    let stage = Stage::new().await;
+    let shared = stage.transport.shared.clone();
+    while shared.gateway.get().is_none() {
+        tokio::task::yield_now().await;
+    }
+    stage.transport.stop();
+    for actor in
+        [shared.gateway.get().expect("started").get_cell(), shared.node_server.get_cell(), shared.warden.get_cell()]
+    {
+        tokio::time::timeout(PATIENCE, actor.wait(None)).await.expect("ends").expect("ends");
+    }
+    assert!(futures::FutureExt::now_or_never(stage.transport.broken()).is_none());
+}
+
+#[tokio::test]
+async fn a_connection_is_handed_over_once_the_previous_session_is_gone() {
+    use tokio::io::AsyncReadExt as _;
+    let stage = Stage::new().await;
+    let shared = &stage.transport.shared;
+    let previous = CancellationToken::new();
+    let begin = |link: u64, previous: Option<CancellationToken>| {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let peer = shared.enter("n2");
+        let handover = Handover { link, cut: CancellationToken::new(), gone: CancellationToken::new(), previous };
+        let shared = shared.clone();
+        tokio::spawn(async move { keeper::hand_over(&shared, &peer, handover, near, false).await });
+        far
+    };
+    let mut waits = begin(100, Some(previous.clone()));
+    let mut goes = begin(101, None);
+    // Whoever dials speaks first: a session that has begun is heard.
+    let first = tokio::time::timeout(PATIENCE, goes.read_u8()).await.expect("is handed over");
+    first.expect("says something");
+    let heard = futures::FutureExt::now_or_never(waits.read_u8());
+    assert!(heard.is_none(), "two of its sessions with one peer make ractor_cluster drop either: {heard:?}");
+    previous.cancel();
+    let second = tokio::time::timeout(PATIENCE, waits.read_u8()).await.expect("is handed over");
+    second.expect("says something");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod peer;
 mod reply;
 mod stream;
 mod tls;
+mod warden;
 mod wire;
 
 pub use cluster::{Bound, ClusterTransport};
@@ -42,6 +43,11 @@ use crate::frame::Frame;
 pub trait Transport: Send + Sync + 'static {
     /// Sends a frame; `reply` is answered or dropped.
     fn send(&self, node: &str, frame: Frame, reply: ReplyTo);
+
+    /// Ends, with the reason, when something in it broke for good. One that cannot break never does.
+    fn broken(&self) -> BoxFuture<'static, String> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Who takes the frames that arrive. Must not block.

@@ -100,6 +100,22 @@ fn a_session_that_does_not_come_to_be_is_ended_and_waits_grow() {
 }
 
 #[test]
+fn a_dial_that_failed_is_tried_again_for_ever() {
+    let n1 = peer("n1");
+    let refused = || Failure::Connection(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+    let mut at_ms = 0;
+    for _ in 0..50 {
+        let attempt = n1.dial().expect("it is time");
+        assert!(!n1.look(at_ms, 0).dial, "one at a time");
+        n1.dial_failed(attempt, &refused(), at_ms);
+        assert!(!n1.look(at_ms, 0).dial, "not at once");
+        // Half more than the longest wait at most.
+        at_ms += 4_500;
+        assert!(n1.look(at_ms, 0).dial, "never again");
+    }
+}
+
+#[test]
 fn a_peer_that_is_retired_gives_frames_back() {
     let n1 = peer("n1");
     assert!(n1.retire());

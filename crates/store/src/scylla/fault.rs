@@ -6,6 +6,7 @@ use scylla::errors::{
     TypeCheckError,
 };
 
+use super::ScyllaConfig;
 use crate::StoreError;
 
 /// Ends every message about damage: what a person does now.
@@ -103,8 +104,35 @@ impl Fault {
     }
 }
 
-pub(super) fn of_session(error: NewSessionError) -> StoreError {
-    StoreError::Unavailable(format!("no connection to the CQL servers: {error}"))
+/// Why there is no session, with what is probably to be mended. Only from the words: the driver keeps causes where no type can be asked for.
+pub(super) fn of_session(config: &ScyllaConfig, error: &NewSessionError) -> StoreError {
+    let text = format!("no connection to the CQL servers: {error}");
+    let lower = text.to_lowercase();
+    let said = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let hint = if said(&["bad credentials"]) {
+        let user = config.login.as_ref().map_or("", |login| login.user.as_str());
+        format!("the servers refuse the login {user:?} with this password")
+    } else if said(&["authentication is required"]) {
+        "the servers ask for a login, and none is set".to_owned()
+    } else if let Some(tls) = &config.tls {
+        if said(&["invalid peer certificate"]) {
+            format!("the servers' certificates do not lead to {}, or are not for these addresses", tls.ca.display())
+        } else if said(&["fatal alert", "peer is incompatible"]) {
+            match &tls.identity {
+                None => "the servers ask for a certificate of one's own, and none is set".to_owned(),
+                Some((chain, _)) => format!("the servers refuse the certificate {}", chain.display()),
+            }
+        } else if said(&["corrupt message"]) {
+            "the servers do not speak TLS there, and it is set".to_owned()
+        } else {
+            return StoreError::Unavailable(text);
+        }
+    } else if said(&["broken", "reset", "frame", "closed"]) && !said(&["refused"]) {
+        "the servers may speak TLS only, and none is set".to_owned()
+    } else {
+        return StoreError::Unavailable(text);
+    };
+    StoreError::Invalid(format!("{hint} ({text})"))
 }
 
 pub(super) fn of_prepare(statement: &str, error: &PrepareError) -> StoreError {

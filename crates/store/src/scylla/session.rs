@@ -175,7 +175,7 @@ pub(super) async fn connect(config: &ScyllaConfig) -> Result<Session, StoreError
     if let Some(files) = &config.tls {
         builder = builder.tls_context(Some(TlsContext::Rustls023(tls::client(files)?)));
     }
-    builder.build().await.map_err(fault::of_session)
+    builder.build().await.map_err(|error| fault::of_session(config, &error))
 }
 
 /// Whether a conditional statement's condition held.

@@ -12,6 +12,8 @@ mod leases;
 mod limits;
 mod model;
 mod rows;
+#[cfg(feature = "s3")]
+mod s3;
 #[cfg(feature = "scylla")]
 mod scylla;
 mod unique;
@@ -117,5 +119,17 @@ contract! {
     concurrent {
         many_tasks_on_many_entities_recount_exactly,
         racing_claims_leave_one_writer,
+    }
+}
+
+// A bucket holds blobs only.
+#[cfg(feature = "s3")]
+contract! {
+    @adapter bucket, s3::Bucket,
+    blobs {
+        values_come_back_and_go,
+        a_folder_lists_what_is_below_it,
+        a_name_may_be_both_value_and_folder,
+        paths_that_leave_the_folder_are_refused
     }
 }

@@ -1,20 +1,22 @@
-//! The parts of a node, and how a frame passes through them: router → transport → checks → admission → directory → entity.
+//! The parts of a node and what holds for all of them; how a frame leaves is in `sending.rs`, how one arrives in `receiving.rs`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod receiving;
+mod sending;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_store::journal::Record;
 use colloquy_store::{EntityKey, Store};
 use ractor::{ActorId, ActorRef};
-use tokio::sync::{Notify, oneshot, watch as signal};
+use tokio::sync::{Notify, watch as signal};
 use tokio::time::Instant;
 
+pub(super) use self::receiving::Placed;
 use super::admission::Admission;
 use super::config::{Limits, NodeConfig};
-use super::control::CONTROL_KIND;
 use super::directory::Directory;
 use super::effects::Effects;
 use super::entity_actor::EntityMsg;
@@ -24,31 +26,20 @@ use super::registry::{Kind, Registry};
 use super::resident::Residents;
 use super::shard::{NodeMsg, ShardMsg};
 use super::timers::Timers;
-use super::transport::{ReplyTo, Transport, TransportKind};
+use super::transport::{Transport, TransportKind};
 use super::watch::{Hub, WatchStream};
 use super::{lease, watch};
 use crate::core::activation::Input as EntityInput;
-use crate::core::handoff::MOVING_RETRY_MS;
-use crate::core::lease::{BEAT_EVERY_MS, SUSPENDED_RETRY_MS};
-use crate::core::router::{Input, NOT_OWNER_RETRY_MS, Output, Router, shard_of};
+use crate::core::lease::BEAT_EVERY_MS;
+use crate::core::router::{Input, shard_of};
 use crate::core::view::{Incarnation, View};
 use crate::entity::Message;
 use crate::error::ClusterError;
-use crate::frame::{Answer, FRAME_SCHEMA, Frame, MAX_COMMAND_BYTES, MAX_IDEMPOTENCY_KEY};
+use crate::frame::{Answer, FRAME_SCHEMA, Frame};
 use crate::seal::Sealer;
-use crate::telemetry;
-
-/// The longest part of an entity's key, bytes.
-pub(super) const MAX_KEY_PART: usize = 256;
-
-/// What an overloaded node tells its senders to wait, milliseconds: a few batches.
-const BUSY_RETRY_MS: u64 = 50;
 
 /// What a draining node tells its senders to wait, milliseconds.
 const DRAIN_RETRY_MS: u64 = 200;
-
-/// How long an answer may be late before the sender gives up, milliseconds: the answerer counts the deadline too, and should win.
-const ANSWER_GRACE_MS: u64 = 250;
 
 /// How long a message to a resident is tried, milliseconds: as long as the resident may take for it.
 const RESIDENT_DEADLINE_MS: i64 = 5_000;
@@ -82,63 +73,16 @@ pub(crate) struct NodeInner {
     supervisor: OnceLock<ActorRef<NodeMsg>>,
     shard_supervisors: Mutex<HashMap<u32, ActorRef<ShardMsg>>>,
     transport: OnceLock<Arc<dyn Transport>>,
-    outbound: Outbound,
+    outbound: sending::Outbound,
     lease_until_ms: AtomicU64,
     full_until_ms: AtomicU64,
     draining: AtomicBool,
     fate: signal::Sender<Option<Fate>>,
 }
 
-/// The sending side: one router, driven by whoever has something for it.
-struct Outbound {
-    inbox: Mutex<VecDeque<Input>>,
-    driving: AtomicBool,
-    router: Mutex<Router>,
-    waiters: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
-    next: AtomicU64,
-}
-
-/// What became of a command that was put before its entity.
-pub(super) enum Placed {
-    /// It waits there.
-    In,
-    /// It waits for the entity's actor, which is to be spawned.
-    Spawn(u32, EntityKey),
-    /// It is answered already.
-    Refused(ReplyTo, Answer),
-}
-
-/// Gives the wheel back, also when the driver panics.
-struct Driving<'a>(&'a AtomicBool);
-
-impl Drop for Driving<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
-/// A waiter that is forgotten with its ask.
-struct Waiting<'a> {
-    outbound: &'a Outbound,
-    correlation: u64,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        lock(&self.outbound.waiters).remove(&self.correlation);
-    }
-}
-
 impl NodeInner {
     pub(super) fn new(config: NodeConfig, store: Store, registry: Registry) -> Self {
         let NodeConfig { id, shards, master_key, clock, limits, transport, .. } = config;
-        let outbound = Outbound {
-            inbox: Mutex::default(),
-            driving: AtomicBool::new(false),
-            router: Mutex::new(Router::new(shards)),
-            waiters: Mutex::default(),
-            next: AtomicU64::new(1),
-        };
         Self {
             ownership: Ownership::new(&id, shards),
             view: RwLock::default(),
@@ -165,7 +109,7 @@ impl NodeInner {
             supervisor: OnceLock::new(),
             shard_supervisors: Mutex::default(),
             transport: OnceLock::new(),
-            outbound,
+            outbound: sending::Outbound::new(shards),
             lease_until_ms: AtomicU64::new(0),
             full_until_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -260,7 +204,7 @@ impl NodeInner {
     }
 
     pub(super) fn next_correlation(&self) -> u64 {
-        self.outbound.next.fetch_add(1, Ordering::Relaxed)
+        self.outbound.next()
     }
 
     /// The cluster as last read.
@@ -435,223 +379,6 @@ impl NodeInner {
         }
     }
 
-    // --- sending ---
-
-    /// Sends a frame and waits for its answer; retries what is safe to retry inside the deadline.
-    pub(crate) async fn ask(self: &Arc<Self>, mut frame: Frame) -> Answer {
-        if self.fate.borrow().is_some() {
-            return Answer::Moving { retry_after_ms: DRAIN_RETRY_MS };
-        }
-        let settles_by_itself = frame.idempotency_key.is_some() || frame.source.is_some();
-        let mut perhaps_done = false;
-        loop {
-            frame.correlation = self.outbound.next.fetch_add(1, Ordering::Relaxed);
-            let answer = self.ask_once(frame.clone()).await;
-            let wait_ms = match &answer {
-                Answer::Busy { retry_after_ms } | Answer::Moving { retry_after_ms } => *retry_after_ms,
-                Answer::NotOwner { .. } => NOT_OWNER_RETRY_MS,
-                Answer::Unknown if settles_by_itself => BUSY_RETRY_MS,
-                Answer::Ok(_)
-                | Answer::Rejected(_)
-                | Answer::Unknown
-                | Answer::Expired
-                | Answer::HandlerFailed
-                | Answer::Unavailable { .. }
-                | Answer::Erased
-                | Answer::Malformed { .. } => return unless_done(perhaps_done, answer),
-            };
-            perhaps_done |= answer == Answer::Unknown;
-            let left_ms = frame.deadline_ms.saturating_sub(self.now_ms());
-            let wait_ms = wait_ms.max(1);
-            if i64::try_from(wait_ms).map_or(true, |wait_ms| wait_ms >= left_ms) || self.fate.borrow().is_some() {
-                return unless_done(perhaps_done, answer);
-            }
-            // Spread over half to one and a half of the wait, so that the refused do not return as one crowd.
-            let spread = wait_ms / 2 + rand::random_range(0..=wait_ms);
-            tokio::time::sleep(Duration::from_millis(spread)).await;
-        }
-    }
-
-    async fn ask_once(self: &Arc<Self>, frame: Frame) -> Answer {
-        let (sender, receiver) = oneshot::channel();
-        let correlation = frame.correlation;
-        let left_ms = u64::try_from(frame.deadline_ms.saturating_sub(self.now_ms())).unwrap_or(0);
-        lock(&self.outbound.waiters).insert(correlation, sender);
-        let _waiting = Waiting { outbound: &self.outbound, correlation };
-        self.feed(Input::Send(frame));
-        match tokio::time::timeout(Duration::from_millis(left_ms + ANSWER_GRACE_MS), receiver).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Answer::Unknown,
-        }
-    }
-
-    /// Gives the router an input. Whoever finds nobody driving drives, so outputs happen in order and a transport may call back.
-    pub(super) fn feed(self: &Arc<Self>, input: Input) {
-        lock(&self.outbound.inbox).push_back(input);
-        while !lock(&self.outbound.inbox).is_empty() {
-            if self.outbound.driving.swap(true, Ordering::SeqCst) {
-                return;
-            }
-            let driving = Driving(&self.outbound.driving);
-            let mut out = Vec::new();
-            loop {
-                let Some(input) = lock(&self.outbound.inbox).pop_front() else {
-                    break;
-                };
-                lock(&self.outbound.router).on(self.clock.now_ms(), input, &mut out);
-                for output in out.drain(..) {
-                    self.route(output);
-                }
-            }
-            drop(driving);
-        }
-    }
-
-    fn route(self: &Arc<Self>, output: Output) {
-        match output {
-            Output::Transmit { node, frame } => {
-                let correlation = frame.correlation;
-                let home = Arc::downgrade(self);
-                let reply = ReplyTo::new(move |answer| {
-                    if let Some(home) = home.upgrade() {
-                        if matches!(answer, Answer::NotOwner { .. }) {
-                            home.look_soon();
-                        }
-                        home.feed(Input::Answered { correlation, answer });
-                    }
-                });
-                match self.transport.get() {
-                    Some(transport) => transport.send(&node, frame, reply),
-                    None => reply.send(Answer::Moving { retry_after_ms: DRAIN_RETRY_MS }),
-                }
-            }
-            Output::Done { correlation, answer } => {
-                if let Some(waiter) = lock(&self.outbound.waiters).remove(&correlation) {
-                    // Nobody waits any more: the answer came after its deadline.
-                    drop(waiter.send(answer));
-                }
-            }
-            Output::Alarm { at_ms } => {
-                let wait_ms = u64::try_from(at_ms.saturating_sub(self.now_ms())).unwrap_or(0).max(1);
-                let home = Arc::downgrade(self);
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                    if let Some(home) = home.upgrade() {
-                        home.feed(Input::Tick);
-                    }
-                });
-            }
-        }
-    }
-
-    // --- receiving ---
-
-    /// Takes a frame from a transport.
-    pub(super) fn receive(self: &Arc<Self>, frame: Frame, reply: ReplyTo) {
-        if &*frame.key.kind == CONTROL_KIND {
-            return reply.send(self.on_control(&frame));
-        }
-        // Only registered names become labels: what a sender makes up must not grow the metrics.
-        let label = self.registry.kinds.get(&*frame.key.kind).map_or("unknown", |kind| kind.name());
-        let refuse = |reply: ReplyTo, answer: Answer| {
-            metrics::counter!(telemetry::ANSWERS, "kind" => label, "outcome" => answer.label()).increment(1);
-            reply.send(answer);
-        };
-        if let Err(answer) = self.check(&frame) {
-            return refuse(reply, answer);
-        }
-        if self.ownership.serving(frame.shard) != frame.epoch {
-            return self.refuse_or_park(frame, reply);
-        }
-        let placed = self.place(frame, reply, true);
-        self.finish(placed);
-    }
-
-    /// Puts a command before its entity. `look` asks once more whether the shard is served, where it cannot be missed by who stops it.
-    pub(super) fn place(self: &Arc<Self>, frame: Frame, reply: ReplyTo, look: bool) -> Placed {
-        if self.registry.residents.contains_key(&*frame.key.kind) {
-            return self.place_at_resident(frame, reply);
-        }
-        let (shard, key) = (frame.shard, frame.key.clone());
-        let sent = self.directory.send(shard, &key, self.now_ms(), |depth| {
-            if look && self.ownership.serving(shard) != frame.epoch {
-                return Err((reply, Answer::Moving { retry_after_ms: MOVING_RETRY_MS }));
-            }
-            match self.admission.admit(shard, depth, frame.bytes.len()) {
-                Some(permit) => Ok(EntityMsg::Command { frame: Box::new(frame), reply, permit }),
-                None => Err((reply, Answer::Busy { retry_after_ms: BUSY_RETRY_MS })),
-            }
-        });
-        match sent {
-            Ok(true) => Placed::Spawn(shard, key),
-            Ok(false) => Placed::In,
-            Err((reply, answer)) => Placed::Refused(reply, answer),
-        }
-    }
-
-    /// Does what placing a command leads to.
-    pub(super) fn finish(&self, placed: Placed) {
-        match placed {
-            Placed::In => {}
-            Placed::Spawn(shard, key) => self.spawn(shard, &key),
-            Placed::Refused(reply, answer) => reply.send(answer),
-        }
-    }
-
-    /// Gives a resident a message from wherever it came.
-    fn place_at_resident(self: &Arc<Self>, frame: Frame, reply: ReplyTo) -> Placed {
-        if frame.note {
-            if frame.bytes.is_empty() {
-                self.residents.keep(self, &frame.key);
-            } else {
-                self.residents.note(&frame.key, frame.bytes);
-            }
-            return Placed::Refused(reply, Answer::Ok(Bytes::new()));
-        }
-        let node = self.clone();
-        tokio::spawn(async move {
-            reply.send(match node.residents.ask(&node, &frame.key, frame.bytes).await {
-                Ok(answer) => Answer::Ok(answer),
-                Err(error) => Answer::Unavailable { detail: error.to_string() },
-            });
-        });
-        Placed::In
-    }
-
-    fn check(&self, frame: &Frame) -> Result<(), Answer> {
-        let malformed = |detail: String| Answer::Malformed { detail };
-        if frame.schema != FRAME_SCHEMA {
-            return Err(malformed(format!("frame schema {} is not {FRAME_SCHEMA}", frame.schema)));
-        }
-        let kind = &*frame.key.kind;
-        if !self.registry.kinds.contains_key(kind) && !self.registry.residents.contains_key(kind) {
-            return Err(malformed(format!("no entity kind {:?} is registered", frame.key.kind)));
-        }
-        for (part, what) in [(&frame.key.tenant, "tenant"), (&frame.key.id, "id")] {
-            if part.is_empty() || part.len() > MAX_KEY_PART {
-                return Err(malformed(format!("the {what} has {} bytes, not 1 to {MAX_KEY_PART}", part.len())));
-            }
-        }
-        if frame.bytes.len() > MAX_COMMAND_BYTES {
-            let size = frame.bytes.len();
-            return Err(malformed(format!("a command of {size} bytes is above the limit of {MAX_COMMAND_BYTES}")));
-        }
-        if frame.idempotency_key.as_ref().is_some_and(|key| key.len() > MAX_IDEMPOTENCY_KEY) {
-            return Err(malformed(format!("the idempotency key is longer than {MAX_IDEMPOTENCY_KEY} bytes")));
-        }
-        if self.draining.load(Ordering::Acquire) {
-            return Err(Answer::Moving { retry_after_ms: DRAIN_RETRY_MS });
-        }
-        if !self.holds_lease() {
-            return Err(Answer::Busy { retry_after_ms: SUSPENDED_RETRY_MS });
-        }
-        if frame.shard != self.shard_of(&frame.key) {
-            // A sender that counts shards differently: the epoch of none of ours.
-            return Err(Answer::NotOwner { owner: None, epoch: 0 });
-        }
-        Ok(())
-    }
-
     /// A best-effort note: to a resident if it is followed, to an entity as an ordinary command nobody waits for.
     pub(super) fn tell(self: &Arc<Self>, message: Message) {
         if self.registry.residents.contains_key(&*message.to.kind) {
@@ -743,22 +470,6 @@ impl NodeInner {
         self.directory.nudge(key, EntityInput::Erase);
         self.hub.publish(key, watch::Watch::Lagged);
         Ok(())
-    }
-}
-
-/// What a sender learns after several attempts: "nothing happened" is only true of all of them if it is true of each.
-fn unless_done(perhaps_done: bool, answer: Answer) -> Answer {
-    match answer {
-        Answer::Busy { .. }
-        | Answer::Moving { .. }
-        | Answer::NotOwner { .. }
-        | Answer::Expired
-        | Answer::Unavailable { .. }
-            if perhaps_done =>
-        {
-            Answer::Unknown
-        }
-        answer => answer,
     }
 }
 
