@@ -139,6 +139,23 @@ mod tests {
         assert_eq!(week(&numbers, &zone, from, from + 24 * HOUR_MS, Some(Channel::Voice))[0][9], 0);
     }
 
+    #[test]
+    fn thirty_days_of_fifty_thousand_conversations_are_as_many_buckets_as_there_are_quarters_of_an_hour() {
+        let zone = zone_or_utc("America/New_York");
+        let from = day_start_ms(&zone, "2026-10-15").unwrap();
+        let to = day_start_ms(&zone, "2026-11-14").unwrap();
+        let mut numbers = Numbers::default();
+        for nth in 0..50_000_i64 {
+            numbers.fold(&one(from + nth * (to - from) / 50_000));
+        }
+        assert!(numbers.buckets.len() as i64 <= (to - from) / BUCKET_MS, "{}", numbers.buckets.len());
+        let begun = std::time::Instant::now();
+        let shown = points(&numbers, &zone, from, to, Width::Hour);
+        println!("a chart of thirty days by the hour: {:?}", begun.elapsed());
+        assert_eq!(shown.len(), 30 * 24 + 1, "one hour happened twice");
+        assert_eq!(shown.iter().map(|point| point.counters.every_channel().conversations).sum::<i64>(), 50_000);
+    }
+
     proptest! {
         /// Whatever the zone, the span and the width: points lie end to end, cover the span, and add up to what a recount of the sources says.
         #[test]
