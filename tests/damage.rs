@@ -248,6 +248,9 @@ async fn a_damaged_snapshot_or_list_row_never_shows_something_else() {
     assert_eq!(listed["damaged"], json!([scene.visitors[1].talk()]), "{listed}");
     let place = format!("conversations/{}", scene.visitors[1].talk());
     assert!(scene.server.log().contains(&place), "the log names the row: {}", scene.server.log_tail());
+    // Dashboards start, and say what is missing from their figures.
+    let cards = scene.owner.api.get("/api/analytics/overview").await.expect(200);
+    assert_eq!((&cards["total_conversations"], &cards["damaged"]), (&json!(2), &json!([place])), "{cards}");
     // Whoever is to be erased everywhere is not said to be gone while something cannot be searched.
     let erasure = scene.owner.api.post("/api/privacy/erasures", json!({ "email": "q@q.example" })).await.expect(202);
     let path = format!("/api/privacy/erasures/{}", support::people::text(&erasure, "id"));
@@ -266,6 +269,11 @@ async fn a_damaged_snapshot_or_list_row_never_shows_something_else() {
     })
     .await;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(3), "{listed}");
+    eventually("the figures are whole again", SOON, async || {
+        let cards = scene.owner.api.get("/api/analytics/overview").await.expect(200);
+        (cards["total_conversations"] == 3 && cards["damaged"].is_null()).then_some(())
+    })
+    .await;
     scene.visitors[2].say("Do you offer emergency services?").await;
     assert!(scene.server.runs() && !scene.server.log().contains("panicked"), "{}", scene.server.log_tail());
 }

@@ -236,7 +236,7 @@ fn note(wrong: &mut Vec<String>, call: &Call, real: &Answer, fake: Option<&Answe
         ));
     }
     let in_path = call.path.contains('{');
-    let due = if call.path.starts_with("/api/admin/") { 403 } else { 404 };
+    let due = if call.is(&["/api/admin/", "/api/ops/"]) { 403 } else { 404 };
     if in_path && real.status != due {
         wrong.push(format!("{name} answers {} instead of {due}: {}", real.status, real.text));
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
-use colloquy_cluster::store::rows::Row;
+use colloquy_cluster::store::rows::{Range, Row};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::agent::config::{AgentConfig, BusinessHours};
 use colloquy_domain::agent::{self, Agent, Event, Reply, Tell};
@@ -27,6 +27,24 @@ const AGENTS: &str = "agent";
 const VIEW_VERSION: u16 = 1;
 /// Agents whose tenant is remembered; a hundred bytes each.
 const HOMES_MAX: usize = 100_000;
+
+/// Agents of a tenant that are listed at once: the most a tenant may have.
+const LISTED_MAX: usize = 1_000;
+
+/// The names of a tenant's agents, by id.
+pub async fn names(client: &Client, tenant: &TenantId) -> Result<BTreeMap<String, String>, ActorError> {
+    let range = Range { limit: LISTED_MAX, ..Range::default() };
+    let rows = client.list_sound::<serde_json::Value>(tenant.as_str(), LIST, &range).await?.rows;
+    let name = |body: &serde_json::Value| body["name"].as_str().unwrap_or_default().to_owned();
+    Ok(rows.into_iter().map(|row| (row.id, name(&row.body))).collect())
+}
+
+/// The ids of a tenant's agents.
+pub async fn ids(client: &Client, tenant: &TenantId) -> Result<Vec<String>, ActorError> {
+    let range = Range { limit: LISTED_MAX, ..Range::default() };
+    let rows = client.list::<serde_json::Value>(tenant.as_str(), LIST, &range).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
 
 /// The kind `agent`.
 pub struct AgentEntity;

@@ -1,20 +1,24 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], and the live [`feed`]. [`signup`] strings steps of several together.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together.
 
 pub mod account;
 pub mod agent;
 pub mod answers;
+pub mod audit;
 pub mod conversation;
 mod copies;
 pub mod core;
+pub mod days;
+pub mod digest;
 mod error;
 pub mod feed;
 pub mod knowledge;
 pub mod lead;
 pub mod once;
 pub mod ops_log;
+pub mod questions;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
@@ -44,8 +48,6 @@ use crate::tenant::TenantEntity;
 /// How long a checked API key is believed on this node before it is checked again, milliseconds. A revoked key is forgotten at once.
 const KEY_BELIEVED_MS: i64 = 60_000;
 
-/// Agents of a tenant that are listed at once: the most a tenant may have.
-const AGENTS_LISTED: usize = 1_000;
 /// How long a lead may take from its conversation to its own entity.
 const LEAD_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a try in a sandbox may take.
@@ -62,6 +64,8 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(lead::LeadEntity::new(tools.clone()))
         .entity(traffic::TrafficEntity)
         .entity(ops_log::OpsLogEntity)
+        .entity(audit::AuditEntity)
+        .entity(digest::DigestEntity::new(tools.clone()))
         .resident::<feed::Feed>(tools.clone())
 }
 
@@ -269,9 +273,7 @@ impl Actors {
 
     /// The ids of a tenant's agents.
     pub async fn agent_ids(&self, tenant: &TenantId) -> Result<Vec<String>, ActorError> {
-        let range = colloquy_cluster::store::rows::Range { limit: AGENTS_LISTED, ..Default::default() };
-        let rows = self.client.list::<serde_json::Value>(tenant.as_str(), agent::LIST, &range).await?;
-        Ok(rows.into_iter().map(|row| row.id).collect())
+        agent::ids(&self.client, tenant).await
     }
 
     /// A lead as the contract shows it. Its conversation has told it at most a moment ago: it is waited for.

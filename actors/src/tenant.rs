@@ -9,6 +9,7 @@ use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
+use colloquy_domain::digest;
 use colloquy_domain::tenant::{self, Effect, Event, Tenant};
 
 use crate::Tools;
@@ -59,12 +60,17 @@ impl Entity for TenantEntity {
     }
 
     fn outbox(&self, _key: &EntityKey, state: &Tenant, event: &Event, at: At) -> Vec<Message> {
-        tenant::tells(state, event, at.seq)
+        let mut messages: Vec<Message> = tenant::tells(state, event, at.seq)
             .into_iter()
             .map(|(user, command)| {
                 message(colloquy_domain::account::TENANT, colloquy_domain::account::KIND, user.as_str(), command)
             })
-            .collect()
+            .collect();
+        if matches!(event, Event::Created { .. } | Event::Updated { .. }) {
+            let plan = digest::Command::Plan { timezone: state.profile.timezone.clone() };
+            messages.push(message(state.id.as_str(), digest::KIND, state.id.as_str(), plan));
+        }
+        messages
     }
 
     fn watched(&self, _key: &EntityKey, _state: &Tenant, event: &Event, _at: At) -> Option<Bytes> {

@@ -13,6 +13,7 @@ use crate::TenantCopy;
 use crate::agent::AgentFacts;
 use crate::copies::Copies;
 use crate::knowledge::Library;
+use crate::questions::Vectors;
 
 /// Addresses that texts link to.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct Tools {
     /// The sessions of accounts that go on, by their refresh-token families.
     pub(crate) sessions: Copies<BTreeSet<String>>,
     pub(crate) agents: Copies<AgentFacts>,
+    /// Vectors of visitors' questions, to bring those together that mean the same.
+    pub(crate) vectors: Vectors,
     pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
 }
 
@@ -84,6 +87,7 @@ impl Tools {
             tenants: Copies::default(),
             sessions: Copies::default(),
             agents: Copies::default(),
+            vectors: Vectors::default(),
             homes: Mutex::default(),
         }
     }

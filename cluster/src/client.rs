@@ -94,6 +94,8 @@ pub struct NumbersRow<T> {
     pub seq: u64,
     /// The contribution; `None` for a row without one.
     pub numbers: Option<T>,
+    /// Whether it cannot be read: what it contributes is not known.
+    pub damaged: bool,
 }
 
 /// A client of the cluster through this node. Cheap to clone.
@@ -256,8 +258,18 @@ impl Client {
                         row.id
                     );
                     damaged.push(row.id);
-                } else if let Some(row) = self.read_row(row).await? {
-                    shown.push(row);
+                    continue;
+                }
+                let id = row.id.clone();
+                match self.read_row(row).await {
+                    Ok(row) => shown.extend(row),
+                    Err(
+                        error @ (ClusterError::Unreadable { .. } | ClusterError::Store(StoreError::Corrupt { .. })),
+                    ) => {
+                        tracing::error!(%error, "row {tenant}/{list}/{id} cannot be read");
+                        damaged.push(id);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             if ended || shown.len() >= wanted {
@@ -279,7 +291,7 @@ impl Client {
         }
     }
 
-    /// The numbers of a list's rows in id order, tombstones included: what a recount reads.
+    /// The numbers of a list's rows in id order, tombstones included: what a recount reads. What is damaged is marked and does not refuse the rest.
     pub async fn numbers<T: DeserializeOwned>(
         &self,
         tenant: &str,
@@ -288,13 +300,18 @@ impl Client {
         limit: usize,
     ) -> Result<Vec<NumbersRow<T>>, ClusterError> {
         let rows = self.node.store().rows.scan(tenant, list, after_id, limit).await?;
-        rows.into_iter()
-            .map(|row| {
-                let numbers = row.numbers.as_deref().map(serde_json::from_slice).transpose();
-                let numbers = numbers.map_err(|error| unreadable_row(&row, &error))?;
-                Ok(NumbersRow { id: row.id, at_ms: row.at_ms, seq: row.seq, numbers })
-            })
-            .collect()
+        let read = rows.into_iter().map(|row| {
+            let numbers = row.numbers.as_deref().map(serde_json::from_slice).transpose();
+            let (numbers, damaged) = match numbers {
+                Ok(numbers) => (numbers, row.seq == 0),
+                Err(error) => {
+                    tracing::error!(error = %unreadable_row(&row, &error), "the numbers of a row cannot be read");
+                    (None, true)
+                }
+            };
+            NumbersRow { id: row.id, at_ms: row.at_ms, seq: row.seq, numbers, damaged }
+        });
+        Ok(read.collect())
     }
 
     /// Destroys the entity's data key, so that nothing personal of its past can be read again, and takes it out of memory.

@@ -30,6 +30,8 @@ pub const LIST: &str = "conversations";
 pub const SANDBOXES: &str = "sandboxes";
 /// The list of conversations in which an address or number was corrected, by keyed hashes of those before, to be found when a person is erased.
 pub const FORMER: &str = "former_contacts";
+/// The list of what was asked in conversations, for the most frequent questions.
+pub const QUESTIONS: &str = "questions";
 /// The version of the row's shape: a higher one replaces rows of the same event.
 const VIEW_VERSION: u16 = 1;
 
@@ -93,11 +95,19 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
-        if state.former.is_empty() && state.visitor.email.is_none() && state.visitor.phone.is_none() {
-            // What the conversation's own row names is all there ever was.
-            return vec![listed, own];
+        let mut rows = vec![listed];
+        let items = conversation::questions(state);
+        if !items.is_empty() {
+            let asked = feed::QuestionsRow { agent_id: state.agent_id.to_string(), channel: state.channel, items };
+            let body = feed::encode(&asked);
+            rows.push(Row { list: QUESTIONS.to_owned(), body, numbers: None, ..rows[0].clone() });
         }
-        vec![listed, own, former]
+        rows.push(own);
+        // Otherwise what the conversation's own row names is all there ever was.
+        if !(state.former.is_empty() && state.visitor.email.is_none() && state.visitor.phone.is_none()) {
+            rows.push(former);
+        }
+        rows
     }
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {

@@ -3,21 +3,27 @@
 //! It has no journal. Each row carries its entity's whole contribution with its sequence number, so a row seen twice counts once and a missed one
 //! is made up for by the next, or by the recount. See [`board`] for how entries become snapshots and deltas.
 
+mod asked;
 mod board;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use colloquy_cluster::client::Listed;
 use colloquy_cluster::entity::{Message, Resident};
-use colloquy_cluster::store::rows::{Range, Row};
+use colloquy_cluster::store::rows::{After, Range, Row};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::local_time;
-use colloquy_domain::numbers::{self, DailyRow, Numbers, Overview, Window};
+use colloquy_domain::numbers::charts::{self, HOURS, Point, WEEKDAYS, Width};
+use colloquy_domain::numbers::{self, Counters, DailyRow, Numbers, Overview, Window};
+use colloquy_domain::vocabulary::Channel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::asked::Memory;
+pub use self::asked::{Asked, AskedList, QuestionsRow, Span};
 use self::board::Board;
 pub use self::board::Update;
 use crate::{Tools, agent, conversation, lead, traffic};
@@ -32,6 +38,8 @@ const COUNTED: [&str; 3] = [conversation::LIST, lead::LIST, traffic::LIST];
 const ENTRIES_MAX: usize = 200;
 /// Rows read at once when the feed starts.
 const BATCH: usize = 1_000;
+/// Damaged rows that are named: enough to know that and where something is wrong.
+const DAMAGED_MAX: usize = 100;
 /// Rows whose numbers were told are compared with what is stored this often, milliseconds: notes are best effort.
 const RECOUNT_EVERY_MS: i64 = 30_000;
 /// The head of each board is repeated this often, milliseconds, so that a lost last delta is noticed.
@@ -104,6 +112,23 @@ enum Ask {
     Totals,
     Overview { window: Window },
     Daily { from: String, to: String, agent: Option<String> },
+    Points { span: Chart, width: Width },
+    Week { span: Chart, channel: Option<Channel> },
+    Sum { span: Chart },
+    Questions { span: Span },
+}
+
+/// What a chart is of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Chart {
+    /// From this instant on, Unix milliseconds.
+    pub from_ms: i64,
+    /// Up to before this one.
+    pub to_ms: i64,
+    /// The zone whose hours and days are shown.
+    pub timezone: String,
+    /// Of one agent.
+    pub agent: Option<String>,
 }
 
 /// A board as a whole.
@@ -209,6 +234,31 @@ pub async fn daily(
     asked(client, tenant, &Ask::Daily { from: from.to_owned(), to: to.to_owned(), agent }).await
 }
 
+/// Counts over time: one point per local hour or day.
+pub async fn points(client: &Client, tenant: &TenantId, span: Chart, width: Width) -> Result<Vec<Point>, String> {
+    asked(client, tenant, &Ask::Points { span, width }).await
+}
+
+/// Conversations by weekday, Monday first, and local hour.
+pub async fn week(
+    client: &Client,
+    tenant: &TenantId,
+    span: Chart,
+    channel: Option<Channel>,
+) -> Result<[[i64; HOURS]; WEEKDAYS], String> {
+    asked(client, tenant, &Ask::Week { span, channel }).await
+}
+
+/// Everything counted in a span.
+pub async fn sum(client: &Client, tenant: &TenantId, span: Chart) -> Result<Counters, String> {
+    asked(client, tenant, &Ask::Sum { span }).await
+}
+
+/// What was asked in a span, the newest first.
+pub async fn questions(client: &Client, tenant: &TenantId, span: Span) -> Result<AskedList, String> {
+    asked(client, tenant, &Ask::Questions { span }).await
+}
+
 async fn asked<T: serde::de::DeserializeOwned>(client: &Client, tenant: &TenantId, ask: &Ask) -> Result<T, String> {
     let answer =
         client.resident_ask(&key(tenant), encode(ask).unwrap_or_default()).await.map_err(|error| error.to_string())?;
@@ -238,6 +288,10 @@ pub struct Feed {
     /// Agents whose numbers changed since the last tick.
     dirty: BTreeSet<String>,
     overview_dirty: bool,
+    /// Questions of the newest conversations; read when somebody first asks for them.
+    questions: Option<Memory>,
+    /// Rows that cannot be read: they are in no number and on no board until their entity changes.
+    damaged: BTreeSet<String>,
     first_seq: u64,
     heads_at_ms: i64,
     recount_at_ms: i64,
@@ -261,6 +315,8 @@ impl Resident for Feed {
             boards: BTreeMap::new(),
             dirty: BTreeSet::new(),
             overview_dirty: true,
+            questions: None,
+            damaged: BTreeSet::new(),
             // A thousand deltas a millisecond never happen: numbers of a later start are above all of an earlier one, and fit JavaScript.
             first_seq: u64::try_from(now_ms).unwrap_or(0) << 10,
             heads_at_ms: now_ms,
@@ -268,6 +324,7 @@ impl Resident for Feed {
             client,
         };
         feed.load().await?;
+        feed.plan_summaries();
         Ok(feed)
     }
 
@@ -293,6 +350,19 @@ impl Resident for Feed {
             ),
             Ok(Ask::Overview { window }) => encode(&self.overview(window).await),
             Ok(Ask::Daily { from, to, agent }) => encode(&self.daily(&from, &to, agent.as_deref()).await),
+            Ok(Ask::Points { span, width }) => {
+                let zone = local_time::zone_or_utc(&span.timezone);
+                encode(&charts::points(self.numbers_of(span.agent.as_deref()), &zone, span.from_ms, span.to_ms, width))
+            }
+            Ok(Ask::Week { span, channel }) => {
+                let zone = local_time::zone_or_utc(&span.timezone);
+                encode(&charts::week(self.numbers_of(span.agent.as_deref()), &zone, span.from_ms, span.to_ms, channel))
+            }
+            Ok(Ask::Sum { span }) => encode(&self.numbers_of(span.agent.as_deref()).between(span.from_ms, span.to_ms)),
+            Ok(Ask::Questions { span }) => match self.remember().await {
+                Ok(memory) => encode(&memory.of(&span)),
+                Err(error) => encode(&json!({ "error": error })),
+            },
             Err(error) => {
                 tracing::error!(tenant = %self.tenant, %error, "a feed could not read a message");
                 encode(&json!({ "error": error.to_string() }))
@@ -322,14 +392,25 @@ impl Resident for Feed {
 }
 
 impl Feed {
+    /// Organizations founded before there were daily summaries have them from the first look at a dashboard on.
+    fn plan_summaries(&self) {
+        let (tools, client, tenant) = (self.tools.clone(), self.client.clone(), self.tenant.clone());
+        tokio::spawn(async move {
+            let planned = async {
+                let timezone = tools.tenant_copy(&client, &tenant).await?.facts.timezone.clone();
+                crate::digest::plan(&client, &tenant, &timezone).await
+            };
+            if let Err(error) = planned.await {
+                tracing::debug!(%tenant, %error, "daily summaries could not be planned now");
+            }
+        });
+    }
+
     async fn load(&mut self) -> Result<(), String> {
         for topic in [Topic::Overview, Topic::Conversations, Topic::Leads] {
             self.board(topic);
         }
-        for list in COUNTED {
-            self.count(list).await?;
-        }
-        self.enter().await?;
+        self.recount().await?;
         self.refresh().await;
         for board in self.boards.values_mut() {
             board.settle();
@@ -338,14 +419,15 @@ impl Feed {
     }
 
     /// Reads the newest rows of the lists that boards show.
-    async fn enter(&mut self) -> Result<(), String> {
+    async fn enter(&mut self, damaged: &mut BTreeSet<String>) -> Result<(), String> {
         for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST] {
             let range = Range { limit: ENTRIES_MAX, ..Range::default() };
-            let rows = self
+            let Listed { rows, damaged: unreadable } = self
                 .client
-                .list::<Value>(self.tenant.as_str(), list, &range)
+                .list_sound::<Value>(self.tenant.as_str(), list, &range)
                 .await
                 .map_err(|error| error.to_string())?;
+            damaged.extend(unreadable.into_iter().map(|id| format!("{list}/{id}")));
             for row in rows {
                 self.entry(list, &row.id, row.at_ms, row.seq, Some(row.body));
             }
@@ -354,7 +436,7 @@ impl Feed {
     }
 
     /// Reads the stored numbers of a list. Rows that are known at the same or a higher number change nothing.
-    async fn count(&mut self, list: &str) -> Result<(), String> {
+    async fn count(&mut self, list: &str, damaged: &mut BTreeSet<String>) -> Result<(), String> {
         let mut after: Option<String> = None;
         loop {
             let rows = self
@@ -365,6 +447,9 @@ impl Feed {
             let last = rows.len() < BATCH;
             for row in rows {
                 after = Some(row.id.clone());
+                if row.damaged {
+                    damaged.insert(format!("{list}/{}", row.id));
+                }
                 if let Some(given) = row.numbers {
                     self.contribute(list, &row.id, row.seq, given);
                 }
@@ -377,13 +462,67 @@ impl Feed {
 
     /// Makes up for notes that were lost, in numbers and in entries.
     async fn recount(&mut self) -> Result<(), String> {
+        let mut damaged = BTreeSet::new();
         for list in COUNTED {
-            self.count(list).await?;
+            self.count(list, &mut damaged).await?;
         }
-        self.enter().await
+        self.enter(&mut damaged).await?;
+        if self.questions.is_some() {
+            self.read_questions(ENTRIES_MAX).await?;
+        }
+        if damaged != self.damaged {
+            for row in damaged.difference(&self.damaged) {
+                tracing::error!(tenant = %self.tenant, row, "a damaged row is in no number until its entity changes");
+            }
+            self.damaged = damaged;
+            self.overview_dirty = true;
+        }
+        Ok(())
+    }
+
+    /// The questions of the newest conversations, read at the first call.
+    async fn remember(&mut self) -> Result<&Memory, String> {
+        if self.questions.is_none() {
+            self.questions = Some(Memory::default());
+            if let Err(error) = self.read_questions(asked::CONVERSATIONS_MAX).await {
+                self.questions = None;
+                return Err(error);
+            }
+        }
+        Ok(self.questions.get_or_insert_default())
+    }
+
+    async fn read_questions(&mut self, most: usize) -> Result<(), String> {
+        let mut range = Range { limit: BATCH.min(most), ..Range::default() };
+        let mut read = 0;
+        loop {
+            let listed = self
+                .client
+                .list_sound::<Value>(self.tenant.as_str(), conversation::QUESTIONS, &range)
+                .await
+                .map_err(|error| error.to_string())?;
+            let Some(memory) = self.questions.as_mut() else { return Ok(()) };
+            let ended = listed.rows.len() + listed.damaged.len() < range.limit;
+            for row in listed.rows {
+                range.after = Some(After { at_ms: row.at_ms, id: row.id.clone() });
+                memory.take(&row.id, row.at_ms, row.seq, Some(&row.body));
+                read += 1;
+            }
+            if ended || read >= most {
+                memory.cut |= !ended;
+                return Ok(());
+            }
+        }
     }
 
     fn take(&mut self, row: Told) {
+        if row.list == conversation::QUESTIONS {
+            if let Some(memory) = &mut self.questions {
+                memory.take(&row.id, row.at_ms, row.seq, row.body.as_ref());
+            }
+            return;
+        }
+        self.damaged.remove(&format!("{}/{}", row.list, row.id));
         if COUNTED.contains(&row.list.as_str())
             && let Some(given) = row.numbers
         {
@@ -432,6 +571,9 @@ impl Feed {
     fn forget(&mut self, list: &str, ids: &[String]) {
         for id in ids {
             self.entry(list, id, 0, 0, None);
+            if let Some(memory) = self.questions.as_mut().filter(|_| list == conversation::LIST) {
+                memory.forget(id);
+            }
         }
         for board in self.boards.values_mut() {
             board.forget_deltas();
@@ -476,12 +618,23 @@ impl Feed {
 
     async fn figures(&self, numbers: &Numbers, window: Window) -> Overview {
         let now_ms = self.client.now_ms();
-        match self.tools.tenant_copy(&self.client, &self.tenant).await {
+        let mut figures = match self.tools.tenant_copy(&self.client, &self.tenant).await {
             Ok(copy) => {
                 let zone = local_time::zone_or_utc(&copy.facts.timezone);
                 numbers::overview(numbers, window, &zone, now_ms, &copy.facts.limits)
             }
             Err(_) => numbers::overview(numbers, window, &local_time::zone_or_utc("UTC"), now_ms, &Default::default()),
+        };
+        figures.damaged = self.damaged.iter().take(DAMAGED_MAX).cloned().collect();
+        figures
+    }
+
+    /// All numbers, or one agent's.
+    fn numbers_of(&self, agent: Option<&str>) -> &Numbers {
+        static NONE: Numbers = Numbers::NONE;
+        match agent {
+            None => &self.all,
+            Some(agent) => self.by_agent.get(agent).unwrap_or(&NONE),
         }
     }
 
@@ -490,12 +643,7 @@ impl Feed {
             Ok(copy) => local_time::zone_or_utc(&copy.facts.timezone),
             Err(_) => local_time::zone_or_utc("UTC"),
         };
-        let none = Numbers::default();
-        let numbers = match agent {
-            None => &self.all,
-            Some(agent) => self.by_agent.get(agent).unwrap_or(&none),
-        };
-        numbers::daily(numbers, &zone, from, to, agent)
+        numbers::daily(self.numbers_of(agent), &zone, from, to, agent)
     }
 }
 

@@ -6,11 +6,13 @@
 
 pub mod account;
 pub mod agent;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 pub mod context;
 pub mod conversation;
 pub mod decision;
+pub mod digest;
 pub mod ids;
 pub mod knowledge;
 pub mod lead;

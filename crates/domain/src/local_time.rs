@@ -53,6 +53,45 @@ pub fn local_hour(zone: &TimeZone, at_ms: i64) -> u8 {
     u8::try_from(zone.to_datetime(timestamp(at_ms)).hour()).unwrap_or(0)
 }
 
+/// What clocks of a zone show at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The local day.
+    pub date: jiff::civil::Date,
+    /// 0 is Monday.
+    pub weekday: usize,
+    /// 0 to 23.
+    pub hour: u8,
+    /// Seconds ahead of UTC.
+    pub offset_s: i32,
+}
+
+/// What clocks of a zone show at an instant.
+pub fn local_clock(zone: &TimeZone, at_ms: i64) -> Clock {
+    let at = timestamp(at_ms);
+    let offset = zone.to_offset(at);
+    let now = offset.to_datetime(at);
+    Clock {
+        date: now.date(),
+        weekday: usize::try_from(now.weekday().to_monday_zero_offset()).unwrap_or(0),
+        hour: u8::try_from(now.hour()).unwrap_or(0),
+        offset_s: offset.seconds(),
+    }
+}
+
+/// The local day after `YYYY-MM-DD`, `days` later or, below zero, earlier; `None` if it is no date or out of range.
+pub fn days_after(date: &str, days: i32) -> Option<String> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    Some(date.checked_add(jiff::Span::new().try_days(days).ok()?).ok()?.to_string())
+}
+
+/// The instant a local day's hour begins, Unix milliseconds; where clocks skip it, when they have. `None` if it is no date or hour.
+pub fn local_time_ms(zone: &TimeZone, date: &str, hour: i8) -> Option<i64> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let time = jiff::civil::Time::new(hour, 0, 0, 0).ok()?;
+    Some(date.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp().as_millisecond())
+}
+
 /// The instant a local month began that contains `at_ms`, Unix milliseconds.
 pub fn month_start_ms(zone: &TimeZone, at_ms: i64) -> i64 {
     let date = zone.to_datetime(timestamp(at_ms)).date().first_of_month();

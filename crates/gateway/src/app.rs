@@ -37,6 +37,8 @@ pub struct Settings {
     pub plan: colloquy_actors::domain::tenant::plan::Plan,
     /// The secret of the manual triggers; empty: off.
     pub cron_secret: String,
+    /// The model server; none while the built-in responder answers.
+    pub models: Option<ModelServer>,
     /// Proxies whose word on a client's address is taken.
     pub proxies: Proxies,
     /// Largest JSON body, bytes.
@@ -53,6 +55,17 @@ pub struct Settings {
     pub sockets_per_address: u32,
     /// Sockets of this node.
     pub sockets_max: u32,
+}
+
+/// The model server that the operator configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelServer {
+    /// Where it is, up to and including `/v1`.
+    pub base_url: String,
+    /// The catalog id of the default model.
+    pub default: String,
+    /// The catalog id of the model asked when the first fails; empty for none.
+    pub fallback: String,
 }
 
 /// The limits that hold for callers.

@@ -91,6 +91,19 @@ impl FromRequestParts<App> for Console {
     }
 }
 
+/// Who sends a request, as far as its credentials tell; for records of what was asked, not for deciding whether it may be done.
+pub(crate) async fn known(app: &AppState, parts: &Parts) -> Option<Principal> {
+    let token = bearer(&parts.headers).or_else(|| cookie(&parts.headers, ACCESS_COOKIE))?;
+    of_token(app, token).await.ok().map(|console| console.by)
+}
+
+/// The address of the client a request comes from.
+pub(crate) fn address(app: &AppState, parts: &Parts) -> IpAddr {
+    let peer =
+        parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
+    app.settings.proxies.client(peer, &parts.headers)
+}
+
 /// A platform administrator.
 #[derive(Clone, Debug)]
 pub struct PlatformAdmin(pub UserId);
@@ -134,9 +147,7 @@ impl FromRequestParts<App> for Address {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let peer =
-            parts.extensions.get::<ConnectInfo<Peer>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
-        Ok(Self(app.settings.proxies.client(peer, &parts.headers)))
+        Ok(Self(address(app, parts)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod body;
 pub mod chat;
@@ -22,6 +23,8 @@ pub mod problem;
 pub mod proxies;
 pub mod routes;
 pub mod sockets;
+mod spans;
+mod tables;
 pub mod telemetry;
 mod times;
 pub mod tokens;
@@ -50,7 +53,7 @@ const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// All of the public listener; `ops` is what administrators of the platform may ask of the cluster.
 pub fn router(app: App, ops: routes::ops::Ops) -> Router {
-    let (calls, description) = OpenApiRouter::with_openapi(routes::docs::contract())
+    let (calls, mut description) = OpenApiRouter::with_openapi(routes::docs::contract())
         .merge(routes::auth::routes())
         .merge(routes::organization::routes())
         .merge(routes::agents::routes())
@@ -59,13 +62,18 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::conversations::routes())
         .merge(routes::leads::routes())
         .merge(routes::analytics::routes())
+        .merge(routes::charts::routes())
+        .merge(routes::audit::routes())
+        .merge(routes::models::routes())
         .merge(routes::privacy::routes())
         .merge(sockets::chat::routes())
         .merge(sockets::live::routes())
         .split_for_parts();
+    description.merge(routes::ops::description());
     let uploads = app.settings.upload_bytes_max;
     calls
         .nest("/api/ops", routes::ops::for_administrators(ops, app.clone()))
+        .layer(middleware::from_fn_with_state(app.clone(), audit::recorded))
         .layer(middleware::from_fn_with_state(app.clone(), idempotency::idempotent))
         .merge(routes::widget::routes())
         .merge(routes::pages::routes())

@@ -8,6 +8,8 @@ use colloquy_actors::cluster::store::StoreError;
 use colloquy_actors::domain::Rejection;
 use colloquy_wire::common::{FieldError, Problem as Body, Retry};
 
+use crate::audit::Code;
+
 /// An error on its way out.
 #[derive(Debug)]
 pub struct Problem {
@@ -207,6 +209,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(Code(self.body.code));
         response
     }
 }

@@ -10,7 +10,7 @@ use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
 use colloquy_domain::catalog::load::Catalog;
-use colloquy_gateway::app::{AppState, Limits, Settings as GatewaySettings};
+use colloquy_gateway::app::{AppState, Limits, ModelServer, Settings as GatewaySettings};
 use colloquy_gateway::limits::{AddressLimit, RateLimit, Shared, SharedName};
 use colloquy_gateway::listen::Bounded;
 use colloquy_gateway::operators;
@@ -309,6 +309,11 @@ fn gateway(settings: &Settings) -> GatewaySettings {
             PlanName::Trial => colloquy_domain::tenant::plan::Plan::trial(),
         },
         cron_secret: settings.cron.secret.clone(),
+        models: (!settings.models.openai.api_key.trim().is_empty()).then(|| ModelServer {
+            base_url: settings.models.openai.base_url.clone(),
+            default: settings.models.default.clone(),
+            fallback: settings.models.fallback.clone(),
+        }),
         proxies: proxies(settings),
         body_bytes_max: limits.body_bytes_max,
         upload_bytes_max: limits.upload_bytes_max,

@@ -66,7 +66,8 @@ pub trait Rows: Send + Sync {
     async fn list(&self, tenant: &str, list: &str, range: &Range) -> Result<Vec<Row>, StoreError>;
     /// One row by id; a tombstone is `None`.
     async fn get(&self, tenant: &str, list: &str, id: &str) -> Result<Option<Row>, StoreError>;
-    /// All rows of a list including tombstones in id order after `after_id`: what a recount reads.
+    /// All rows of a list including tombstones in id order after `after_id`: what a recount reads. A row without a sequence number is one that is
+    /// damaged: nothing of it can be counted.
     async fn scan(
         &self,
         tenant: &str,

@@ -5,6 +5,8 @@
 
 pub mod accounts;
 pub mod agents;
+pub mod analytics;
+pub mod audit;
 pub mod chat;
 pub mod common;
 pub mod conversations;

@@ -5,6 +5,11 @@ use super::{Mail, letter::Letter, letter::Written, one_line};
 /// How much of a name a subject shows; a longer one would push out what the letter is about.
 const SUBJECT_NAME_CHARS_MAX: usize = 60;
 
+/// Questions of one list in a letter; the console has all of them.
+const QUESTIONS_MAX: usize = 10;
+/// The longest question in a letter.
+const QUESTION_CHARS_MAX: usize = 200;
+
 /// Somebody is needed in a conversation.
 #[derive(Clone, Copy)]
 pub struct Alert<'a> {
@@ -108,6 +113,107 @@ pub fn password_reset(to: &str, key: &str, url: &str, valid_minutes: u32) -> Mai
     mail(to, key, "Choose a new password".to_owned(), written)
 }
 
+/// What happened on one day.
+#[derive(Clone, Debug, Default)]
+pub struct DailySummary {
+    /// The organization's name.
+    pub organization: String,
+    /// The day in words.
+    pub day: String,
+    /// Chats that began.
+    pub chats: i64,
+    /// Chats that ended answered.
+    pub resolved: i64,
+    /// Of those that ended, percent.
+    pub resolved_percent: Option<i64>,
+    /// Calls answered.
+    pub calls: i64,
+    /// Minutes of calls.
+    pub minutes: f64,
+    /// Calls handed to a person.
+    pub transferred: i64,
+    /// Leads captured.
+    pub leads: i64,
+    /// Appointments booked.
+    pub appointments: i64,
+    /// The most frequent questions.
+    pub top: Vec<SummaryQuestion>,
+    /// Questions without an answer.
+    pub unanswered: Vec<SummaryQuestion>,
+    /// The dashboard.
+    pub url: String,
+}
+
+/// A question of a day.
+#[derive(Clone, Debug, Default)]
+pub struct SummaryQuestion {
+    /// The question.
+    pub text: String,
+    /// How often it was asked.
+    pub count: i64,
+    /// Whether it was answered, where that is told.
+    pub answered: Option<bool>,
+}
+
+/// The letter about one day.
+pub fn daily_summary(to: &str, key: &str, summary: &DailySummary) -> Mail {
+    let resolved = match summary.resolved_percent {
+        Some(percent) => format!("{} ({percent}%)", summary.resolved),
+        None => summary.resolved.to_string(),
+    };
+    let calls = format!(
+        "{} answered, {} minutes, {} transferred",
+        summary.calls,
+        (summary.minutes * 10.0).round() / 10.0,
+        summary.transferred
+    );
+    let (chats, leads) = (summary.chats.to_string(), summary.leads.to_string());
+    let appointments = summary.appointments.to_string();
+    let mut letter = Letter::new(&format!("{}: {}", name(&summary.organization), summary.day)).facts([
+        ("Chat conversations", chats.as_str()),
+        ("Resolved", resolved.as_str()),
+        ("Calls", calls.as_str()),
+        ("Leads", leads.as_str()),
+        ("Appointments", appointments.as_str()),
+    ]);
+    if !summary.top.is_empty() {
+        letter = letter.paragraph("Asked most").quote(&listed(&summary.top));
+    }
+    if !summary.unanswered.is_empty() {
+        letter = letter
+            .paragraph("Not answered yet: add an answer, and the next visitor gets it.")
+            .quote(&listed(&summary.unanswered));
+    }
+    let written = letter
+        .button("Open the dashboard", &summary.url)
+        .sign("You get this each morning. Settings, Notifications in the console ends it.");
+    let subject = format!(
+        "{}: {}, {} on {}",
+        name(&summary.organization),
+        many(summary.chats, "conversation"),
+        many(summary.leads, "lead"),
+        summary.day
+    );
+    mail(to, key, subject, written)
+}
+
+/// Questions, one a line, each with how often it was asked and whether it was answered.
+fn listed(questions: &[SummaryQuestion]) -> String {
+    let line = |question: &SummaryQuestion| {
+        let state = match question.answered {
+            Some(true) => ", answered",
+            Some(false) => ", not answered",
+            None => "",
+        };
+        format!("{} ({}{state})", one_line(&question.text, QUESTION_CHARS_MAX), many(question.count, "time"))
+    };
+    questions.iter().take(QUESTIONS_MAX).map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn many(n: i64, unit: &str) -> String {
+    if n == 1 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+}
+
 fn mail(to: &str, key: &str, subject: String, written: Written) -> Mail {
     Mail {
         to: to.to_owned(),
@@ -148,6 +254,19 @@ mod tests {
             reasons: &[evil, "a phone number"],
             lead_url: "https://c.example/leads/1",
         };
+        let asked = SummaryQuestion { text: evil.to_owned(), count: 1, answered: Some(false) };
+        let day = DailySummary {
+            organization: evil.to_owned(),
+            day: "Friday, 20 November 2026".into(),
+            chats: 12,
+            resolved: 9,
+            resolved_percent: Some(90),
+            leads: 1,
+            top: vec![asked.clone(); 50],
+            unanswered: vec![asked],
+            url: "https://c.example/app".into(),
+            ..DailySummary::default()
+        };
         vec![
             alert("jo@example.com", "k1", &alert_of(true)),
             alert("jo@example.com", "k2", &alert_of(false)),
@@ -155,6 +274,7 @@ mod tests {
             invitation("jo@example.com", "k4", evil, evil, "manager", "https://c.example/i/1", 7),
             magic_link("jo@example.com", "k5", "https://c.example/m/1", 15),
             password_reset("jo@example.com", "k6", "https://c.example/r/1", 1),
+            daily_summary("jo@example.com", "k7", &day),
         ]
     }
 
@@ -182,6 +302,16 @@ mod tests {
             assert!(!html.contains("<script"), "{html}");
             assert!(mail.text.len() < 30_000 && html.len() < 60_000);
         }
+    }
+
+    #[test]
+    fn a_summary_says_what_the_day_brought() {
+        let mail = &all("Do you fix kites?")[6];
+        assert_eq!(mail.subject, "Do you fix kites?: 12 conversations, 1 lead on Friday, 20 November 2026");
+        for words in ["Chat conversations: 12", "Resolved: 9 (90%)", "Calls: 0 answered, 0 minutes, 0 transferred"] {
+            assert!(mail.text.contains(words), "{words} in {}", mail.text);
+        }
+        assert!(mail.text.contains("> Do you fix kites? (1 time, not answered)"), "{}", mail.text);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 pub mod view;
+pub mod wishes;
 
 pub use command::{Command, Event, MembershipChange, NewSession, Register, Reply, SessionEnd};
 pub use state::{Account, Family, Membership, OneTime, Throttle};

@@ -9,6 +9,7 @@ use super::{
     login::check_hash,
     session,
     state::Account,
+    wishes,
 };
 use crate::{
     check::{Checks, NAME_CHARS_MAX, is_bounded_json, merge_patch, normal_email},
@@ -82,6 +83,7 @@ pub(super) fn set_preferences(state: &Account, patch: &Value) -> Outcome {
         return Err(Rejection::invalid("preferences", format!("would exceed {PREFERENCES_BYTES_MAX} bytes in all")));
     }
     let Value::Object(preferences) = merged else { return Err(Rejection::invalid("preferences", "must be an object")) };
+    wishes::check(&preferences)?;
     let reply = Reply::Preferences { preferences: preferences.clone() };
     Ok(if preferences == state.preferences {
         Decision::reply(reply)

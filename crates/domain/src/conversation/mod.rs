@@ -19,6 +19,7 @@ mod numbers;
 mod people;
 mod post;
 pub mod prompt;
+mod questions;
 pub mod retrieved;
 pub mod state;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use dialogue::Prompt;
 pub use event::{Event, Said};
 pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
+pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
 pub use state::{Alert, Floor, Message, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor};
 

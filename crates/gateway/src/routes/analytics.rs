@@ -1,16 +1,17 @@
-//! `/api/analytics` and `/api/cron`: the live numbers by window and by day, and manual triggers of what timers do.
+//! `/api/analytics` and `/api/cron`: the live numbers by window and by day, the daily summary, and manual triggers of what timers do.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::Principal;
-use colloquy_actors::domain::ids::{AgentId, TenantId};
+use colloquy_actors::domain::ids::TenantId;
 use colloquy_actors::domain::knowledge::Command;
-use colloquy_actors::domain::local_time::zone_or_utc;
-use colloquy_actors::domain::numbers::Window;
-use colloquy_actors::feed;
-use colloquy_actors::knowledge::{ByDay, KnowledgeEntity, unanswered_by_day};
+use colloquy_actors::domain::local_time::{days_after, local_date, zone_or_utc};
+use colloquy_actors::domain::numbers::{QuestionCount, Window};
+use colloquy_actors::knowledge::KnowledgeEntity;
+use colloquy_actors::{days, digest, feed};
+use colloquy_wire::analytics as wire;
 use colloquy_wire::common::ListQuery;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,21 +22,19 @@ use super::agents::only_agent;
 use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
-use crate::listing;
 use crate::problem::{Problem, Result};
-use crate::tokens;
+use crate::{listing, spans, tables, tokens};
 
 /// Days of one answer: two years.
 const DAYS_MAX: i32 = 731;
-
-/// Questions listed for one day: what a person reads; all of them are in `/api/analytics/unanswered`.
-const DAILY_QUESTIONS_MAX: usize = 20;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(overview))
         .routes(routes!(daily))
+        .routes(routes!(summary))
+        .routes(routes!(daily_summary))
         .routes(routes!(auto_sync))
         .routes(routes!(aggregate))
 }
@@ -61,60 +60,137 @@ struct DailyQuery {
     from: String,
     to: String,
     agent_id: Option<String>,
+    format: Option<String>,
 }
 
 /// One row per day of the tenant's own time zone.
-#[utoipa::path(get, path = "/api/analytics/daily", tag = "analytics", params(("from" = String, Query), ("to" = String, Query), ("agent_id" = Option<String>, Query)), responses((status = 200, body = Value)))]
-async fn daily(State(app): State<App>, console: Console, Query(query): Query<DailyQuery>) -> Result<Json<Value>> {
-    let day = |field: &str, text: &str| {
-        text.parse::<jiff::civil::Date>().map_err(|_| Problem::field(field, "must be a day such as 2026-01-31"))
-    };
-    let (from, to) = (day("from", &query.from)?, day("to", &query.to)?);
-    let days = from.until(to).map_err(|_| Problem::field("to", "is out of range"))?.get_days();
-    if !(0..DAYS_MAX).contains(&days) {
-        return Err(Problem::field("to", format!("must be from 0 to {DAYS_MAX} days after from")));
-    }
+#[utoipa::path(get, path = "/api/analytics/daily", tag = "analytics", params(("from" = String, Query), ("to" = String, Query), ("agent_id" = Option<String>, Query), ("format" = Option<String>, Query)), responses((status = 200, body = wire::Daily)))]
+async fn daily(
+    State(app): State<App>,
+    console: Console,
+    headers: HeaderMap,
+    Query(query): Query<DailyQuery>,
+) -> Result<Response> {
+    let csv = tables::wanted(&headers, query.format.as_deref())?;
     let agent = only_agent(&console).map(|id| id.0).or(query.agent_id);
-    let mut rows = feed::daily(&app.actors.client, console.tenant(), &query.from, &query.to, agent.clone())
-        .await
-        .map_err(unavailable)?;
-    let mut questions = unanswered(&app, &console, agent, (&query.from, &query.to)).await?;
-    for row in &mut rows {
-        row.unanswered_questions = questions.remove(&row.date).unwrap_or_default();
+    let zone = zone_or_utc(&app.actors.organization(console.tenant()).await?.facts.timezone);
+    spans::days(&zone, &query.from, &query.to, DAYS_MAX)?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let rows = days::rows(client, tools, &console.by, agent, (&query.from, &query.to)).await?;
+    let items: Vec<wire::DailyRow> = rows.into_iter().map(wire::DailyRow::from).collect();
+    if csv {
+        let rows = items.iter().map(|row| {
+            let value = json!(row);
+            DAILY_COLUMNS.iter().map(|column| value[*column].clone()).collect()
+        });
+        return tables::csv("daily", &DAILY_COLUMNS, rows);
     }
-    Ok(listing::whole(rows))
+    Ok(Json(wire::Daily { items, next_cursor: None }).into_response())
 }
 
-/// Each day's questions without an answer, of one agent or of all, the most frequent first.
-async fn unanswered(app: &App, console: &Console, agent: Option<String>, days: (&str, &str)) -> Result<ByDay> {
-    let zone = zone_or_utc(&app.actors.organization(console.tenant()).await?.facts.timezone);
-    let agents = match agent {
-        Some(id) => vec![id],
-        None => app.actors.agent_ids(console.tenant()).await?,
+/// The columns of days as a table; the two lists of questions are JSON in one cell.
+const DAILY_COLUMNS: [&str; 20] = [
+    "date",
+    "agent_id",
+    "chat_conversations",
+    "chat_messages",
+    "chat_resolved",
+    "chat_escalated",
+    "chat_avg_response_ms",
+    "voice_calls",
+    "voice_minutes",
+    "voice_answered",
+    "voice_missed",
+    "voice_transferred",
+    "voice_avg_duration",
+    "leads_captured",
+    "appointments_booked",
+    "avg_satisfaction",
+    "thumbs_up_count",
+    "thumbs_down_count",
+    "top_questions",
+    "unanswered_questions",
+];
+
+#[derive(Debug, Deserialize)]
+struct SummaryQuery {
+    date: Option<String>,
+}
+
+/// The daily summary of a day as the mail says it; of yesterday unless another day is asked for.
+#[utoipa::path(get, path = "/api/analytics/summary", tag = "analytics", params(("date" = Option<String>, Query)), responses((status = 200, body = wire::Summary)))]
+async fn summary(
+    State(app): State<App>,
+    console: Console,
+    Query(query): Query<SummaryQuery>,
+) -> Result<Json<wire::Summary>> {
+    if only_agent(&console).is_some() {
+        return Err(Problem::forbidden("This key belongs to one agent: the summary is about all of them."));
+    }
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let facts = app.actors.organization(console.tenant()).await?.facts.clone();
+    let zone = zone_or_utc(&facts.timezone);
+    let today = local_date(&zone, app.now_ms());
+    let date = match query.date {
+        Some(date) => {
+            spans::days(&zone, &date, &date, 1)
+                .map_err(|_| Problem::field("date", "must be a day such as 2026-01-31"))?;
+            // Days sort as their names do.
+            if date > today {
+                return Err(Problem::field("date", "must not be in the future"));
+            }
+            date
+        }
+        None => days_after(&today, -1).unwrap_or(today),
     };
-    let mut all = ByDay::new();
-    for id in agents {
-        let client = &app.actors.client;
-        for (day, questions) in unanswered_by_day(client, &console.by, &AgentId(id), &zone, days).await? {
-            all.entry(day).or_default().extend(questions);
+    let told = digest::of(client, tools, console.tenant(), &facts.timezone, &date).await?;
+    let mail = digest::letter(tools, &facts.name, &date, &told, "", "");
+    let readers = digest::readers(client, tools, console.tenant()).await?;
+    let questions = |given: Vec<QuestionCount>| given.into_iter().map(wire::QuestionCount::from).collect();
+    Ok(Json(wire::Summary {
+        date,
+        timezone: facts.timezone,
+        subject: mail.subject,
+        html: mail.html.unwrap_or_default(),
+        text: mail.text,
+        recipients: readers.into_iter().map(|(_, address)| address).collect(),
+        numbers: wire::SummaryNumbers {
+            chat_conversations: told.chat_conversations,
+            chat_resolved: told.chat_resolved,
+            chat_resolved_percent: told.chat_resolved_percent,
+            calls_answered: told.calls_answered,
+            call_minutes: told.call_minutes,
+            calls_transferred: told.calls_transferred,
+            leads: told.leads,
+            appointments: told.appointments,
+            top_questions: questions(told.top_questions),
+            unanswered_questions: questions(told.unanswered_questions),
+        },
+    }))
+}
+
+/// Sends yesterday's summary of all organizations now, where it has not gone out. Timers do this by themselves.
+#[utoipa::path(post, path = "/api/cron/daily-summary", tag = "cron", responses((status = 202, body = Value)))]
+async fn daily_summary(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
+    need_secret(&app, &headers)?;
+    let (mut organizations, mut begun) = (0, 0);
+    for tenant in every_tenant(&app).await? {
+        organizations += 1;
+        match digest::send_now(&app.actors.client, &app.actors.tools, &tenant).await {
+            Ok(date) => begun += usize::from(date.is_some()),
+            Err(error) => tracing::warn!(%tenant, %error, "a daily summary could not be begun"),
         }
     }
-    for questions in all.values_mut() {
-        questions.sort_by_key(|question| std::cmp::Reverse(question.count));
-        questions.truncate(DAILY_QUESTIONS_MAX);
-    }
-    Ok(all)
+    Ok((StatusCode::ACCEPTED, Json(json!({ "organizations": organizations, "begun": begun }))).into_response())
 }
 
-/// Reads again what is due by schedule, in all organizations. Timers do this by themselves.
-#[utoipa::path(post, path = "/api/cron/auto-sync", tag = "cron", responses((status = 202, body = Value)))]
-async fn auto_sync(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
-    need_secret(&app, &headers)?;
-    let mut agents = 0;
+/// All organizations.
+async fn every_tenant(app: &AppState) -> Result<Vec<TenantId>> {
     let mut query = ListQuery { limit: Some(200), cursor: None };
+    let mut all = Vec::new();
     loop {
-        let listing::Page { items: tenants, next, .. } = listing::page(
-            &app,
+        let page = listing::page(
+            app,
             colloquy_actors::domain::account::TENANT,
             colloquy_actors::tenant::LIST,
             &query,
@@ -123,27 +199,29 @@ async fn auto_sync(State(app): State<App>, headers: HeaderMap) -> Result<Respons
             |_| true,
         )
         .await?;
-        for tenant in tenants.iter().filter_map(|row| row["id"].as_str()) {
-            let tenant = TenantId::from(tenant);
-            for id in app.actors.agent_ids(&tenant).await? {
-                match ask::<KnowledgeEntity>(
-                    &app.actors.client,
-                    &Principal::system(tenant.clone()),
-                    &id,
-                    Command::SyncDue,
-                )
-                .await
-                {
-                    Ok(_) => agents += 1,
-                    Err(error) => tracing::warn!(agent = %id, %error, "an agent's schedule could not be looked at"),
-                }
-            }
-        }
-        query.cursor = next;
+        all.extend(page.items.iter().filter_map(|row| row["id"].as_str()).map(TenantId::from));
+        query.cursor = page.next;
         if query.cursor.is_none() {
-            return Ok((StatusCode::ACCEPTED, Json(json!({ "agents": agents }))).into_response());
+            return Ok(all);
         }
     }
+}
+
+/// Reads again what is due by schedule, in all organizations. Timers do this by themselves.
+#[utoipa::path(post, path = "/api/cron/auto-sync", tag = "cron", responses((status = 202, body = Value)))]
+async fn auto_sync(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
+    need_secret(&app, &headers)?;
+    let mut agents = 0;
+    for tenant in every_tenant(&app).await? {
+        let by = Principal::system(tenant.clone());
+        for id in app.actors.agent_ids(&tenant).await? {
+            match ask::<KnowledgeEntity>(&app.actors.client, &by, &id, Command::SyncDue).await {
+                Ok(_) => agents += 1,
+                Err(error) => tracing::warn!(agent = %id, %error, "an agent's schedule could not be looked at"),
+            }
+        }
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "agents": agents }))).into_response())
 }
 
 /// Numbers are exact at any time: there is nothing to aggregate, and this says so.
@@ -156,7 +234,7 @@ async fn aggregate(State(app): State<App>, headers: HeaderMap) -> Result<Json<Va
 fn need_secret(app: &AppState, headers: &HeaderMap) -> Result<()> {
     let secret = &app.settings.cron_secret;
     if secret.is_empty() {
-        return Err(Problem::forbidden("Manual triggers are off: set `cron.secret`."));
+        return Err(Problem::unauthorized("Manual triggers are off: set `cron.secret`."));
     }
     let given = crate::auth::bearer(headers).unwrap_or_default();
     if tokens::same(given.as_bytes(), secret.as_bytes()) {
@@ -166,6 +244,6 @@ fn need_secret(app: &AppState, headers: &HeaderMap) -> Result<()> {
     }
 }
 
-fn unavailable(error: String) -> Problem {
+pub(super) fn unavailable(error: String) -> Problem {
     colloquy_actors::ActorError::Unavailable(error).into()
 }

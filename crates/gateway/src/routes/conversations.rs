@@ -9,9 +9,11 @@ use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::agent::patch;
 use colloquy_actors::domain::conversation::{self, Command, Reply, State as Talk, view};
 use colloquy_actors::domain::ids::{ConversationId, UserId};
+use colloquy_actors::domain::local_time::{local_clock, zone_or_utc};
 use colloquy_actors::domain::principal::Role;
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::conversations as wire;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -53,29 +55,55 @@ struct Filter {
     assigned_to: Option<String>,
     from: Option<String>,
     to: Option<String>,
+    hour: Option<u8>,
+    weekday: Option<u8>,
     limit: Option<usize>,
     cursor: Option<String>,
+}
+
+impl Filter {
+    /// Whether a conversation began in the hour and on the weekday that are asked for, as clocks of the zone show them.
+    fn in_hours(&self, zone: &TimeZone, row: &Value) -> bool {
+        if self.hour.is_none() && self.weekday.is_none() {
+            return true;
+        }
+        let Some(began) = row["started_at"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()) else {
+            return false;
+        };
+        let clock = local_clock(zone, began.as_millisecond());
+        self.hour.is_none_or(|hour| hour == clock.hour)
+            && self.weekday.is_none_or(|weekday| usize::from(weekday) == clock.weekday)
+    }
 }
 
 /// Conversations, newest first.
 #[utoipa::path(get, path = "/api/conversations", tag = "conversations", params(
     ("agent_id" = Option<String>, Query), ("channel" = Option<String>, Query), ("status" = Option<String>, Query), ("urgency" = Option<String>, Query),
-    ("assigned_to" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
+    ("assigned_to" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("hour" = Option<u8>, Query), ("weekday" = Option<u8>, Query),
+    ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
     let only = only_agent(&console).map(|id| id.0);
+    if filter.hour.is_some_and(|hour| hour > 23) {
+        return Err(Problem::field("hour", "must be 0 to 23"));
+    }
+    if filter.weekday.is_some_and(|weekday| weekday > 6) {
+        return Err(Problem::field("weekday", "must be 0 (Monday) to 6 (Sunday)"));
+    }
+    let zone = zone_or_utc(&app.actors.organization(console.tenant()).await?.facts.timezone);
+    let (from, to) = times::stretch(&zone, filter.from.as_deref(), filter.to.as_deref())?;
+    let query = ListQuery { limit: filter.limit, cursor: filter.cursor.clone() };
     let wanted = [
-        ("agent_id", filter.agent_id),
-        ("agent_id", only),
-        ("channel", filter.channel),
-        ("status", filter.status),
-        ("urgency", filter.urgency),
-        ("assigned_to", filter.assigned_to),
+        ("agent_id", &filter.agent_id),
+        ("agent_id", &only),
+        ("channel", &filter.channel),
+        ("status", &filter.status),
+        ("urgency", &filter.urgency),
+        ("assigned_to", &filter.assigned_to),
     ];
-    let query = ListQuery { limit: filter.limit, cursor: filter.cursor };
-    let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
     listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
         wanted.iter().all(|(key, value)| value.as_ref().is_none_or(|value| row[*key] == value.as_str()))
+            && filter.in_hours(&zone, row)
     })
     .await
 }

@@ -1,8 +1,8 @@
 //! `/api/leads`: captured leads, their score with its reasons, export.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::ids::UserId;
 use colloquy_actors::domain::lead::{self, Command, LeadView, Reply, Update};
@@ -21,6 +21,7 @@ use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
 use crate::problem::{Problem, Result};
+use crate::tables::Table;
 use crate::{etag, listing, times};
 
 /// Rows of one export; more are exported by narrowing the time range.
@@ -132,10 +133,9 @@ async fn update(
 async fn export(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Response> {
     let only = only_agent(&console).map(|id| id.0);
     let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
-    let mut out = csv::Writer::from_writer(Vec::new());
-    let broken = |error: csv::Error| Problem::unavailable("unavailable", error.to_string(), 1);
-    out.write_record(COLUMNS.iter().copied().chain(["vertical_data"])).map_err(broken)?;
+    let columns: Vec<&str> = COLUMNS.iter().copied().chain(["vertical_data"]).collect();
     let mut query = ListQuery { limit: Some(200), cursor: None };
+    let mut table = Table::new("leads", &columns)?;
     let mut written = 0;
     loop {
         let page = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
@@ -144,8 +144,7 @@ async fn export(State(app): State<App>, console: Console, Query(filter): Query<F
         .await?;
         let listing::Page { items: rows, next, .. } = page.sound()?;
         for row in &rows {
-            let cells = COLUMNS.iter().map(|column| cell(&row[*column])).chain([cell(&row["vertical_data"])]);
-            out.write_record(cells).map_err(broken)?;
+            table.row(columns.iter().map(|column| &row[*column]))?;
         }
         written += rows.len();
         query.cursor = next;
@@ -153,12 +152,7 @@ async fn export(State(app): State<App>, console: Console, Query(filter): Query<F
             break;
         }
     }
-    let bytes = out.into_inner().map_err(|error| Problem::unavailable("unavailable", error.to_string(), 1))?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"leads.csv\""),
-    ];
-    Ok((headers, bytes).into_response())
+    table.file()
 }
 
 /// One lead, for this principal.
@@ -172,37 +166,4 @@ pub(crate) async fn of(app: &AppState, console: &Console, id: &str) -> Result<Le
         return Err(Problem::not_found("lead"));
     }
     Ok(lead)
-}
-
-/// A value as a cell. A text that a spreadsheet would take for a formula gets an apostrophe in front.
-fn cell(value: &Value) -> String {
-    let text = match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    };
-    if value.is_string() && text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_phone(&text) {
-        format!("'{text}")
-    } else {
-        text
-    }
-}
-
-fn is_phone(text: &str) -> bool {
-    text.strip_prefix('+')
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-')))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_is_never_a_formula() {
-        assert_eq!(cell(&json!("=HYPERLINK(\"x\")")), "'=HYPERLINK(\"x\")");
-        assert_eq!(cell(&json!("@cmd")), "'@cmd");
-        assert_eq!(cell(&json!("+14155550100")), "+14155550100");
-        assert_eq!(cell(&json!(-3)), "-3");
-        assert_eq!(cell(&json!(null)), "");
-    }
 }

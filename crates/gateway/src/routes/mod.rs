@@ -2,7 +2,9 @@
 
 pub mod agents;
 pub mod analytics;
+pub mod audit;
 pub mod auth;
+pub mod charts;
 pub mod chat;
 pub mod conversations;
 pub mod dev;
@@ -10,6 +12,7 @@ pub mod docs;
 pub mod health;
 pub mod knowledge;
 pub mod leads;
+pub mod models;
 pub mod ops;
 pub mod organization;
 pub mod pages;

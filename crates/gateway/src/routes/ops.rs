@@ -18,6 +18,8 @@ use colloquy_wire::common::Page;
 use colloquy_wire::ops::{OpsAuditEntry, OpsEntity, OpsMove, OpsMoves, OpsNode, OpsShard};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
+use utoipa::openapi::OpenApi as Description;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::app::App;
 use crate::auth::PlatformAdmin;
@@ -97,6 +99,18 @@ pub trait Operations: Send + Sync + 'static {
     async fn order(&self, order: Order) -> Result<Vec<OpsMove>>;
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(
+    nodes, shards, moves, one_move, entity, audit, move_shard, pin, unpin, drain, cordon, uncordon, rebalance, pause,
+    resume
+))]
+struct Contract;
+
+/// What these calls look like on the public listener, for the description of the interface.
+pub(crate) fn description() -> Description {
+    Contract::openapi()
+}
+
 /// Who calls: put into the request by whoever checked it.
 #[derive(Clone, Debug)]
 pub struct Operator(pub String);
@@ -174,6 +188,8 @@ fn calls<S: Clone + Send + Sync + 'static>(ops: Ops) -> Router<S> {
         .with_state(ops)
 }
 
+/// All nodes of the cluster.
+#[utoipa::path(get, path = "/api/ops/nodes", tag = "operators", responses((status = 200, body = Page<OpsNode>)))]
 async fn nodes(State(ops): State<Ops>) -> Result<Json<Page<OpsNode>>> {
     Ok(Json(Page::whole(ops.operations.nodes().await?)))
 }
@@ -184,6 +200,8 @@ struct ShardQuery {
     state: Option<String>,
 }
 
+/// All shards, by number.
+#[utoipa::path(get, path = "/api/ops/shards", tag = "operators", params(("owner" = Option<String>, Query), ("state" = Option<String>, Query)), responses((status = 200, body = Page<OpsShard>)))]
 async fn shards(State(ops): State<Ops>, Query(query): Query<ShardQuery>) -> Result<Json<Page<OpsShard>>> {
     let mut shards = ops.operations.shards().await?;
     if let Some(owner) = &query.owner {
@@ -198,10 +216,14 @@ async fn shards(State(ops): State<Ops>, Query(query): Query<ShardQuery>) -> Resu
     Ok(Json(Page::whole(shards)))
 }
 
+/// The moves of the last hours, newest first.
+#[utoipa::path(get, path = "/api/ops/moves", tag = "operators", responses((status = 200, body = Page<OpsMove>)))]
 async fn moves(State(ops): State<Ops>) -> Result<Json<Page<OpsMove>>> {
     Ok(Json(Page::whole(ops.operations.moves().await?)))
 }
 
+/// One move.
+#[utoipa::path(get, path = "/api/ops/moves/{id}", tag = "operators", params(("id" = String, Path)), responses((status = 200, body = OpsMove)))]
 async fn one_move(State(ops): State<Ops>, Path(id): Path<String>) -> Result<Json<OpsMove>> {
     let moves = ops.operations.moves().await?;
     moves.into_iter().find(|known| known.id == id).map(Json).ok_or_else(|| Problem::not_found("move"))
@@ -212,6 +234,8 @@ struct EntityQuery {
     tenant: Option<String>,
 }
 
+/// Where an entity lives.
+#[utoipa::path(get, path = "/api/ops/entities/{kind}/{id}", tag = "operators", params(("kind" = String, Path), ("id" = String, Path), ("tenant" = Option<String>, Query)), responses((status = 200, body = OpsEntity)))]
 async fn entity(
     State(ops): State<Ops>,
     Path((kind, id)): Path<(String, String)>,
@@ -220,12 +244,14 @@ async fn entity(
     Ok(Json(ops.operations.entity(query.tenant.as_deref(), &kind, &id).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MoveBody {
     to: String,
 }
 
+/// Move a shard to a node.
+#[utoipa::path(post, path = "/api/ops/shards/{id}/move", tag = "operators", params(("id" = String, Path)), request_body = MoveBody, responses((status = 202, body = OpsMoves)))]
 async fn move_shard(
     State(ops): State<Ops>,
     by: axum::Extension<Operator>,
@@ -236,33 +262,45 @@ async fn move_shard(
     carry_out(&ops, by, "shards.move", format!("shard {id}"), order).await
 }
 
+/// Leave a shard where it is.
+#[utoipa::path(post, path = "/api/ops/shards/{id}/pin", tag = "operators", params(("id" = String, Path)), responses((status = 202, body = OpsMoves)))]
 async fn pin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
     carry_out(&ops, by, "shards.pin", format!("shard {id}"), number(&id).map(Order::Pin)).await
 }
 
+/// Let a shard be moved again.
+#[utoipa::path(post, path = "/api/ops/shards/{id}/unpin", tag = "operators", params(("id" = String, Path)), responses((status = 202, body = OpsMoves)))]
 async fn unpin(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
     carry_out(&ops, by, "shards.unpin", format!("shard {id}"), number(&id).map(Order::Unpin)).await
 }
 
+/// Move everything away from a node.
+#[utoipa::path(post, path = "/api/ops/nodes/{id}/drain", tag = "operators", params(("id" = String, Path)), responses((status = 202, body = OpsMoves)))]
 async fn drain(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
     carry_out(&ops, by, "nodes.drain", format!("node {id}"), Ok(Order::Drain(id))).await
 }
 
+/// Give a node no further shards.
+#[utoipa::path(post, path = "/api/ops/nodes/{id}/cordon", tag = "operators", params(("id" = String, Path)), responses((status = 202, body = OpsMoves)))]
 async fn cordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
     carry_out(&ops, by, "nodes.cordon", format!("node {id}"), Ok(Order::Cordon(id))).await
 }
 
+/// Take back a drain or a cordon.
+#[utoipa::path(post, path = "/api/ops/nodes/{id}/uncordon", tag = "operators", params(("id" = String, Path)), responses((status = 202, body = OpsMoves)))]
 async fn uncordon(State(ops): State<Ops>, by: axum::Extension<Operator>, Path(id): Path<String>) -> Result<Response> {
     carry_out(&ops, by, "nodes.uncordon", format!("node {id}"), Ok(Order::Uncordon(id))).await
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct RebalanceBody {
     dry_run: bool,
     max_moves: Option<usize>,
 }
 
+/// Spread the shards evenly.
+#[utoipa::path(post, path = "/api/ops/rebalance", tag = "operators", request_body = RebalanceBody, responses((status = 202, body = OpsMoves)))]
 async fn rebalance(
     State(ops): State<Ops>,
     by: axum::Extension<Operator>,
@@ -272,10 +310,14 @@ async fn rebalance(
     carry_out(&ops, by, "rebalance", CLUSTER.into(), order).await
 }
 
+/// Begin no further moves.
+#[utoipa::path(post, path = "/api/ops/pause", tag = "operators", responses((status = 202, body = OpsMoves)))]
 async fn pause(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
     carry_out(&ops, by, "pause", CLUSTER.into(), Ok(Order::Pause)).await
 }
 
+/// Begin moves again.
+#[utoipa::path(post, path = "/api/ops/resume", tag = "operators", responses((status = 202, body = OpsMoves)))]
 async fn resume(State(ops): State<Ops>, by: axum::Extension<Operator>) -> Result<Response> {
     carry_out(&ops, by, "resume", CLUSTER.into(), Ok(Order::Resume)).await
 }
@@ -285,6 +327,8 @@ struct AuditQuery {
     month: Option<String>,
 }
 
+/// Operators' calls of a month, newest first.
+#[utoipa::path(get, path = "/api/ops/audit", tag = "operators", params(("month" = Option<String>, Query)), responses((status = 200, body = Page<OpsAuditEntry>)))]
 async fn audit(State(ops): State<Ops>, Query(query): Query<AuditQuery>) -> Result<Json<Page<OpsAuditEntry>>> {
     if query.month.as_deref().is_some_and(|month| !is_month(month)) {
         return Err(Problem::field("month", "must be a month such as 2026-01"));

@@ -63,13 +63,13 @@ async fn me(State(app): State<App>, console: Console) -> Result<Json<Value>> {
 #[utoipa::path(get, path = "/api/me/preferences", tag = "accounts", responses((status = 200, body = Value)))]
 async fn preferences(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     let command = account::Command::SetPreferences { patch: json!({}) };
-    preferences_of(&app, console.user()?, command).await
+    preferences_of(&app, &console, command).await
 }
 
 /// Change preferences by a JSON merge patch.
 #[utoipa::path(patch, path = "/api/me/preferences", tag = "accounts", request_body = Value, responses((status = 200, body = Value)))]
 async fn set_preferences(State(app): State<App>, console: Console, Json(patch): Json<Value>) -> Result<Json<Value>> {
-    preferences_of(&app, console.user()?, account::Command::SetPreferences { patch }).await
+    preferences_of(&app, &console, account::Command::SetPreferences { patch }).await
 }
 
 /// Found a further organization.
@@ -410,9 +410,12 @@ async fn organization_of(app: &AppState, by: &Principal) -> Result<Value> {
     }
 }
 
-async fn preferences_of(app: &AppState, user: &UserId, command: account::Command) -> Result<Json<Value>> {
-    match app.actors.account(user, command).await? {
-        account::Reply::Preferences { preferences } => Ok(Json(Value::Object(preferences))),
+async fn preferences_of(app: &AppState, console: &Console, command: account::Command) -> Result<Json<Value>> {
+    match app.actors.account(console.user()?, command).await? {
+        account::Reply::Preferences { preferences } => {
+            let role = console.by.role().unwrap_or(Role::Viewer);
+            Ok(Json(Value::Object(account::wishes::with_defaults(preferences, role))))
+        }
         _ => Err(Problem::not_found("account")),
     }
 }

@@ -228,7 +228,11 @@ impl Source for ById<'_> {
         let range = (self.tenant, self.list, slot, cursor.as_deref().unwrap_or_default(), count as i32);
         let found = cql.rows::<(String, Bytes)>(statement, range).await?;
         let next = found.last().filter(|_| found.len() == count).map(|(id, _)| Some(id.clone()));
-        let rows = found.into_iter().map(|(id, data)| decode(self.tenant, self.list, id, &data));
+        let rows = found.into_iter().map(|(id, data)| match decode(self.tenant, self.list, id.clone(), &data) {
+            // As in a list: the rest counts, and which row does not is told. When it stood is not known here.
+            Err(StoreError::Corrupt { .. }) => Ok(damaged(self.tenant, self.list, 0, id)),
+            read => read,
+        });
         Ok((rows.collect::<Result<_, _>>()?, next))
     }
 

@@ -206,7 +206,12 @@ impl Rows for Sqlite {
                 statement.query((&tenant, &list, after.as_deref().unwrap_or_default(), after.as_deref(), limit))?;
             let mut found = Vec::new();
             while let Some(row) = rows.next().map_err(|error| fault::at(format_args!("list {tenant}/{list}"), error))? {
-                found.push(read(&tenant, &list, row)?);
+                found.push(match read(&tenant, &list, row) {
+                    Ok(row) => row,
+                    // As in a list: the rest counts, and which row does not is told.
+                    Err(StoreError::Corrupt { .. }) => damaged(&tenant, &list, row)?,
+                    Err(error) => return Err(error),
+                });
             }
             Ok(found)
         })

@@ -3,6 +3,8 @@
 //! A row carries its *whole* contribution, so a newer one replaces an older one and a recount needs nothing but the newest rows.
 //! Sums are exact integers; averages are taken only when shown.
 
+pub mod charts;
+
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
@@ -127,6 +129,14 @@ impl Counters {
         sum
     }
 
+    /// The counts of one channel, or of all of them added up.
+    pub fn of(&self, channel: Option<Channel>) -> ChannelCounts {
+        match channel {
+            Some(channel) => self.channels.get(&channel).copied().unwrap_or_default(),
+            None => self.every_channel(),
+        }
+    }
+
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.all == Counts::default() && self.channels.values().all(|counts| *counts == ChannelCounts::default())
@@ -151,6 +161,9 @@ pub struct Numbers {
 }
 
 impl Numbers {
+    /// Nothing counted.
+    pub const NONE: Self = Self { buckets: BTreeMap::new() };
+
     /// The counters of the bucket an instant falls in, to be raised.
     pub fn at(&mut self, at_ms: i64) -> &mut Counters {
         self.buckets.entry(at_ms.div_euclid(BUCKET_MS)).or_default()
@@ -293,6 +306,9 @@ pub struct Overview {
     pub avg_response_ms: Option<i64>,
     /// What models cost, millionths of a US dollar.
     pub cost_micros: i64,
+    /// Rows that cannot be read, as `list/id`: what they contribute is missing from all figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<String>,
 }
 
 /// Computes the overview at an instant; allowances count by the calendar month of the organization's zone.
@@ -331,6 +347,7 @@ pub fn overview(numbers: &Numbers, window: Window, zone: &TimeZone, now_ms: i64,
         thumbs_down_count: shown.all.thumbs_down,
         avg_response_ms: whole_mean(every.response_ms, every.responses),
         cost_micros: shown.all.cost_micros,
+        damaged: Vec::new(),
     }
 }
 
@@ -431,16 +448,17 @@ pub fn daily(numbers: &Numbers, zone: &TimeZone, from: &str, to: &str, agent_id:
 }
 
 /// Minutes with two decimals.
-fn minutes(seconds: i64) -> f64 {
+pub fn minutes(seconds: i64) -> f64 {
     (seconds as f64 / 60.0 * 100.0).round() / 100.0
 }
 
 /// A mean with two decimals.
-fn mean(sum: i64, count: i64) -> Option<f64> {
+pub fn mean(sum: i64, count: i64) -> Option<f64> {
     (count > 0).then(|| (sum as f64 / count as f64 * 100.0).round() / 100.0)
 }
 
-fn whole_mean(sum: i64, count: i64) -> Option<i64> {
+/// A mean as the nearest whole number.
+pub fn whole_mean(sum: i64, count: i64) -> Option<i64> {
     (count > 0).then(|| (sum + count / 2) / count)
 }
 
