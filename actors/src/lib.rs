@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], and the live [`feed`]. [`signup`] strings steps of several together.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], and the live [`feed`]. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -9,6 +9,7 @@ pub mod answers;
 pub mod conversation;
 mod copies;
 pub mod core;
+pub mod demo;
 mod error;
 pub mod feed;
 pub mod knowledge;

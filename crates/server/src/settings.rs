@@ -47,6 +47,10 @@ pub(crate) struct Settings {
     pub(crate) tenancy: Tenancy,
     /// Platform administrators.
     pub(crate) platform: Platform,
+    /// The live agent of the landing page.
+    pub(crate) demo: Demo,
+    /// Who runs this installation.
+    pub(crate) legal: Legal,
     /// Outgoing mail.
     pub(crate) mail: Mail,
     /// Manual triggers.
@@ -339,6 +343,26 @@ pub(crate) enum SmtpSecurity {
     None,
 }
 
+/// `[demo]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Demo {
+    /// Whether the landing page has one.
+    pub(crate) enabled: bool,
+    /// Messages and requests an hour from one address.
+    pub(crate) per_address_per_hour: u32,
+}
+
+/// `[legal]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Legal {
+    /// Name and address, on one line; left out of the pages when empty.
+    pub(crate) operator: String,
+    /// An e-mail address or a website.
+    pub(crate) contact: String,
+}
+
 /// `[cron]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -395,6 +419,11 @@ pub(crate) struct Limits {
 pub(crate) struct SettingsError(pub String);
 
 impl Settings {
+    /// Whether there is a demonstration: an installation for one organization has no place for a second one.
+    pub(crate) fn has_demo(&self) -> bool {
+        self.demo.enabled && self.tenancy.mode == TenancyMode::MultiTenant
+    }
+
     /// Reads defaults, then `file`, then the environment; checks everything.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));

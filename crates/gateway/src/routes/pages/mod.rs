@@ -1,9 +1,10 @@
-//! Server-rendered pages: home and accounts, which work without JavaScript and call what the JSON routes call, and the console's shell.
+//! Server-rendered pages: home, accounts and what is said about privacy, which work without JavaScript and call what the JSON routes call, and the console's shell.
 
 mod account;
 mod app;
 mod forms;
 mod invitation;
+mod legal;
 
 use std::sync::LazyLock;
 
@@ -36,6 +37,7 @@ pub fn routes() -> Router<App> {
         .route("/pages.css", get(style))
         .merge(account::routes())
         .merge(invitation::routes())
+        .merge(legal::routes())
         .merge(app::routes())
 }
 
@@ -104,7 +106,35 @@ struct Home {
     signed_in: bool,
     mailbox: bool,
     quickstart: String,
+    /// The page of the live agent, once there is one.
+    demo: Option<String>,
+    /// Questions and answers.
+    asked: &'static [(&'static str, &'static str)],
 }
+
+/// What people ask before they sign up: readable without the live agent, which says the same.
+const ASKED: &[(&str, &str)] = &[
+    (
+        "What does it answer from?",
+        "From the pages of your website, documents that you upload, and questions that you answered yourself. When nothing fits, it says so and notes the question for you.",
+    ),
+    (
+        "Which language model does it use?",
+        "Any that speaks the OpenAI chat interface, also one on your own machines. Without one, a built-in responder answers with sentences of your own content.",
+    ),
+    (
+        "Does it work without a website?",
+        "Yes. Type a few facts, such as opening hours, services and prices. There is a plugin for WordPress, steps for Webflow, and one line for any other page.",
+    ),
+    (
+        "What happens to what my visitors write?",
+        "It is encrypted on your own machines, with a key for each conversation. You can erase a person everywhere at once. The chat sets no cookies.",
+    ),
+    (
+        "What does it cost?",
+        "The program nothing: it is open source under the Apache License 2.0. A language model of a provider costs what the provider asks; the console shows it for each answer.",
+    ),
+];
 
 async fn home(State(app): State<App>, Address(client): Address, headers: HeaderMap) -> Response {
     let signed_in = access_of_cookie(&app, &headers).is_some();
@@ -117,7 +147,14 @@ async fn home(State(app): State<App>, Address(client): Address, headers: HeaderM
         format!(" --server {}", app.settings.public_url)
     };
     let quickstart = format!("{program} quickstart --url https://your.site --vertical home_services{server}");
-    private(StatusCode::OK, &Home { signed_in, mailbox, quickstart })
+    let demo = app.demo.get().map(|agent| format!("{}/widget/{agent}", app.settings.widget_url));
+    let framed = demo.is_some();
+    let mut response = private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: ASKED });
+    // The one page that frames something: our own chat.
+    if framed && let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}; frame-src {}", app.settings.widget_url)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 async fn style(RawQuery(version): RawQuery) -> Response {
