@@ -3,6 +3,7 @@
 
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::agent::{self, config::AgentConfig};
+use colloquy_domain::catalog::template::SampleFaq;
 use colloquy_domain::demo::{AGENT, TENANT};
 use colloquy_domain::ids::{AgentId, SourceId, TenantId, UserId};
 use colloquy_domain::knowledge::{self, Blob, NewSource};
@@ -23,6 +24,45 @@ use crate::tenant::TenantEntity;
 const ABOUT: &str = include_str!("demo.md");
 /// What it is told about itself.
 const PROMPT: &str = "You are the receptionist of Colloquy on its own landing page. Answer questions about Colloquy from what you know, in two or three short sentences. You cannot book anything, and nothing that is written to you reaches a person: say so when somebody wants to be contacted.";
+/// What people ask before they sign up, with the answers. The landing page shows the first of them to those who do not chat.
+pub const ASKED: &[(&str, &str)] = &[
+    (
+        "What does it answer from?",
+        "From the pages of your website, documents that you upload, and questions that you answered yourself. When nothing fits, it says so and notes the question for you.",
+    ),
+    (
+        "Which language model does it use?",
+        "Any that speaks the OpenAI chat interface, also one on your own machines. Without one, a built-in responder answers with sentences of your own content.",
+    ),
+    (
+        "Does it work without a website?",
+        "Yes. Type a few facts, such as opening hours, services and prices. There is a plugin for WordPress, steps for Webflow, and one line for any other page.",
+    ),
+    (
+        "What happens to what my visitors write?",
+        "It is encrypted on your own machines, with a key for each conversation. You can erase a person everywhere at once. The chat sets no cookies.",
+    ),
+    (
+        "What does it cost?",
+        "The program nothing: it is open source under the Apache License 2.0. A language model of a provider costs what the provider asks; the console shows it for each answer.",
+    ),
+    (
+        "How long does the set-up take?",
+        "About five minutes: choose a trade, give the address of your website, try the receptionist, and copy one line of code into your page.",
+    ),
+    (
+        "Can a person take over?",
+        "Yes, at any moment. You see every conversation live in the console, take it over, answer yourself, whisper to the assistant what to say next, and hand the conversation back.",
+    ),
+    (
+        "Who are you?",
+        "I am a receptionist made with Colloquy. I was given one short text about it, just as yours would be given your website.",
+    ),
+    (
+        "Can I talk to a person?",
+        "Not here: this is a demonstration, and what you write reaches nobody. On your own website a colleague of yours would be called now.",
+    ),
+];
 /// Messages of one conversation: enough to try it, too few to be anybody's free assistant.
 const MESSAGES_MAX: u32 = 30;
 /// An address that no mail can ever reach (RFC 2606).
@@ -46,7 +86,7 @@ pub async fn establish(client: &Client) -> Result<AgentId, ActorError> {
             let command = agent::Command::Create {
                 agent: id.clone(),
                 config: Box::new(config()),
-                faqs: Vec::new(),
+                faqs: ASKED.iter().map(|(q, a)| SampleFaq { q: (*q).into(), a: (*a).into(), category: String::new() }).collect(),
                 draft: false,
                 publishable_key: format!("cq_pk_{AGENT}"),
                 max_pages: None,

@@ -635,6 +635,7 @@ export const t = {
     beat: 'Heard from',
     beatAgo: (text: string) => `${text} ago`,
     never: 'not yet',
+    itself: 'just now',
     shardCount: 'Shards',
     entities: 'Entities',
     queued: 'Queued',

@@ -14,6 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use colloquy_actors::demo::ASKED;
 
 use crate::app::App;
 use crate::auth::{Address, access_of_cookie};
@@ -24,6 +25,8 @@ use crate::routes::dev::{at_this_machine, reads_mailbox};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// The stylesheet of all pages.
 const STYLE: &str = include_str!("../../../templates/pages.css");
+/// How many of the questions that the demonstration knows the page answers itself: the rest is for asking.
+const ASKED_SHOWN: usize = 5;
 /// Where `colloquy quickstart` looks for a server by itself.
 const USUAL_URL: &str = "http://127.0.0.1:8080";
 /// Its address changes with its content, so that browsers may keep it for ever.
@@ -112,29 +115,6 @@ struct Home {
     asked: &'static [(&'static str, &'static str)],
 }
 
-/// What people ask before they sign up: readable without the live agent, which says the same.
-const ASKED: &[(&str, &str)] = &[
-    (
-        "What does it answer from?",
-        "From the pages of your website, documents that you upload, and questions that you answered yourself. When nothing fits, it says so and notes the question for you.",
-    ),
-    (
-        "Which language model does it use?",
-        "Any that speaks the OpenAI chat interface, also one on your own machines. Without one, a built-in responder answers with sentences of your own content.",
-    ),
-    (
-        "Does it work without a website?",
-        "Yes. Type a few facts, such as opening hours, services and prices. There is a plugin for WordPress, steps for Webflow, and one line for any other page.",
-    ),
-    (
-        "What happens to what my visitors write?",
-        "It is encrypted on your own machines, with a key for each conversation. You can erase a person everywhere at once. The chat sets no cookies.",
-    ),
-    (
-        "What does it cost?",
-        "The program nothing: it is open source under the Apache License 2.0. A language model of a provider costs what the provider asks; the console shows it for each answer.",
-    ),
-];
 
 async fn home(State(app): State<App>, Address(client): Address, headers: HeaderMap) -> Response {
     let signed_in = access_of_cookie(&app, &headers).is_some();
@@ -149,7 +129,7 @@ async fn home(State(app): State<App>, Address(client): Address, headers: HeaderM
     let quickstart = format!("{program} quickstart --url https://your.site --vertical home_services{server}");
     let demo = app.demo.get().map(|agent| format!("{}/widget/{agent}", app.settings.widget_url));
     let framed = demo.is_some();
-    let mut response = private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: ASKED });
+    let mut response = private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: &ASKED[..ASKED_SHOWN] });
     // The one page that frames something: our own chat.
     if framed && let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}; frame-src {}", app.settings.widget_url)) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
