@@ -49,6 +49,17 @@ if [ "$scenario" = all ] || [ "$scenario" = remote ]; then
     cargo bench --quiet --locked -p colloquy-cluster --bench remote -- --rows "$target/remote-rows.jsonl" >&2
     cat "$target/remote-rows.jsonl" >>"$measured"
 fi
+if [ "$scenario" = all ] || [ "$scenario" = console ]; then
+    say "measuring the console in Chromium"
+    rm -f "$target/console-rows.jsonl"
+    # The goals stand in the rows: a slow machine is written down, not refused.
+    (cd web/e2e && COLLOQUY_BIN="$target/release/colloquy" SPEED_ROWS="$target/console-rows.jsonl" SPEED_SLACK=1000 node --test console-speed.test.mjs) >&2
+    cat "$target/console-rows.jsonl" >>"$measured"
+fi
+if [ "$scenario" = console ]; then
+    cat "$target/console-rows.jsonl"
+    exit 0
+fi
 [ ! -s "$measured" ] || rows=(--rows "$measured")
 say "measuring: $scenario"
 exec "$target/release/colloquy-loadtest" "$scenario" "${write[@]}" "${rows[@]}" "$@"

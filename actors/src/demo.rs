@@ -86,7 +86,10 @@ pub async fn establish(client: &Client) -> Result<AgentId, ActorError> {
             let command = agent::Command::Create {
                 agent: id.clone(),
                 config: Box::new(config()),
-                faqs: ASKED.iter().map(|(q, a)| SampleFaq { q: (*q).into(), a: (*a).into(), category: String::new() }).collect(),
+                faqs: ASKED
+                    .iter()
+                    .map(|(q, a)| SampleFaq { q: (*q).into(), a: (*a).into(), category: String::new() })
+                    .collect(),
                 draft: false,
                 publishable_key: format!("cq_pk_{AGENT}"),
                 max_pages: None,
@@ -114,8 +117,7 @@ async fn teach(client: &Client, by: &Principal) -> Result<(), ActorError> {
         let owner = EntityKey::new(TENANT, knowledge::KIND, AGENT);
         client.put_blob(&owner, &path, ABOUT.as_bytes()).await?;
         let bytes = ABOUT.len() as u64;
-        let content =
-            Blob { path, bytes, hash, media_type: "text/markdown".into(), file_name: String::new() };
+        let content = Blob { path, bytes, hash, media_type: "text/markdown".into(), file_name: String::new() };
         let new = NewSource {
             kind: SourceType::ManualText,
             name: name.clone(),

@@ -117,7 +117,16 @@ impl AppState {
         mailbox: Option<Arc<Mailbox>>,
     ) -> App {
         let sockets = Sockets::new(settings.sockets_max, settings.sockets_per_address, settings.sockets_per_visitor);
-        Arc::new(Self { settings, actors, tokens, limits, sockets, mailbox, hashes: Semaphore::new(HASHES_MAX), demo: OnceLock::new() })
+        Arc::new(Self {
+            settings,
+            actors,
+            tokens,
+            limits,
+            sockets,
+            mailbox,
+            hashes: Semaphore::new(HASHES_MAX),
+            demo: OnceLock::new(),
+        })
     }
 
     /// The wall clock, Unix milliseconds.

@@ -115,7 +115,6 @@ struct Home {
     asked: &'static [(&'static str, &'static str)],
 }
 
-
 async fn home(State(app): State<App>, Address(client): Address, headers: HeaderMap) -> Response {
     let signed_in = access_of_cookie(&app, &headers).is_some();
     let mailbox = reads_mailbox(&app, client, &headers);
@@ -129,7 +128,8 @@ async fn home(State(app): State<App>, Address(client): Address, headers: HeaderM
     let quickstart = format!("{program} quickstart --url https://your.site --vertical home_services{server}");
     let demo = app.demo.get().map(|agent| format!("{}/widget/{agent}", app.settings.widget_url));
     let framed = demo.is_some();
-    let mut response = private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: &ASKED[..ASKED_SHOWN] });
+    let mut response =
+        private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: &ASKED[..ASKED_SHOWN] });
     // The one page that frames something: our own chat.
     if framed && let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}; frame-src {}", app.settings.widget_url)) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
