@@ -8,4 +8,6 @@ fi
 web
 server
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
+# Whoever tries it out sees it at work on its own front page.
+export COLLOQUY_DEMO__ENABLED="${COLLOQUY_DEMO__ENABLED:-true}"
 exec "${CARGO_TARGET_DIR:-target}/release/colloquy" serve "$@"

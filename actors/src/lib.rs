@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -11,6 +11,7 @@ pub mod conversation;
 mod copies;
 pub mod core;
 pub mod days;
+pub mod demo;
 pub mod digest;
 mod error;
 pub mod feed;

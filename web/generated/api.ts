@@ -935,6 +935,15 @@ steward: boolean,
 answering: boolean, };
 
 /**
+ * Whether moves are begun.
+ */
+export type OpsPlanning = { 
+/**
+ * Whether an operator has it that no further moves begin.
+ */
+paused: boolean, };
+
+/**
  * One shard.
  */
 export type OpsShard = { 
@@ -963,7 +972,7 @@ target: string | null,
  */
 pinned: boolean, 
 /**
- * Entities in memory, of shards of the answering node.
+ * Entities in memory; null when the owner did not say.
  */
 entities: number | null, };
 

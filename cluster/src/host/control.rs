@@ -2,6 +2,7 @@
 //!
 //! None of it is needed for safety; it only saves waiting for the next look, and effects from running twice.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +31,15 @@ const CONTROL_MS: u64 = 1_000;
 const MAX_TOLD: usize = 2_000;
 
 /// What a node carries now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Entities in memory.
     pub resident: usize,
     /// Commands admitted and not yet answered.
     pub queued: usize,
+    /// Entities in memory by shard, without the shards that have none; `None` from a node of a version that did not tell.
+    #[serde(default)]
+    pub by_shard: Option<BTreeMap<u32, usize>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +89,12 @@ impl NodeInner {
         serde_json::from_slice(&bytes).ok()
     }
 
+    fn load(&self) -> Load {
+        let served = (0..self.shards()).filter(|shard| self.serves(*shard));
+        let by_shard = served.map(|shard| (shard, self.directory().len_of(shard))).filter(|(_, count)| *count > 0);
+        Load { resident: self.directory().len(), queued: self.queued(), by_shard: Some(by_shard.collect()) }
+    }
+
     fn control(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, reply: ReplyTo) {
         let frame = Frame {
             shard: 0,
@@ -131,7 +141,7 @@ impl NodeInner {
                 }
                 Err(error) => malformed(error),
             },
-            LOAD => Answer::Ok(encode(&Load { resident: self.directory().len(), queued: self.queued() })),
+            LOAD => Answer::Ok(encode(&self.load())),
             other => Answer::Malformed { detail: format!("this version knows no control frame {other:?}") },
         }
     }

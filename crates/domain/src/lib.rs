@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
 //! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; and [`numbers`], what a row contributes to live counts.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; [`numbers`], what a row contributes to live counts; and [`demo`].
 
 pub mod account;
 pub mod agent;
@@ -12,6 +12,7 @@ pub mod check;
 pub mod context;
 pub mod conversation;
 pub mod decision;
+pub mod demo;
 pub mod digest;
 pub mod ids;
 pub mod knowledge;

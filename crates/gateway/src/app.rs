@@ -1,9 +1,10 @@
 //! What every handler may use.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use colloquy_actors::Actors;
 use colloquy_actors::connectors::mailbox::Mailbox;
+use colloquy_actors::domain::ids::AgentId;
 use tokio::sync::Semaphore;
 
 use crate::limits::{AddressLimit, RateLimit};
@@ -55,6 +56,12 @@ pub struct Settings {
     pub sockets_per_address: u32,
     /// Sockets of this node.
     pub sockets_max: u32,
+    /// Whether the landing page shows a live agent.
+    pub demo: bool,
+    /// Who runs this installation, for the legal pages.
+    pub operator: String,
+    /// How to reach them.
+    pub contact: String,
 }
 
 /// The model server that the operator configured.
@@ -74,6 +81,8 @@ pub struct Limits {
     pub chat_visitor: RateLimit,
     /// Chat, by address.
     pub chat_address: AddressLimit,
+    /// Chat with the demonstration, by address.
+    pub demo_address: AddressLimit,
     /// Sign-in, by address.
     pub login_address: AddressLimit,
     /// Sign-in, by e-mail address and client.
@@ -104,6 +113,8 @@ pub struct AppState {
     pub mailbox: Option<Arc<Mailbox>>,
     /// Bounds password hashing.
     pub hashes: Semaphore,
+    /// The agent of the landing page, once it is there.
+    pub demo: OnceLock<AgentId>,
 }
 
 /// How handlers hold it.
@@ -119,7 +130,16 @@ impl AppState {
         mailbox: Option<Arc<Mailbox>>,
     ) -> App {
         let sockets = Sockets::new(settings.sockets_max, settings.sockets_per_address, settings.sockets_per_visitor);
-        Arc::new(Self { settings, actors, tokens, limits, sockets, mailbox, hashes: Semaphore::new(HASHES_MAX) })
+        Arc::new(Self {
+            settings,
+            actors,
+            tokens,
+            limits,
+            sockets,
+            mailbox,
+            hashes: Semaphore::new(HASHES_MAX),
+            demo: OnceLock::new(),
+        })
     }
 
     /// The wall clock, Unix milliseconds.

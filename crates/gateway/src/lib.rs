@@ -51,6 +51,26 @@ const BODY_SILENT_MAX: Duration = Duration::from_secs(20);
 /// Names the trace of an answer, so that somebody who reports a problem can be found in the log.
 const TRACE_HEADER: HeaderName = HeaderName::from_static("x-trace-id");
 
+/// The first wait before the demonstration is tried again, and the longest: a node of several begins before it owns anything.
+const DEMO_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
+
+/// Makes what is missing of the demonstration on the landing page, and tries until it is there.
+pub async fn demonstrate(app: App) {
+    let mut wait = DEMO_AGAIN[0];
+    loop {
+        match colloquy_actors::demo::establish(&app.actors.client).await {
+            Ok(agent) => {
+                // Nobody else sets it.
+                app.demo.set(agent).ok();
+                return;
+            }
+            Err(error) => tracing::info!(%error, "the demonstration is not there yet"),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(DEMO_AGAIN[1]);
+    }
+}
+
 /// All of the public listener; `ops` is what administrators of the platform may ask of the cluster.
 pub fn router(app: App, ops: routes::ops::Ops) -> Router {
     let (calls, mut description) = OpenApiRouter::with_openapi(routes::docs::contract())

@@ -170,6 +170,11 @@ impl AddressLimit {
         Self(RateLimit::per_minute(per_minute))
     }
 
+    /// A limit of `per_hour` actions an hour for each client.
+    pub fn per_hour(per_hour: u32) -> Self {
+        Self(RateLimit::per_hour(per_hour))
+    }
+
     /// The same, counted together with other frontends.
     #[must_use]
     pub fn shared(self, counts: Arc<dyn Shared>, name: SharedName) -> Self {

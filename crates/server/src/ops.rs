@@ -1,6 +1,6 @@
 //! The operator's calls on this node: what the gateway's `/ops` routes ask for, over the runtime's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use colloquy_cluster::host::ops::{Move, MoveCause, MoveState, NodeInfo, OpsError
 use colloquy_cluster::{EntityKey, Node};
 use colloquy_gateway::problem::{Problem, Result};
 use colloquy_gateway::routes::ops::{Operations, Order};
-use colloquy_wire::ops::{OpsEntity, OpsMove, OpsNode, OpsShard};
+use colloquy_wire::ops::{OpsEntity, OpsMove, OpsNode, OpsPlanning, OpsShard};
 use futures::future::join_all;
 
 /// After how many seconds an order that met the store in trouble may be given again.
@@ -37,7 +37,7 @@ impl NodeOperations {
             address: info.address,
             beat_age_ms: if info.here { Some(0) } else { self.node.beat_age_ms(&info.id) },
             shards: info.shards,
-            entities: load.map(|load| load.resident),
+            entities: load.as_ref().map(|load| load.resident),
             queued: load.map(|load| load.queued),
             cordoned: info.cordoned,
             draining: info.draining,
@@ -93,7 +93,22 @@ impl Operations for NodeOperations {
     }
 
     async fn shards(&self) -> Result<Vec<OpsShard>> {
-        Ok(self.node.shards().await.map_err(problem)?.into_iter().map(shard).collect())
+        let infos = self.node.shards().await.map_err(problem)?;
+        let elsewhere = infos.iter().filter(|info| info.owned && info.resident.is_none()).map(|info| &info.owner);
+        let owners: BTreeSet<&String> = elsewhere.collect();
+        let loads = join_all(owners.into_iter().map(async |owner| (owner.clone(), self.node.load_of(owner).await)));
+        let told: HashMap<String, BTreeMap<u32, usize>> =
+            loads.await.into_iter().filter_map(|(owner, load)| Some((owner, load?.by_shard?))).collect();
+        let with_load = |mut info: ShardInfo| {
+            let elsewhere = || told.get(&info.owner).map(|counts| counts.get(&info.shard).copied().unwrap_or(0));
+            info.resident = info.resident.or_else(elsewhere);
+            shard(info)
+        };
+        Ok(infos.into_iter().map(with_load).collect())
+    }
+
+    async fn planning(&self) -> Result<OpsPlanning> {
+        Ok(OpsPlanning { paused: self.node.is_paused().await.map_err(problem)? })
     }
 
     async fn moves(&self) -> Result<Vec<OpsMove>> {

@@ -84,6 +84,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let node = Arc::new(node);
     let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
     let operations = routes::ops::Ops::new(operations, node.client());
+    let demonstrating = settings.has_demo().then(|| tokio::spawn(colloquy_gateway::demonstrate(app.clone())));
     let router = colloquy_gateway::router(app, operations.clone());
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving = tokio::spawn(public.serve(router, stop.clone()));
@@ -115,6 +116,9 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     over.cancel();
     operating.abort();
     sweeping.abort();
+    if let Some(demonstrating) = demonstrating {
+        demonstrating.abort();
+    }
     if let Some(redis) = redis {
         redis.close().await;
     }
@@ -322,6 +326,9 @@ fn gateway(settings: &Settings) -> GatewaySettings {
         sockets_per_visitor: limits.sockets_per_visitor,
         sockets_per_address: limits.sockets_per_address,
         sockets_max: limits.sockets_max,
+        demo: settings.has_demo(),
+        operator: settings.legal.operator.clone(),
+        contact: settings.legal.contact.clone(),
     }
 }
 
@@ -330,6 +337,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
     let each = Limits {
         chat_visitor: RateLimit::per_minute(limits.chat_per_visitor_per_minute),
         chat_address: AddressLimit::per_minute(limits.chat_per_address_per_minute),
+        demo_address: AddressLimit::per_hour(settings.demo.per_address_per_hour),
         login_address: AddressLimit::per_minute(limits.login_per_address_per_minute),
         login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
         mail_email: RateLimit::per_minute(limits.login_per_email_per_minute),
@@ -347,6 +355,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
     Limits {
         chat_visitor: each.chat_visitor.shared(counts.clone(), name("chat_visitor")),
         chat_address: each.chat_address.shared(counts.clone(), name("chat_address")),
+        demo_address: each.demo_address.shared(counts.clone(), name("demo_address")),
         login_address: each.login_address.shared(counts.clone(), name("login_address")),
         login_email: each.login_email.shared(counts.clone(), name("login_email")),
         mail_email: each.mail_email.shared(counts.clone(), name("mail_email")),

@@ -53,7 +53,7 @@ pub struct OpsShard {
     pub target: Option<String>,
     /// Whether it stays where it is until it is unpinned.
     pub pinned: bool,
-    /// Entities in memory, of shards of the answering node.
+    /// Entities in memory; null when the owner did not say.
     pub entities: Option<usize>,
 }
 
@@ -89,6 +89,14 @@ pub struct OpsMove {
 pub struct OpsMoves {
     /// The moves; none when nothing has to move.
     pub moves: Vec<OpsMove>,
+}
+
+/// Whether moves are begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct OpsPlanning {
+    /// Whether an operator has it that no further moves begin.
+    pub paused: bool,
 }
 
 /// Where an entity lives.

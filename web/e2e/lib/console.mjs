@@ -20,12 +20,15 @@ export function createVisitor(url, agent) {
   let token;
   let conversation;
   return {
-    async say(message) {
+    async say(message, metadata) {
       const headers = token ? { Authorization: 'Visitor ' + token } : {};
-      const answer = await createApi(url).call('POST', '/api/chat', { agent_id: agent, visitor_id: id, message, conversation_id: conversation, client_message_id: random() }, headers);
+      const answer = await createApi(url).call('POST', '/api/chat', { agent_id: agent, visitor_id: id, message, conversation_id: conversation, client_message_id: random(), metadata }, headers);
       token = answer.visitor_token;
       conversation = answer.conversation_id;
       return answer;
+    },
+    get token() {
+      return token;
     },
     get conversation() {
       return conversation;
@@ -34,9 +37,9 @@ export function createVisitor(url, agent) {
 }
 
 /** An owner with everything that the pages show. */
-export async function createOffice(url, { agent: wanted = {} } = {}) {
+export async function createOffice(url, { agent: wanted = {}, email } = {}) {
   const api = createApi(url);
-  const session = await api.signUp();
+  const session = await api.signUp({ email });
   const agent = await api.createAgent(wanted);
   await api.teach(agent.id, 'Handbook', HANDBOOK, 'Where can I park?');
   return { api, agent, session, email: session.user.email, visitor: () => createVisitor(url, agent.id) };

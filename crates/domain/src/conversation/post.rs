@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     context::Context,
+    demo,
     ids::{ConversationId, MessageId, TurnId},
     principal::{Actor, Role},
     rejection::Rejection,
@@ -74,7 +75,8 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
             agent_id: post.agent_id.clone(),
             visitor: Box::new(bounded(post.visitor)),
             channel: post.channel,
-            sandbox: false,
+            // What visitors say to the demonstration reaches nobody.
+            sandbox: demo::is_sandboxed(cx.principal.tenant.as_str()),
         });
     } else if !super::dialogue::goes_on(state.status) {
         events.push(Event::Reopened);

@@ -32,6 +32,8 @@ pub(super) struct Run {
     pub(super) now_ms: i64,
     pub(super) decisions: u64,
     pub(super) lead_ids: BTreeSet<String>,
+    /// `t` without one.
+    pub(super) tenant: Option<&'static str>,
 }
 
 impl Run {
@@ -47,7 +49,7 @@ impl Run {
             now_ms: self.now_ms,
             seq: self.state.seq,
             seed,
-            principal: Principal { tenant: "t".into(), actor },
+            principal: Principal { tenant: self.tenant.unwrap_or("t").into(), actor },
         };
         decide(&self.state, &cx, command)
     }
@@ -594,6 +596,21 @@ fn a_fork_goes_on_alone_and_tells_nobody() {
     .unwrap();
     assert!(fork.state.alerts.is_empty() && fork.state.lead.is_none() && fork.lead_ids.is_empty());
     assert!(super::numbers(&fork.state).is_empty());
+}
+
+#[test]
+fn what_is_said_to_the_demonstration_reaches_nobody() {
+    let mut run = Run { tenant: Some(crate::demo::TENANT), ..Run::new() };
+    run.post("1", "I am Rosa, call me at 555-201-3344, this is an emergency").unwrap();
+    assert!(run.state.sandbox);
+    let (turn, attempt) = run.open();
+    let understanding = Box::new(meaning(Some("+15552013344"), Some(EscalationAction::ImmediateAlert)));
+    system(&mut run, Command::Understood { turn, attempt, understanding }).unwrap();
+    assert!(run.state.alerts.is_empty() && run.state.lead.is_none() && run.lead_ids.is_empty());
+    assert!(super::numbers(&run.state).is_empty());
+    let mut other = Run::new();
+    other.post("1", "hello").unwrap();
+    assert!(!other.state.sandbox, "nobody else's conversations are");
 }
 
 #[test]

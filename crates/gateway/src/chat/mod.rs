@@ -10,6 +10,7 @@ use colloquy_actors::cluster::{EntityKey, store};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::{self, Command, Event, Outcome, Post, Posted, Reply, TurnOutcome};
+use colloquy_actors::domain::demo;
 use colloquy_actors::domain::ids::{AgentId, ConversationId, TurnId, VisitorId};
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::domain::{Actor, Principal};
@@ -75,6 +76,10 @@ pub async fn reach(app: &AppState, id: &str) -> Result<Reached> {
     let not_found = || Problem::not_found("agent");
     let id = AgentId::from(id);
     let tenant = app.actors.tenant_of_agent(&id).await?.ok_or_else(not_found)?;
+    // An installation that switched the demonstration off again keeps what was said, and shows nobody.
+    if !app.settings.demo && demo::is_sandboxed(tenant.as_str()) {
+        return Err(not_found());
+    }
     match app.actors.tools.agent(&app.actors.client, &tenant, &id).await {
         Ok(now) => Ok(Reached { id, tenant, now, tested: false }),
         Err(ActorError::Rejected(_)) => Err(not_found()),
@@ -130,6 +135,9 @@ pub fn guest(
 pub fn limit(app: &AppState, address: std::net::IpAddr, agent: &AgentId, visitor_id: &str) -> Result<()> {
     let now = app.now_ms();
     app.limits.chat_address.take(address, now).map_err(Problem::too_many)?;
+    if agent.as_str() == demo::AGENT {
+        app.limits.demo_address.take(address, now).map_err(Problem::too_many)?;
+    }
     app.limits.chat_visitor.take((agent.as_str(), visitor_id), now).map_err(Problem::too_many)
 }
 

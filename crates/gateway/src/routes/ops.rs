@@ -15,7 +15,7 @@ use colloquy_actors::domain::local_time::rfc3339;
 use colloquy_actors::domain::ops_log::Entry;
 use colloquy_actors::ops_log;
 use colloquy_wire::common::Page;
-use colloquy_wire::ops::{OpsAuditEntry, OpsEntity, OpsMove, OpsMoves, OpsNode, OpsShard};
+use colloquy_wire::ops::{OpsAuditEntry, OpsEntity, OpsMove, OpsMoves, OpsNode, OpsPlanning, OpsShard};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 use utoipa::openapi::OpenApi as Description;
@@ -93,6 +93,8 @@ pub trait Operations: Send + Sync + 'static {
     async fn shards(&self) -> Result<Vec<OpsShard>>;
     /// The moves of the last hours, newest first.
     async fn moves(&self) -> Result<Vec<OpsMove>>;
+    /// Whether moves are begun.
+    async fn planning(&self) -> Result<OpsPlanning>;
     /// Where an entity lives; without a tenant it is looked for.
     async fn entity(&self, tenant: Option<&str>, kind: &str, id: &str) -> Result<OpsEntity>;
     /// Carries an order out, or begins to.
@@ -101,8 +103,8 @@ pub trait Operations: Send + Sync + 'static {
 
 #[derive(OpenApi)]
 #[openapi(paths(
-    nodes, shards, moves, one_move, entity, audit, move_shard, pin, unpin, drain, cordon, uncordon, rebalance, pause,
-    resume
+    nodes, shards, moves, one_move, entity, audit, move_shard, pin, unpin, drain, cordon, uncordon, planning, rebalance,
+    pause, resume
 ))]
 struct Contract;
 
@@ -175,7 +177,7 @@ fn calls<S: Clone + Send + Sync + 'static>(ops: Ops) -> Router<S> {
         .route("/moves", get(moves))
         .route("/moves/{id}", get(one_move))
         .route("/entities/{kind}/{id}", get(entity))
-        .route("/rebalance", post(rebalance))
+        .route("/rebalance", get(planning).post(rebalance))
         .route("/rebalance/pause", post(pause))
         .route("/rebalance/resume", post(resume))
         .route("/pause", post(pause))
@@ -308,6 +310,12 @@ async fn rebalance(
 ) -> Result<Response> {
     let order = body.map(|OptionalJson(body)| Order::Rebalance { dry_run: body.dry_run, max_moves: body.max_moves });
     carry_out(&ops, by, "rebalance", CLUSTER.into(), order).await
+}
+
+/// Whether moves are begun.
+#[utoipa::path(get, path = "/api/ops/rebalance", tag = "operators", responses((status = 200, body = OpsPlanning)))]
+async fn planning(State(ops): State<Ops>) -> Result<Json<OpsPlanning>> {
+    Ok(Json(ops.operations.planning().await?))
 }
 
 /// Begin no further moves.

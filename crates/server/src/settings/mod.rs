@@ -51,6 +51,10 @@ pub(crate) struct Settings {
     pub(crate) tenancy: Tenancy,
     /// Platform administrators.
     pub(crate) platform: Platform,
+    /// The live agent of the landing page.
+    pub(crate) demo: Demo,
+    /// Who runs this installation.
+    pub(crate) legal: Legal,
     /// Outgoing mail.
     pub(crate) mail: Mail,
     /// Manual triggers.
@@ -66,6 +70,11 @@ pub(crate) struct Settings {
 pub(crate) struct SettingsError(pub String);
 
 impl Settings {
+    /// Whether there is a demonstration: an installation for one organization has no place for a second one.
+    pub(crate) fn has_demo(&self) -> bool {
+        self.demo.enabled && self.tenancy.mode == TenancyMode::MultiTenant
+    }
+
     /// Reads defaults, then `file`, then the environment; checks everything.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));

@@ -307,6 +307,26 @@ pub(crate) enum SmtpSecurity {
     None,
 }
 
+/// `[demo]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Demo {
+    /// Whether the landing page has one.
+    pub(crate) enabled: bool,
+    /// Messages and requests an hour from one address.
+    pub(crate) per_address_per_hour: u32,
+}
+
+/// `[legal]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Legal {
+    /// Name and address, on one line; left out of the pages when empty.
+    pub(crate) operator: String,
+    /// An e-mail address or a website.
+    pub(crate) contact: String,
+}
+
 /// `[cron]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,32 +16,129 @@ const quoted = (text: string) => `'${text.replace(/[\\']/g, '\\$&')}'`;
 /** A comment must not be ended, and a line not be broken, by somebody's name. */
 const oneLine = (text: string) => text.replace(/[\r\n]+/g, ' ').replace(/\*\//g, '').slice(0, 80);
 
-export function wordpressFiles(agent: string, organization: string, base = widgetUrl()): Record<string, string> {
+/** The plugin as files: it loads the widget on every page, can be switched off in its settings, and cleans up when it is deleted. */
+export function wordpressFiles(agent: string, organization: string, base = widgetUrl(), console = location.origin + '/app'): Record<string, string> {
   const name = oneLine(organization);
   return {
     'colloquy-receptionist/colloquy-receptionist.php': `<?php
 /**
  * Plugin Name: Colloquy Receptionist
  * Description: Puts the AI receptionist of ${name} on every page.
- * Version: 1.0.0
- * Requires at least: 5.7
+ * Version: 1.1.0
+ * Requires at least: 6.3
+ * Requires PHP: 7.4
  * License: Apache-2.0
+ * License URI: https://www.apache.org/licenses/LICENSE-2.0
+ * Text Domain: colloquy-receptionist
  */
 
 if (!defined('ABSPATH')) {
     exit;
 }
 
-add_action('wp_footer', function () {
-    wp_print_script_tag(array('src' => ${quoted(`${base}/widget/${agent}.js`)}, 'async' => true));
-});
+const COLLOQUY_RECEPTIONIST_SCRIPT = ${quoted(`${base}/widget/${agent}.js`)};
+const COLLOQUY_RECEPTIONIST_CONSOLE = ${quoted(`${console}/agents/${agent}`)};
+const COLLOQUY_RECEPTIONIST_OPTION = 'colloquy_receptionist_enabled';
+
+/** Loads the widget beside the page, never in its way. */
+function colloquy_receptionist_enqueue() {
+    if (get_option(COLLOQUY_RECEPTIONIST_OPTION, '1') !== '1') {
+        return;
+    }
+    wp_enqueue_script(
+        'colloquy-receptionist',
+        esc_url_raw(COLLOQUY_RECEPTIONIST_SCRIPT),
+        array(),
+        null,
+        array('strategy' => 'async', 'in_footer' => true)
+    );
+}
+add_action('wp_enqueue_scripts', 'colloquy_receptionist_enqueue');
+
+/** Whatever is sent, on or off is kept. */
+function colloquy_receptionist_sanitize($value) {
+    return $value === '1' ? '1' : '0';
+}
+
+function colloquy_receptionist_register() {
+    register_setting('colloquy_receptionist', COLLOQUY_RECEPTIONIST_OPTION, array(
+        'type' => 'string',
+        'default' => '1',
+        'sanitize_callback' => 'colloquy_receptionist_sanitize',
+    ));
+}
+add_action('admin_init', 'colloquy_receptionist_register');
+
+function colloquy_receptionist_menu() {
+    add_options_page(
+        __('Colloquy Receptionist', 'colloquy-receptionist'),
+        __('Colloquy Receptionist', 'colloquy-receptionist'),
+        'manage_options',
+        'colloquy-receptionist',
+        'colloquy_receptionist_page'
+    );
+}
+add_action('admin_menu', 'colloquy_receptionist_menu');
+
+function colloquy_receptionist_page() {
+    if (!current_user_can('manage_options')) {
+        return;
+    }
+    ?>
+    <div class="wrap">
+        <h1><?php echo esc_html(get_admin_page_title()); ?></h1>
+        <form action="<?php echo esc_url(admin_url('options.php')); ?>" method="post">
+            <?php settings_fields('colloquy_receptionist'); ?>
+            <table class="form-table" role="presentation">
+                <tr>
+                    <th scope="row"><?php esc_html_e('On your website', 'colloquy-receptionist'); ?></th>
+                    <td>
+                        <label>
+                            <input type="checkbox" name="<?php echo esc_attr(COLLOQUY_RECEPTIONIST_OPTION); ?>" value="1" <?php checked(get_option(COLLOQUY_RECEPTIONIST_OPTION, '1'), '1'); ?>>
+                            <?php esc_html_e('Show the receptionist on every page', 'colloquy-receptionist'); ?>
+                        </label>
+                    </td>
+                </tr>
+                <tr>
+                    <th scope="row"><?php esc_html_e('Loaded from', 'colloquy-receptionist'); ?></th>
+                    <td><code><?php echo esc_html(COLLOQUY_RECEPTIONIST_SCRIPT); ?></code></td>
+                </tr>
+            </table>
+            <p><a href="<?php echo esc_url(COLLOQUY_RECEPTIONIST_CONSOLE); ?>" target="_blank" rel="noopener"><?php esc_html_e('What it says and how it looks is set in its console.', 'colloquy-receptionist'); ?></a></p>
+            <?php submit_button(); ?>
+        </form>
+    </div>
+    <?php
+}
+
+/** The way to the settings, in the list of plugins. */
+function colloquy_receptionist_links($links) {
+    $address = admin_url('options-general.php?page=colloquy-receptionist');
+    array_unshift($links, sprintf('<a href="%s">%s</a>', esc_url($address), esc_html__('Settings', 'colloquy-receptionist')));
+    return $links;
+}
+add_filter('plugin_action_links_' . plugin_basename(__FILE__), 'colloquy_receptionist_links');
+`,
+    'colloquy-receptionist/uninstall.php': `<?php
+// Nothing of the plugin stays when it is deleted.
+if (!defined('WP_UNINSTALL_PLUGIN')) {
+    exit;
+}
+delete_option('colloquy_receptionist_enabled');
 `,
     'colloquy-receptionist/readme.txt': `=== Colloquy Receptionist ===
-Requires at least: 5.7
-Stable tag: 1.0.0
+Requires at least: 6.3
+Requires PHP: 7.4
+Stable tag: 1.1.0
 License: Apache-2.0
+License URI: https://www.apache.org/licenses/LICENSE-2.0
 
-The AI receptionist of ${name} on every page of your site. Activate the plugin; there is nothing to set up.
+Puts the AI receptionist of ${name} on every page.
+
+== Description ==
+
+Activate the plugin; it already knows its receptionist. It can be switched off under Settings, Colloquy Receptionist. The chat is loaded from
+${base} when a page is shown; what visitors write there is kept there.
 `,
   };
 }

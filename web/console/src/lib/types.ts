@@ -294,6 +294,26 @@ export interface Trace {
   outcome: { state: string; message_id?: string };
 }
 
+/** What a piece of knowledge says, and where it came from. */
+export interface Chunk {
+  chunk_id: string;
+  text: string;
+  title: string;
+  url: string | null;
+  gone: boolean;
+}
+
+/** A model that agents may name. */
+export interface Model {
+  id: string;
+  provider: string;
+  name: string;
+  context_tokens: number;
+  default: boolean;
+  available: boolean;
+  why_not?: string | null;
+}
+
 export interface Talk {
   conversation: Conversation;
   messages: Message[];

@@ -5,6 +5,7 @@ import type { FromHost, Link } from './link';
 
 /** Opened as a page of its own: this origin's storage stands in for the host's. */
 export function ownLink(agentId: string): Link {
+  document.body.classList.add('alone');
   const seen = visualViewport!;
   // On a phone the keyboard covers part of the page; what can still be seen is ours.
   seen.onresize = () => (document.body.style.height = seen.height + 'px');

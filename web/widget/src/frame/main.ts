@@ -26,6 +26,8 @@ const CHIPS_MAX = 8;
 /** Spoken lines kept in the live region; screen readers read additions only. */
 const SPOKEN_MAX = 3;
 
+/** Framed by our own page under this name, or a page of its own: no loader speaks to it. */
+const alone = name === 'alone' || parent === window;
 const agentId = document.body.dataset.agent!;
 const config = JSON.parse(byId('config').textContent!) as Config;
 // The page stands at <base>/widget/<agent>, whatever precedes it.
@@ -345,7 +347,8 @@ async function run(link: Link) {
     if (!open) return;
     markRead();
     view.toEnd();
-    if (!sheet.shown()) composer.focus();
+    // Inside a page that somebody reads, nothing takes the focus away.
+    if (!alone && !sheet.shown()) composer.focus();
   }
 
   async function translate(locale?: string | null) {
@@ -355,7 +358,6 @@ async function run(link: Link) {
   }
 
   if (!held.id) keeper.set('id', randomId());
-  document.body.classList.toggle('alone', parent === window);
   await translate(start.locale || given.locale);
   const { cookie_consent: asks } = given;
   if (asks && !held.ok) {
@@ -408,4 +410,4 @@ async function run(link: Link) {
   tell({ t: 'event', k: 'ready' });
 }
 
-void (parent === window ? import('./alone.js').then(({ ownLink }) => ownLink(agentId)) : embeddedLink()).then(run);
+void (alone ? import('./alone.js').then(({ ownLink }) => ownLink(agentId)) : embeddedLink()).then(run);

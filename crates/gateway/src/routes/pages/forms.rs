@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::tokens::{fresh_secret, same};
 
 /// The cookie half of the proof; its other half is a hidden field of every form.
-const FORM_COOKIE: &str = "colloquy_form";
+pub(super) const FORM_COOKIE: &str = "colloquy_form";
 /// The hidden field.
 const FORM_FIELD: &str = "form_token";
 /// Seconds a browser keeps the cookie: somebody may leave a form open over night.

@@ -1,9 +1,10 @@
-//! Server-rendered pages: home and accounts, which work without JavaScript and call what the JSON routes call, and the console's shell.
+//! Server-rendered pages: home, accounts and what is said about privacy, which work without JavaScript and call what the JSON routes call, and the console's shell.
 
 mod account;
 mod app;
 mod forms;
 mod invitation;
+mod legal;
 
 use std::sync::LazyLock;
 
@@ -13,6 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use colloquy_actors::demo::ASKED;
 
 use crate::app::App;
 use crate::auth::{Address, access_of_cookie};
@@ -23,6 +25,8 @@ use crate::routes::dev::{at_this_machine, reads_mailbox};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// The stylesheet of all pages.
 const STYLE: &str = include_str!("../../../templates/pages.css");
+/// How many of the questions that the demonstration knows the page answers itself: the rest is for asking.
+const ASKED_SHOWN: usize = 5;
 /// Where `colloquy quickstart` looks for a server by itself.
 const USUAL_URL: &str = "http://127.0.0.1:8080";
 /// Its address changes with its content, so that browsers may keep it for ever.
@@ -36,6 +40,7 @@ pub fn routes() -> Router<App> {
         .route("/pages.css", get(style))
         .merge(account::routes())
         .merge(invitation::routes())
+        .merge(legal::routes())
         .merge(app::routes())
 }
 
@@ -104,6 +109,10 @@ struct Home {
     signed_in: bool,
     mailbox: bool,
     quickstart: String,
+    /// The page of the live agent, once there is one.
+    demo: Option<String>,
+    /// Questions and answers.
+    asked: &'static [(&'static str, &'static str)],
 }
 
 async fn home(State(app): State<App>, Address(client): Address, headers: HeaderMap) -> Response {
@@ -117,7 +126,15 @@ async fn home(State(app): State<App>, Address(client): Address, headers: HeaderM
         format!(" --server {}", app.settings.public_url)
     };
     let quickstart = format!("{program} quickstart --url https://your.site --vertical home_services{server}");
-    private(StatusCode::OK, &Home { signed_in, mailbox, quickstart })
+    let demo = app.demo.get().map(|agent| format!("{}/widget/{agent}", app.settings.widget_url));
+    let framed = demo.is_some();
+    let mut response =
+        private(StatusCode::OK, &Home { signed_in, mailbox, quickstart, demo, asked: &ASKED[..ASKED_SHOWN] });
+    // The one page that frames something: our own chat.
+    if framed && let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}; frame-src {}", app.settings.widget_url)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 async fn style(RawQuery(version): RawQuery) -> Response {
