@@ -196,3 +196,22 @@ test('in the chat of a visitor and on the sample page', async () => {
   assert.deepEqual(seen, []);
   await visitor.close();
 });
+
+test('the check finds each harm when a page has it', async () => {
+  for (const [harm, html] of Object.entries({
+    'markup that runs': IMG,
+    'a link that runs': '<a href=" JavaScript:void 0">x</a>',
+    'a frame with a page in it': '<iframe srcdoc="x"></iframe>',
+    'a neighbour that is turned': `<p><b>${TURN}</b> and then</p>`,
+    'a word that is wider than the screen': `<p>${LONG}</p>`,
+  })) {
+    const bad = await browser.context.newPage();
+    await bad.setContent(`<!doctype html><body>${html}</body>`);
+    await assert.rejects(harmless(bad, harm), assert.AssertionError, harm);
+    await bad.close();
+  }
+  const good = await browser.context.newPage();
+  await good.setContent(`<!doctype html><body style="overflow-wrap:anywhere"><p><b style="unicode-bidi:isolate">${TURN}</b> and then ${LONG}</p></body>`);
+  await harmless(good, 'a page without harm');
+  await good.close();
+});

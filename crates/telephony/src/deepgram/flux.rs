@@ -156,7 +156,8 @@ impl Listener {
             }
             "TurnResumed" => {
                 // Only what was begun early can be taken back.
-                if std::mem::take(&mut self.eager) {
+                let was_eager = std::mem::take(&mut self.eager);
+                if was_eager {
                     tell(Heard::Resumed);
                 }
             }
