@@ -8,6 +8,7 @@ pub mod agents;
 pub mod chat;
 pub mod common;
 pub mod conversations;
+pub mod inbox;
 pub mod knowledge;
 pub mod live;
 pub mod ops;

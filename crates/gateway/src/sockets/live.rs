@@ -193,6 +193,8 @@ impl Session {
                 }
                 Ok(())
             }
+            // Nobody follows who is here yet.
+            Ok(LiveClient::Presence { .. }) => Ok(()),
             // Frames of newer clients are ignored; what is no frame at all is answered.
             Err(_) if serde_json::from_str::<Value>(text).is_ok_and(|value| value["type"].is_string()) => Ok(()),
             Err(_) => self.error("", "bad_frame").await,
