@@ -11,10 +11,13 @@ mod copies;
 pub mod core;
 mod error;
 pub mod feed;
+pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod once;
 pub mod ops_log;
+pub mod presence;
+pub mod search;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
@@ -62,7 +65,9 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(lead::LeadEntity::new(tools.clone()))
         .entity(traffic::TrafficEntity)
         .entity(ops_log::OpsLogEntity)
+        .entity(inbox::InboxEntity)
         .resident::<feed::Feed>(tools.clone())
+        .resident::<presence::Presence>(tools.clone())
 }
 
 /// A member of a tenant, as every request needs it.

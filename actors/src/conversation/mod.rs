@@ -18,7 +18,7 @@ use colloquy_domain::ids::VisitorId;
 use colloquy_domain::tenant;
 use serde_json::json;
 
-pub use stream::Streamed;
+pub use stream::{Streamed, Streaming, Streams};
 
 use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};
@@ -31,7 +31,7 @@ pub const SANDBOXES: &str = "sandboxes";
 /// The list of conversations in which an address or number was corrected, by keyed hashes of those before, to be found when a person is erased.
 pub const FORMER: &str = "former_contacts";
 /// The version of the row's shape: a higher one replaces rows of the same event.
-const VIEW_VERSION: u16 = 1;
+const VIEW_VERSION: u16 = 2;
 
 /// The kind `conversation`.
 pub struct ConversationEntity {
@@ -93,11 +93,18 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
-        if state.former.is_empty() && state.visitor.email.is_none() && state.visitor.phone.is_none() {
-            // What the conversation's own row names is all there ever was.
-            return vec![listed, own];
+        let words = self.tools.words.rows(&listed, state);
+        let mut rows = vec![listed, own];
+        // Without corrections the conversation's own row names all there ever was.
+        if !state.former.is_empty() || state.visitor.email.is_some() || state.visitor.phone.is_some() {
+            rows.push(former);
         }
-        vec![listed, own, former]
+        rows.extend(words);
+        rows
+    }
+
+    fn seals(list: &str) -> bool {
+        !crate::search::is_words(list)
     }
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {

@@ -12,6 +12,7 @@ pub mod context;
 pub mod conversation;
 pub mod decision;
 pub mod ids;
+pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod local_time;

@@ -11,7 +11,7 @@ pub struct SearchMatch {
     /// The message's place in the journal.
     #[ts(type = "number")]
     pub seq: u64,
-    /// Who wrote it: `visitor`, `assistant`, `human` or `system`.
+    /// Who wrote it: `user`, `assistant`, `human_agent` or `system`.
     pub role: String,
     /// A stretch of the message around the first word found.
     pub snippet: String,
@@ -29,6 +29,9 @@ pub struct InboxRow {
     /// The place of the visitor's newest message: unread while it is above what was read.
     #[ts(type = "number")]
     pub last_visitor_seq: u64,
+    /// The places of the visitor's newest messages, oldest first, at most 99: whoever knows how far was read can count.
+    #[ts(type = "Array<number>")]
+    pub visitor_seqs: Vec<u64>,
     /// Messages of the visitor above what the asking person has read, at most 99; 0 for API keys.
     pub unread: u32,
     /// With `q`: where the words were found.
