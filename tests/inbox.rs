@@ -168,6 +168,105 @@ async fn what_somebody_has_read_is_their_own_and_reaches_their_other_screens() {
     assert_eq!(unread(&viewer.at(&server)).await, Some(1));
 }
 
+#[tokio::test]
+async fn colleagues_see_who_is_here_and_where_and_strangers_see_nobody() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak").await;
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    let stranger = Member::sign_up(&server, "Elm").await;
+    let subscribe = json!({ "type": "subscribe", "topic": "presence" });
+    let mut watching = Socket::live(owner.api.address, &owner.token).await;
+    watching.send(&subscribe).await;
+    let first = watching.until("who is here", |frame| frame["type"] == "snapshot").await;
+    assert!(first["data"]["people"].is_array(), "{first}");
+    let mut outside = Socket::live(stranger.api.address, &stranger.token).await;
+    outside.send(&subscribe).await;
+    outside.until("who is here", |frame| frame["type"] == "snapshot").await;
+    // Two screens of one person are one entry.
+    let mut screens = Vec::new();
+    for _ in 0..2 {
+        let mut screen = Socket::live(viewer.api.address, &viewer.token).await;
+        screen.send(&json!({ "type": "presence", "status": "away" })).await;
+        screens.push(screen);
+    }
+    let of_viewer = |frame: &Value| {
+        let changes = frame["changes"].as_array().cloned().unwrap_or_default();
+        changes.into_iter().find(|change| change["key"] == viewer.user.as_str()).map(|change| change["value"].clone())
+    };
+    watching.until("the viewer is away", |frame| of_viewer(frame).is_some_and(|value| value["status"] == "away")).await;
+    screens[1].send(&json!({ "type": "presence", "status": "online", "viewing": "c-1", "typing": true })).await;
+    let typing = |frame: &Value| of_viewer(frame).is_some_and(|value| value["typing"] == true);
+    let frame = watching.until("the viewer types", typing).await;
+    let shown = of_viewer(&frame).expect("the viewer");
+    assert_eq!(
+        (&shown["name"], &shown["status"], &shown["viewing"]),
+        (&json!("Vera"), &json!("online"), &json!("c-1"))
+    );
+    drop(screens.pop());
+    let away =
+        |frame: &Value| of_viewer(frame).is_some_and(|value| value["viewing"].is_null() && value["status"] == "away");
+    watching.until("the other screen is left", away).await;
+    outside.send(&json!({ "type": "presence", "viewing": "c-2" })).await;
+    let own = |frame: &Value| frame["changes"].to_string().contains("c-2");
+    outside.until("the stranger's own", own).await;
+    assert!(!outside.seen.iter().any(|frame| frame.to_string().contains(&viewer.user)), "{:?}", outside.seen);
+}
+
+#[tokio::test]
+async fn people_are_told_of_what_concerns_them_and_of_nothing_that_was_erased() {
+    let server = Server::start().await;
+    let (owner, _, mut visitors) = talked(&server, &["Hello there"]).await;
+    let rep = owner.invite(&server, "rep", "Rita").await;
+    let told = |member: &Member, kind: &'static str| {
+        let api = member.api.clone();
+        async move { api.list("/api/notifications").await.into_iter().find(|item| item["kind"] == kind) }
+    };
+    let joined = eventually("the owner is told who joined", SOON, || told(&owner, "invitation_accepted")).await;
+    assert!(text(&joined, "title").contains("Rita"), "{joined}");
+    assert_eq!(told(&rep, "invitation_accepted").await, None, "that is for who may invite");
+    let mut socket = Socket::live(rep.api.address, &rep.token).await;
+    socket.send(&json!({ "type": "subscribe", "topic": "notifications" })).await;
+    socket.until("what there is", |frame| frame["type"] == "snapshot" && frame["topic"] == "notifications").await;
+    let id = visitors[0].talk().to_owned();
+    owner.api.patch(&format!("/api/conversations/{id}"), json!({ "assigned_to": rep.user })).await.expect(200);
+    let frame = socket.until("it is the rep's now", |frame| frame["changes"].to_string().contains("assigned")).await;
+    assert!(frame["changes"].as_array().is_some_and(|all| all.iter().any(|one| one["key"] == "unread")), "{frame}");
+    assert_eq!(told(&owner, "assigned").await, None, "nobody else's business");
+    owner
+        .api
+        .patch("/api/me/preferences", json!({ "notifications": { "lead": { "in_app": false } } }))
+        .await
+        .expect(200);
+    owner
+        .api
+        .patch("/api/me/preferences", json!({ "notifications": { "rain": {} } }))
+        .await
+        .names("notifications.rain");
+    visitors[0].say("My name is Quillon Lee and my number is 217-555-0133, I need a quote").await;
+    let lead = eventually("the rep is told of the lead", SOON, || told(&rep, "lead")).await;
+    assert!(lead["read_at"].is_null() && lead.to_string().contains("Quillon"), "{lead}");
+    assert_eq!(told(&owner, "lead").await, None, "who does not want it is not told");
+    rep.api.post("/api/notifications/read", json!({ "ids": [lead["id"], "99999"] })).await.expect(204);
+    let unread = || async { number(&rep.api.get("/api/notifications?unread=true").await.expect(200), "unread") };
+    assert_eq!(unread().await, 1);
+    rep.api.post("/api/notifications/read", json!({ "all": true })).await.expect(204);
+    assert_eq!(unread().await, 0);
+    let none_left = |frame: &Value| {
+        let changes = frame["changes"].as_array().cloned().unwrap_or_default();
+        changes.iter().any(|change| change["key"] == "unread" && change["value"] == 0)
+    };
+    socket.until("the screen knows", none_left).await;
+    rep.api.post("/api/notifications/read", json!({})).await.names("ids");
+    let erasure = owner.api.post("/api/privacy/erasures", json!({ "visitor_id": visitors[0].id })).await.expect(202);
+    let path = format!("/api/privacy/erasures/{}", text(&erasure, "id"));
+    eventually("they are erased", SOON, || async {
+        (owner.api.get(&path).await.expect(200)["status"] == "completed").then_some(())
+    })
+    .await;
+    let after = json!(rep.api.list("/api/notifications").await).to_string();
+    assert!(after.contains("was erased") && !after.contains("Quillon") && !after.contains("555"), "{after}");
+}
+
 /// Prints what a search costs: `cargo test -p colloquy-server --test inbox -- --ignored --nocapture ten_thousand`.
 #[tokio::test]
 #[ignore = "prints figures, takes minutes"]

@@ -8,7 +8,7 @@ use colloquy_cluster::entity::{At, Cx, Decision, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId, UserId};
-use colloquy_domain::inbox::{self, Command, Event, Inbox, Marks, Reply};
+use colloquy_domain::inbox::{self, Command, Event, Inbox, Marks, Reply, Seen};
 use colloquy_domain::{Actor, Principal, Rejection};
 use serde_json::json;
 
@@ -85,7 +85,7 @@ pub async fn marks(client: &Client, tools: &Tools, tenant: &TenantId, user: &Use
         let by = Principal::system(tenant.clone());
         match ask::<InboxEntity>(client, &by, user.as_str(), Command::Marks).await? {
             Reply::Marks { marks } => Ok(marks),
-            Reply::Done => Err(ActorError::Failed),
+            Reply::Done | Reply::Seen { .. } => Err(ActorError::Failed),
         }
     };
     tools.marks.get(client, &key, load).await
@@ -111,6 +111,21 @@ pub async fn mark(
     Ok(())
 }
 
-fn key(tenant: &TenantId, user: &UserId) -> EntityKey {
+/// Which notices somebody has read.
+pub(crate) async fn seen(client: &Client, tenant: &TenantId, user: &UserId) -> Result<Seen, ActorError> {
+    match ask::<InboxEntity>(client, &Principal::system(tenant.clone()), user.as_str(), Command::Seen).await? {
+        Reply::Seen { seen } => Ok(seen),
+        Reply::Done | Reply::Marks { .. } => Err(ActorError::Failed),
+    }
+}
+
+/// Notes that somebody has read notices: these, and all up to one.
+pub async fn see(client: &Client, by: &Principal, user: &UserId, seqs: Vec<u64>, upto: u64) -> Result<(), ActorError> {
+    ask::<InboxEntity>(client, by, user.as_str(), Command::See { seqs, upto }).await?;
+    Ok(())
+}
+
+/// The key of a person's inbox.
+pub fn key(tenant: &TenantId, user: &UserId) -> EntityKey {
     EntityKey::new(tenant.as_str(), inbox::KIND, user.as_str())
 }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod agent;
 pub mod answers;
+pub mod bulletin;
 pub mod conversation;
 mod copies;
 pub mod core;
@@ -66,6 +67,7 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(traffic::TrafficEntity)
         .entity(ops_log::OpsLogEntity)
         .entity(inbox::InboxEntity)
+        .entity(bulletin::BulletinEntity)
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }

@@ -11,8 +11,8 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_domain::tenant::{self, Effect, Event, Tenant};
 
-use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};
+use crate::{Tools, bulletin};
 
 /// The list of all organizations, kept in the platform's own tenant for its administrators.
 pub const LIST: &str = "tenants";
@@ -58,13 +58,12 @@ impl Entity for TenantEntity {
         }]
     }
 
-    fn outbox(&self, _key: &EntityKey, state: &Tenant, event: &Event, at: At) -> Vec<Message> {
-        tenant::tells(state, event, at.seq)
-            .into_iter()
-            .map(|(user, command)| {
-                message(colloquy_domain::account::TENANT, colloquy_domain::account::KIND, user.as_str(), command)
-            })
-            .collect()
+    fn outbox(&self, key: &EntityKey, state: &Tenant, event: &Event, at: At) -> Vec<Message> {
+        let accounts = tenant::tells(state, event, at.seq).into_iter().map(|(user, command)| {
+            message(colloquy_domain::account::TENANT, colloquy_domain::account::KIND, user.as_str(), command)
+        });
+        let news = colloquy_domain::bulletin::of_tenant(event);
+        accounts.chain(news.map(|news| bulletin::tell(&key.tenant, news))).collect()
     }
 
     fn watched(&self, _key: &EntityKey, _state: &Tenant, event: &Event, _at: At) -> Option<Bytes> {

@@ -236,6 +236,10 @@ last_seq: number,
  */
 last_visitor_seq: number, 
 /**
+ * The places of the visitor's newest messages, oldest first, at most 99: whoever knows how far was read can count.
+ */
+visitor_seqs: Array<number>, 
+/**
  * Messages of the visitor above what the asking person has read, at most 99; 0 for API keys.
  */
 unread: number, 
@@ -918,7 +922,7 @@ export type SearchMatch = {
  */
 seq: number, 
 /**
- * Who wrote it: `visitor`, `assistant`, `human` or `system`.
+ * Who wrote it: `user`, `assistant`, `human_agent` or `system`.
  */
 role: string, 
 /**

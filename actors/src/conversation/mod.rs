@@ -22,7 +22,7 @@ pub use stream::{Streamed, Streaming, Streams};
 
 use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};
-use crate::feed;
+use crate::{bulletin, feed};
 
 /// The list that conversations are projected into.
 pub const LIST: &str = "conversations";
@@ -119,6 +119,8 @@ impl Entity for ConversationEntity {
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }
+        let news = colloquy_domain::bulletin::of_conversation(state, event);
+        messages.extend(news.map(|news| bulletin::tell(&key.tenant, news)));
         messages
     }
 

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod agent;
+pub mod bulletin;
 pub mod catalog;
 pub mod check;
 pub mod context;

@@ -35,6 +35,7 @@ pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
 pub use state::{Alert, Floor, Message, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor};
+pub(crate) use turn::calls_a_person;
 
 use crate::{
     context::Context,

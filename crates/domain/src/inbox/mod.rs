@@ -1,4 +1,4 @@
-//! The inbox entity: what one person has read in one organization. It holds no words of anybody, only where they stand.
+//! The inbox entity: what one person has read in one organization, of conversations and of notices. It holds no words of anybody, only where they stand.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,6 +16,28 @@ pub const KIND: &str = "inbox";
 const MARKS_MAX: usize = 5_000;
 /// Marks that are told to the person's other screens: more change at once only where nobody looks.
 const RECENT_MAX: usize = 20;
+
+/// Notices that are known as read one by one: as many as a bulletin keeps.
+const SEEN_MAX: usize = crate::bulletin::KEPT_MAX;
+
+/// Which notices were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// All up to this one.
+    pub upto: u64,
+    /// When that was said last, Unix milliseconds.
+    pub upto_ms: i64,
+    /// Further ones, with when, Unix milliseconds.
+    pub single: BTreeMap<u64, i64>,
+}
+
+impl Seen {
+    /// When a notice was read, Unix milliseconds.
+    pub fn at(&self, seq: u64) -> Option<i64> {
+        self.single.get(&seq).copied().or_else(|| (seq <= self.upto).then_some(self.upto_ms))
+    }
+}
 
 /// How far one conversation was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +87,8 @@ pub struct Inbox {
     pub marks: Marks,
     /// The marks that changed last, oldest first.
     pub recent: VecDeque<(ConversationId, u64)>,
+    /// Which notices were read.
+    pub seen: Seen,
 }
 
 /// What may be asked.
@@ -89,6 +113,15 @@ pub enum Command {
     },
     /// All marks.
     Marks,
+    /// Notices were read: these, and all up to one.
+    See {
+        /// Which.
+        seqs: Vec<u64>,
+        /// Up to which; 0 for none.
+        upto: u64,
+    },
+    /// Which notices were read.
+    Seen,
 }
 
 /// What happened.
@@ -102,6 +135,13 @@ pub enum Event {
         /// To what.
         mark: Mark,
     },
+    /// Notices were read.
+    Saw {
+        /// Which.
+        seqs: Vec<u64>,
+        /// All up to this one, too.
+        upto: u64,
+    },
 }
 
 /// What it answers.
@@ -114,6 +154,11 @@ pub enum Reply {
     Marks {
         /// Them.
         marks: Marks,
+    },
+    /// Which notices were read.
+    Seen {
+        /// Them.
+        seen: Seen,
     },
 }
 
@@ -142,11 +187,20 @@ pub fn decide(state: &Inbox, cx: &Context, command: Command) -> Result<Decision<
             Ok(Decision::event(Event::Marked { conversation, mark: Mark { seq: 0, started_ms } }, Reply::Done))
         }
         Command::Marks => Ok(Decision::reply(Reply::Marks { marks: state.marks.clone() })),
+        Command::See { mut seqs, upto } => {
+            seqs.retain(|seq| state.seen.at(*seq).is_none());
+            seqs.truncate(SEEN_MAX);
+            if seqs.is_empty() && upto <= state.seen.upto {
+                return Ok(Decision::reply(Reply::Done));
+            }
+            Ok(Decision::event(Event::Saw { seqs, upto }, Reply::Done))
+        }
+        Command::Seen => Ok(Decision::reply(Reply::Seen { seen: state.seen.clone() })),
     }
 }
 
 /// Folds one event.
-pub fn apply(state: &mut Inbox, event: &Event, _seq: u64, _at_ms: i64) {
+pub fn apply(state: &mut Inbox, event: &Event, _seq: u64, at_ms: i64) {
     match event {
         Event::Marked { conversation, mark } => {
             state.marks.put(conversation, *mark);
@@ -154,6 +208,20 @@ pub fn apply(state: &mut Inbox, event: &Event, _seq: u64, _at_ms: i64) {
             state.recent.push_back((conversation.clone(), mark.seq));
             if state.recent.len() > RECENT_MAX {
                 state.recent.pop_front();
+            }
+        }
+        Event::Saw { seqs, upto } => {
+            let seen = &mut state.seen;
+            for seq in seqs {
+                seen.single.insert(*seq, at_ms);
+            }
+            if *upto > seen.upto {
+                (seen.upto, seen.upto_ms) = (*upto, at_ms);
+                // Those have one time together from here on.
+                seen.single.retain(|seq, _| seq > upto);
+            }
+            while seen.single.len() > SEEN_MAX {
+                seen.single.pop_first();
             }
         }
     }
@@ -207,6 +275,17 @@ mod tests {
         assert_eq!(person.has_read("c", 1), 0);
         assert_eq!(person.read("c", 2, 1), 1, "and read again");
         assert_eq!(person.state.recent, [(ConversationId("c".into()), 2)]);
+    }
+
+    #[test]
+    fn notices_are_read_one_by_one_or_all_at_once_and_only_once() {
+        let mut person = Person::new();
+        let see = |seqs: &[u64], upto| Command::See { seqs: seqs.to_vec(), upto };
+        assert_eq!((person.does(see(&[3, 5], 0)), person.does(see(&[5], 0))), (1, 0));
+        assert_eq!([3, 4, 5].map(|seq| person.state.seen.at(seq).is_some()), [true, false, true]);
+        assert_eq!((person.does(see(&[], 9)), person.does(see(&[4], 8))), (1, 0));
+        assert_eq!([4, 9, 10].map(|seq| person.state.seen.at(seq).is_some()), [true, true, false]);
+        assert!(person.state.seen.single.is_empty());
     }
 
     #[test]

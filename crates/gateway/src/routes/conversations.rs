@@ -266,6 +266,7 @@ async fn whisper(
 
 #[derive(Debug, Deserialize)]
 struct ChunkQuery {
+    #[serde(default)]
     ids: String,
 }
 

@@ -10,6 +10,7 @@ pub mod docs;
 pub mod health;
 pub mod knowledge;
 pub mod leads;
+pub mod notifications;
 pub mod ops;
 pub mod organization;
 pub mod pages;

@@ -23,6 +23,7 @@ use crate::etag;
 use crate::listing;
 use crate::mails;
 use crate::problem::{Problem, Result};
+use crate::routes::notifications;
 use crate::tokens::{fresh_secret, hash_secret};
 
 /// The routes of this file.
@@ -69,6 +70,7 @@ async fn preferences(State(app): State<App>, console: Console) -> Result<Json<Va
 /// Change preferences by a JSON merge patch.
 #[utoipa::path(patch, path = "/api/me/preferences", tag = "accounts", request_body = Value, responses((status = 200, body = Value)))]
 async fn set_preferences(State(app): State<App>, console: Console, Json(patch): Json<Value>) -> Result<Json<Value>> {
+    notifications::check(&patch)?;
     preferences_of(&app, console.user()?, account::Command::SetPreferences { patch }).await
 }
 
@@ -412,7 +414,9 @@ async fn organization_of(app: &AppState, by: &Principal) -> Result<Value> {
 
 async fn preferences_of(app: &AppState, user: &UserId, command: account::Command) -> Result<Json<Value>> {
     match app.actors.account(user, command).await? {
-        account::Reply::Preferences { preferences } => Ok(Json(Value::Object(preferences))),
+        account::Reply::Preferences { preferences } => {
+            Ok(Json(Value::Object(notifications::with_defaults(preferences))))
+        }
         _ => Err(Problem::not_found("account")),
     }
 }

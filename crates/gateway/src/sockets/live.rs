@@ -1,5 +1,6 @@
 //! The console's live socket: snapshots and deltas of boards, one subscription per topic, resumable by sequence number.
 
+mod notices;
 mod people;
 
 use std::collections::HashMap;
@@ -84,6 +85,8 @@ async fn open(
                 screen: crate::accounts::fresh_id(),
                 here: None,
                 presence: None,
+                notices: None,
+                notices_changed: None,
                 boards: HashMap::new(),
                 talks: HashMap::new(),
                 feed: None,
@@ -145,6 +148,8 @@ struct Session {
     /// What the person does here, once this is known.
     here: Option<Here>,
     presence: Option<WatchStream>,
+    notices: Option<notices::Notices>,
+    notices_changed: Option<notices::Changed>,
     /// Followed conversations and the number last sent.
     talks: HashMap<String, Talk>,
     feed: Option<WatchStream>,
@@ -192,6 +197,11 @@ impl Session {
                         Frame::Close(_) => return Err(Gone),
                     }
                 }
+                changed = heard(&mut self.notices_changed) => match changed {
+                    Some(()) => self.notices_differ().await?,
+                    // Whoever owns them now is followed, and what was missed is in the snapshot.
+                    None => self.follow_notices().await?,
+                },
                 event = next(&mut self.presence) => match event {
                     Some(Watch::Frame { bytes }) | Some(Watch::Event { bytes, .. }) => self.update(&bytes).await?,
                     Some(Watch::Lagged) => self.catch_up(presence::TOPIC, None).await?,
@@ -224,6 +234,9 @@ impl Session {
             Ok(LiveClient::Subscribe { topic, since }) => self.subscribe(topic, since).await,
             Ok(LiveClient::Unsubscribe { topic }) => {
                 self.boards.remove(&topic);
+                if topic == notices::TOPIC {
+                    (self.notices, self.notices_changed) = (None, None);
+                }
                 if let Some(id) = topic.strip_prefix("conversation:") {
                     self.talks.remove(id);
                 }
@@ -285,6 +298,9 @@ impl Session {
         }
         if let Some(id) = name.strip_prefix("conversation:") {
             return self.follow_talk(&console, id.to_owned()).await;
+        }
+        if name == notices::TOPIC {
+            return self.follow_notices().await;
         }
         if name == presence::TOPIC {
             if only_agent(&console).is_some() {
@@ -511,6 +527,13 @@ impl Session {
 
 fn put(key: &str, value: Value) -> Change {
     Change { op: "put".into(), key: key.to_owned(), value: Some(value) }
+}
+
+async fn heard(changed: &mut Option<notices::Changed>) -> Option<()> {
+    match changed {
+        Some(changed) => changed.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next(watch: &mut Option<WatchStream>) -> Option<Watch> {
