@@ -15,7 +15,7 @@ use colloquy_domain::principal::{Principal, Role};
 use colloquy_domain::vocabulary::Urgency;
 
 use crate::core::{Asked, Core, ask, context, decided, pendings};
-use crate::{ActorError, Tools, feed};
+use crate::{ActorError, Tools, bulletin, feed};
 
 /// The list that leads are projected into.
 pub const LIST: &str = "leads";
@@ -82,6 +82,11 @@ impl Entity for LeadEntity {
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
         feed::tell(key, rows)
+    }
+
+    fn outbox(&self, key: &EntityKey, state: &State, event: &Event, _at: At) -> Vec<Message> {
+        let news = colloquy_domain::bulletin::of_lead(state, event);
+        news.map(|news| bulletin::tell(&key.tenant, news)).into_iter().collect()
     }
 
     fn watched(&self, _key: &EntityKey, _state: &State, event: &Event, _at: At) -> Option<Bytes> {

@@ -7,6 +7,7 @@ pub mod account;
 pub mod agent;
 pub mod answers;
 pub mod audit;
+pub mod bulletin;
 pub mod conversation;
 mod copies;
 pub mod core;
@@ -15,11 +16,14 @@ pub mod demo;
 pub mod digest;
 mod error;
 pub mod feed;
+pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod once;
 pub mod ops_log;
 pub mod questions;
+pub mod presence;
+pub mod search;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
@@ -67,7 +71,10 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(ops_log::OpsLogEntity)
         .entity(audit::AuditEntity)
         .entity(digest::DigestEntity::new(tools.clone()))
+        .entity(inbox::InboxEntity)
+        .entity(bulletin::BulletinEntity)
         .resident::<feed::Feed>(tools.clone())
+        .resident::<presence::Presence>(tools.clone())
 }
 
 /// A member of a tenant, as every request needs it.

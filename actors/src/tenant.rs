@@ -12,8 +12,8 @@ use colloquy_cluster::store::rows::Row;
 use colloquy_domain::digest;
 use colloquy_domain::tenant::{self, Effect, Event, Tenant};
 
-use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};
+use crate::{Tools, bulletin};
 
 /// The list of all organizations, kept in the platform's own tenant for its administrators.
 pub const LIST: &str = "tenants";
@@ -59,7 +59,7 @@ impl Entity for TenantEntity {
         }]
     }
 
-    fn outbox(&self, _key: &EntityKey, state: &Tenant, event: &Event, at: At) -> Vec<Message> {
+    fn outbox(&self, key: &EntityKey, state: &Tenant, event: &Event, at: At) -> Vec<Message> {
         let mut messages: Vec<Message> = tenant::tells(state, event, at.seq)
             .into_iter()
             .map(|(user, command)| {
@@ -70,6 +70,7 @@ impl Entity for TenantEntity {
             let plan = digest::Command::Plan { timezone: state.profile.timezone.clone() };
             messages.push(message(state.id.as_str(), digest::KIND, state.id.as_str(), plan));
         }
+        messages.extend(colloquy_domain::bulletin::of_tenant(event).map(|news| bulletin::tell(&key.tenant, news)));
         messages
     }
 

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex};
 use colloquy_connectors::{Mailer, SmsSender};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::inbox::Marks;
 use colloquy_models::{ChatModel, Responder};
 use tokio::sync::Semaphore;
 
 use crate::TenantCopy;
 use crate::agent::AgentFacts;
+use crate::conversation::Streams;
 use crate::copies::Copies;
 use crate::knowledge::Library;
 use crate::questions::Vectors;
+use crate::search::Words;
 
 /// Addresses that texts link to.
 #[derive(Clone, Debug)]
@@ -49,9 +52,15 @@ pub struct Tools {
     pub knowledge: Library,
     /// Recognises whom an erasure is about; derived from the installation's secret.
     pub erasure_key: [u8; 32],
+    /// Names the words of conversations where they stand at rest; derived from the installation's secret.
+    pub(crate) words: Words,
+    /// Answers in the making on this node.
+    pub streams: Streams,
     pub(crate) tenants: Copies<TenantCopy>,
     /// The sessions of accounts that go on, by their refresh-token families.
     pub(crate) sessions: Copies<BTreeSet<String>>,
+    /// What people have read.
+    pub(crate) marks: Copies<Marks>,
     pub(crate) agents: Copies<AgentFacts>,
     /// Vectors of visitors' questions, to bring those together that mean the same.
     pub(crate) vectors: Vectors,
@@ -84,8 +93,11 @@ impl Tools {
             sms,
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),
+            words: Words::new(blake3::derive_key("colloquy search words v1", secret)),
+            streams: Streams::default(),
             tenants: Copies::default(),
             sessions: Copies::default(),
+            marks: Copies::default(),
             agents: Copies::default(),
             vectors: Vectors::default(),
             homes: Mutex::default(),

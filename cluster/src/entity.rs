@@ -136,6 +136,13 @@ pub trait Entity: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// Whether the bodies of a list's rows are sealed when [`Entity::PERSONAL`]. Only what says nothing without a key of its own may stand in the
+    /// clear, such as keyed hashes that many entities' rows are searched by: it is erased with its entity, but not made unreadable by the key.
+    fn seals(list: &str) -> bool {
+        let _ = list;
+        true
+    }
+
     /// Best-effort notes to residents (such as a tenant's live feed) after rows were written; lost ones must be recoverable from the rows.
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
         let _ = (key, rows);

@@ -265,6 +265,40 @@ urgency: string,
 prompt?: Record<string, unknown>, };
 
 /**
+ * What a chunk of an answer's trace says: `GET /api/conversations/:id/chunks?ids=`.
+ */
+export type ChunkText = { 
+/**
+ * The chunk.
+ */
+chunk_id: string, 
+/**
+ * Its text; empty when it is gone.
+ */
+text: string, 
+/**
+ * The page's title.
+ */
+title: string, 
+/**
+ * Where it stands.
+ */
+url: string | null, 
+/**
+ * It is in no index any more.
+ */
+gone: boolean, };
+
+/**
+ * Those of `GET /api/conversations/:id/chunks`.
+ */
+export type ChunkTexts = { 
+/**
+ * In the order asked for.
+ */
+items: Array<ChunkText>, };
+
+/**
  * `PATCH /api/conversations/:id`.
  */
 export type ConversationPatch = { 
@@ -498,6 +532,29 @@ timezone: string,
  * All 168 hours of a week, Monday's first.
  */
 cells: Array<HeatCell>, };
+ * What a row of `GET /api/conversations` says beside the conversation itself.
+ */
+export type InboxRow = { 
+/**
+ * The place of the newest message: what is read when all of it is.
+ */
+last_seq: number, 
+/**
+ * The place of the visitor's newest message: unread while it is above what was read.
+ */
+last_visitor_seq: number, 
+/**
+ * The places of the visitor's newest messages, oldest first, at most 99: whoever knows how far was read can count.
+ */
+visitor_seqs: Array<number>, 
+/**
+ * Messages of the visitor above what the asking person has read, at most 99; 0 for API keys.
+ */
+unread: number, 
+/**
+ * With `q`: where the words were found.
+ */
+match?: SearchMatch, };
 
 /**
  * `POST /api/team/invitations/accept` and `/decline`.
@@ -760,6 +817,120 @@ sync_frequency?: string,
  * At most this many pages.
  */
 limit?: number, };
+
+/**
+ * How somebody wants to hear of one kind of thing.
+ */
+export type NotificationChannels = { 
+/**
+ * In the console.
+ */
+in_app: boolean, 
+/**
+ * By mail.
+ */
+email: boolean, };
+
+/**
+ * What a notification tells of.
+ */
+export type NotificationKind = "escalation" | "emergency" | "assigned" | "lead" | "unanswered" | "training_failed" | "invitation_accepted" | "summary";
+
+/**
+ * `GET /api/notifications`.
+ */
+export type NotificationPage = { 
+/**
+ * Newest first.
+ */
+items: Array<NotificationView>, 
+/**
+ * Send as `?cursor=` for what follows; null at the end.
+ */
+next_cursor: string | null, 
+/**
+ * How many are unread in all.
+ */
+unread: number, };
+
+/**
+ * Field `notifications` of `GET` and `PATCH /api/me/preferences`.
+ */
+export type NotificationPreferences = { 
+/**
+ * A conversation asks for a person.
+ */
+escalation: NotificationChannels, 
+/**
+ * Somebody is in danger.
+ */
+emergency: NotificationChannels, 
+/**
+ * A conversation or lead was given to the reader.
+ */
+assigned: NotificationChannels, 
+/**
+ * A new lead.
+ */
+lead: NotificationChannels, 
+/**
+ * A question that nobody could answer.
+ */
+unanswered: NotificationChannels, 
+/**
+ * An agent could not learn from a source.
+ */
+training_failed: NotificationChannels, 
+/**
+ * The daily summary.
+ */
+daily_summary: SummaryChannels, };
+
+/**
+ * A notification, as its reader sees it now: its words are read anew each time, so that they go with what they tell of.
+ */
+export type NotificationView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * What it tells of.
+ */
+kind: NotificationKind, 
+/**
+ * In a few words.
+ */
+title: string, 
+/**
+ * In a sentence.
+ */
+body: string, 
+/**
+ * A path of the console.
+ */
+link: string, 
+/**
+ * When.
+ */
+created_at: string, 
+/**
+ * When it was read.
+ */
+read_at?: string, };
+
+/**
+ * `POST /api/notifications/read`: some, or all.
+ */
+export type NotificationsRead = { 
+/**
+ * Which; at most 200.
+ */
+ids?: Array<string>, 
+/**
+ * All of them.
+ */
+all?: boolean, };
 
 /**
  * One call of an operator.
@@ -1070,6 +1241,19 @@ rating: number,
 feedback?: string, };
 
 /**
+ * `POST /api/conversations/:id/read`.
+ */
+export type ReadMark = { 
+/**
+ * Read up to here; a mark never goes back. 0 together with `unread`.
+ */
+seq: number, 
+/**
+ * Marks the whole conversation unread again.
+ */
+unread?: boolean, };
+
+/**
  * `POST /api/auth/refresh` and `/logout`: the token, or the cookie.
  */
 export type RefreshRequest = { 
@@ -1125,6 +1309,27 @@ limit?: number,
  * Only with the alias `POST /api/scrape`.
  */
 agent_id?: string, };
+
+/**
+ * Where a search found its words in a conversation: field `match` of a row of `GET /api/conversations?q=`.
+ */
+export type SearchMatch = { 
+/**
+ * The message's place in the journal.
+ */
+seq: number, 
+/**
+ * Who wrote it: `user`, `assistant`, `human_agent` or `system`.
+ */
+role: string, 
+/**
+ * A stretch of the message around the first word found.
+ */
+snippet: string, 
+/**
+ * The found words, as `[start, end)` in UTF-16 units of `snippet`.
+ */
+ranges: Array<[number, number]>, };
 
 /**
  * `POST /api/agents/:id/search`.
@@ -1338,6 +1543,34 @@ top_questions: Array<QuestionCount>,
  * Questions without an answer.
  */
 unanswered_questions: Array<QuestionCount>, };
+ * An unfinished answer as far as it was streamed: field `streaming` of a conversation and of its topic's snapshot.
+ */
+export type Streaming = { 
+/**
+ * The id the answer will have.
+ */
+message_id: string, 
+/**
+ * A higher attempt replaces this text.
+ */
+attempt: number, 
+/**
+ * The position of the piece that comes next: pieces below it are in `text`.
+ */
+next_index: number, 
+/**
+ * What was streamed so far.
+ */
+text: string, };
+
+/**
+ * Whether somebody gets the daily summary.
+ */
+export type SummaryChannels = { 
+/**
+ * By mail.
+ */
+email: boolean, };
 
 /**
  * `POST /api/auth/switch`.

@@ -36,9 +36,23 @@ pub(super) struct Said {
     pub(super) answer: Answer,
 }
 
+/// Ends what is kept of an answer in the making when its task ends, whatever ends it.
+struct Shown<'a> {
+    tools: &'a Tools,
+    handle: &'a EffectHandle,
+    answer_id: &'a MessageId,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.tools.streams.end(self.handle.key(), self.answer_id);
+    }
+}
+
 /// Runs one attempt until its result stands, or it is cancelled.
 pub(super) async fn turn(tools: &Tools, handle: &EffectHandle, turn: TurnId, attempt: u32, answer_id: MessageId) {
     let begun = Instant::now();
+    let _shown = Shown { tools, handle, answer_id: &answer_id };
     tokio::select! {
         outcome = attempt_turn(tools, handle, &turn, attempt, begun) => {
             if let Err(reason) = outcome {
@@ -180,7 +194,7 @@ async fn show(of: &Attempt<'_>, text: &str) {
         let _ = pieces.send(Piece { attempt: 0, text: piece.to_owned() });
     }
     drop(pieces);
-    stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_, _| true).await;
+    stream::forward(&of.tools.streams, of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_, _| true).await;
 }
 
 async fn search(

@@ -18,11 +18,11 @@ use colloquy_domain::ids::VisitorId;
 use colloquy_domain::tenant;
 use serde_json::json;
 
-pub use stream::Streamed;
+pub use stream::{Streamed, Streaming, Streams};
 
 use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};
-use crate::feed;
+use crate::{bulletin, feed};
 
 /// The list that conversations are projected into.
 pub const LIST: &str = "conversations";
@@ -33,7 +33,7 @@ pub const FORMER: &str = "former_contacts";
 /// The list of what was asked in conversations, for the most frequent questions.
 pub const QUESTIONS: &str = "questions";
 /// The version of the row's shape: a higher one replaces rows of the same event.
-const VIEW_VERSION: u16 = 1;
+const VIEW_VERSION: u16 = 2;
 
 /// The kind `conversation`.
 pub struct ConversationEntity {
@@ -95,6 +95,7 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
+        let words = self.tools.words.rows(&listed, state);
         let mut rows = vec![listed];
         let items = conversation::questions(state);
         if !items.is_empty() {
@@ -103,11 +104,16 @@ impl Entity for ConversationEntity {
             rows.push(Row { list: QUESTIONS.to_owned(), body, numbers: None, ..rows[0].clone() });
         }
         rows.push(own);
-        // Otherwise what the conversation's own row names is all there ever was.
-        if !(state.former.is_empty() && state.visitor.email.is_none() && state.visitor.phone.is_none()) {
+        // Without corrections the conversation's own row names all there ever was.
+        if !state.former.is_empty() || state.visitor.email.is_some() || state.visitor.phone.is_some() {
             rows.push(former);
         }
+        rows.extend(words);
         rows
+    }
+
+    fn seals(list: &str) -> bool {
+        !crate::search::is_words(list)
     }
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
@@ -122,6 +128,8 @@ impl Entity for ConversationEntity {
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }
+        let news = colloquy_domain::bulletin::of_conversation(state, event);
+        messages.extend(news.map(|news| bulletin::tell(&key.tenant, news)));
         messages
     }
 

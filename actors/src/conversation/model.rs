@@ -40,13 +40,14 @@ pub(super) async fn answer(of: &Attempt<'_>, model: &dyn ChatModel) -> Said {
         outcome
     };
     let mut eye = guard::Eye::on(&of.setting, of.brief, of.retrieved);
-    let showing = stream::forward(of.handle, &of.brief.answer_id, of.brief.attempt, queue, |attempt, text| {
-        let fine = eye.may_show(attempt, text);
-        if !fine {
-            leaked.store(true, Ordering::Relaxed);
-        }
-        fine
-    });
+    let showing =
+        stream::forward(&of.tools.streams, of.handle, &of.brief.answer_id, of.brief.attempt, queue, |attempt, text| {
+            let fine = eye.may_show(attempt, text);
+            if !fine {
+                leaked.store(true, Ordering::Relaxed);
+            }
+            fine
+        });
     let (outcome, ()) = tokio::join!(asking, showing);
     if leaked.load(Ordering::Relaxed) {
         stream::discard(of.handle, &of.brief.answer_id, "guarded");

@@ -1,7 +1,10 @@
 //! What watchers of a conversation get besides its events: tokens of an answer in the making, typing. Never journaled.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::ids::MessageId;
 use colloquy_domain::vocabulary::MessageRole;
@@ -43,6 +46,54 @@ pub enum Streamed {
     },
 }
 
+/// An unfinished answer as far as it was shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streaming {
+    /// The answer.
+    pub message_id: MessageId,
+    /// A higher attempt replaces this text.
+    pub attempt: u32,
+    /// The position of the piece that comes next.
+    pub next_index: u32,
+    /// What was shown so far.
+    pub text: String,
+}
+
+/// The unfinished answers whose tasks run on this node, for whoever opens a conversation in the middle of one.
+#[derive(Default)]
+pub struct Streams(Mutex<HashMap<EntityKey, Streaming>>);
+
+impl Streams {
+    /// What was shown of a conversation's answer in the making.
+    pub fn of(&self, conversation: &EntityKey) -> Option<Streaming> {
+        self.lock().get(conversation).cloned()
+    }
+
+    /// Notes a piece before it is told: who watches first and looks then misses none.
+    fn add(&self, conversation: &EntityKey, message_id: &MessageId, attempt: u32, index: u32, text: &str) {
+        let mut all = self.lock();
+        let shown = all.entry(conversation.clone()).or_default();
+        if shown.message_id != *message_id || shown.attempt != attempt {
+            *shown = Streaming { message_id: message_id.clone(), attempt, ..Streaming::default() };
+        }
+        shown.next_index = index + 1;
+        shown.text.push_str(text);
+    }
+
+    /// An answer stands, or will not come.
+    pub(super) fn end(&self, conversation: &EntityKey, message_id: &MessageId) {
+        let mut all = self.lock();
+        // A newer turn's answer may be shown by now.
+        if all.get(conversation).is_some_and(|shown| shown.message_id == *message_id) {
+            all.remove(conversation);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<EntityKey, Streaming>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One piece of text on its way to the watchers.
 pub(super) struct Piece {
     /// Of which of the model's own attempts.
@@ -53,6 +104,7 @@ pub(super) struct Piece {
 
 /// Sends pieces on, coalesced, until the sender is dropped. `may_show` sees all text of one of the model's attempts so far and may end the showing for good.
 pub(super) async fn forward(
+    streams: &Streams,
     handle: &EffectHandle,
     message_id: &MessageId,
     turn_attempt: u32,
@@ -74,7 +126,7 @@ pub(super) async fn forward(
                     if !may_show(model_attempt, &whole) {
                         return;
                     }
-                    send(handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
+                    send(streams, handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
                     continue;
                 }
             },
@@ -91,7 +143,7 @@ pub(super) async fn forward(
         flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
     }
     if !waiting.is_empty() && may_show(model_attempt, &whole) {
-        send(handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
+        send(streams, handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
     }
 }
 
@@ -108,6 +160,7 @@ pub(super) fn typing(handle: &EffectHandle) {
 }
 
 fn send(
+    streams: &Streams,
     handle: &EffectHandle,
     message_id: &MessageId,
     turn_attempt: u32,
@@ -115,16 +168,37 @@ fn send(
     index: &mut u32,
     waiting: &mut String,
 ) {
-    let token = Streamed::Token {
-        message_id: message_id.clone(),
-        attempt: turn_attempt * MODEL_ATTEMPTS + model_attempt.min(MODEL_ATTEMPTS - 1),
-        index: *index,
-        text: std::mem::take(waiting),
-    };
+    let attempt = turn_attempt * MODEL_ATTEMPTS + model_attempt.min(MODEL_ATTEMPTS - 1);
+    let text = std::mem::take(waiting);
+    streams.add(handle.key(), message_id, attempt, *index, &text);
+    let token = Streamed::Token { message_id: message_id.clone(), attempt, index: *index, text };
     *index += 1;
     stream(handle, &token);
 }
 
 fn stream(handle: &EffectHandle, frame: &Streamed) {
     handle.stream(serde_json::to_vec(frame).unwrap_or_default().into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_opens_in_the_middle_of_an_answer_gets_what_was_shown_of_its_last_attempt() {
+        let (streams, key) = (Streams::default(), EntityKey::new("t", "conversation", "c"));
+        let (first, second) = (MessageId("m1".into()), MessageId("m2".into()));
+        assert_eq!(streams.of(&key), None);
+        streams.add(&key, &first, 100, 0, "We are ");
+        streams.add(&key, &first, 100, 1, "open");
+        let shown = streams.of(&key).expect("shown");
+        assert_eq!((shown.text.as_str(), shown.next_index), ("We are open", 2));
+        streams.add(&key, &first, 101, 0, "Closed");
+        assert_eq!(streams.of(&key).expect("shown").text, "Closed", "a higher attempt replaces it");
+        streams.add(&key, &second, 100, 0, "Yes");
+        streams.end(&key, &first);
+        assert_eq!(streams.of(&key).expect("the newer turn's").message_id, second);
+        streams.end(&key, &second);
+        assert_eq!(streams.of(&key), None);
+    }
 }

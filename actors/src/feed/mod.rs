@@ -4,7 +4,7 @@
 //! is made up for by the next, or by the recount. See [`board`] for how entries become snapshots and deltas.
 
 mod asked;
-mod board;
+pub(crate) mod board;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -381,11 +381,11 @@ impl Resident for Feed {
         self.refresh().await;
         let mut updates: Vec<Update> = Vec::new();
         for (topic, board) in &mut self.boards {
-            updates.extend(board.flush(topic));
+            updates.extend(board.flush(&topic.name()));
         }
         if now_ms >= self.heads_at_ms + HEADS_EVERY_MS {
             self.heads_at_ms = now_ms;
-            updates.extend(self.boards.iter().map(|(topic, board)| Update::head(topic, board.seq())));
+            updates.extend(self.boards.iter().map(|(topic, board)| Update::head(&topic.name(), board.seq())));
         }
         updates.iter().filter_map(encode).collect()
     }
@@ -420,7 +420,8 @@ impl Feed {
 
     /// Reads the newest rows of the lists that boards show.
     async fn enter(&mut self, damaged: &mut BTreeSet<String>) -> Result<(), String> {
-        for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST] {
+        // Of inboxes only what changes is told: a snapshot takes the rest from the person's own.
+        for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST, crate::inbox::LIST] {
             let range = Range { limit: ENTRIES_MAX, ..Range::default() };
             let Listed { rows, damaged: unreadable } = self
                 .client
@@ -549,6 +550,14 @@ impl Feed {
     }
 
     fn entry(&mut self, list: &str, id: &str, at_ms: i64, seq: u64, body: Option<Value>) {
+        if list == crate::inbox::LIST {
+            let read = body.and_then(|mut body| serde_json::from_value::<Vec<(String, u64)>>(body["read"].take()).ok());
+            for (conversation, seq) in read.unwrap_or_default() {
+                let key = format!("read:{conversation}");
+                self.board(Topic::Conversations).put_private(id, key, json!({ "seq": seq }));
+            }
+            return;
+        }
         let topic = match list {
             conversation::LIST => Topic::Conversations,
             lead::LIST => Topic::Leads,

@@ -1,6 +1,6 @@
 //! What a node needs to learn and to search: crawler, embedder, and the indices it serves, kept by bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -119,6 +119,49 @@ impl Library {
         let index = load(client, &key, &current.blob).await?;
         self.keep(key, index.clone());
         Ok(index)
+    }
+
+    /// What chunks and answers to questions (`faq:<id>`) of an agent's knowledge or the system-wide base say, by id; without those that are gone.
+    pub async fn texts(
+        &self,
+        client: &Client,
+        tenant: &TenantId,
+        agent: &AgentId,
+        ids: &[&str],
+    ) -> Result<BTreeMap<String, Passage>, ActorError> {
+        let own = self.index(client, tenant, agent).await?;
+        let platform = self.index(client, &TenantId::from(account::TENANT), &AgentId::from(PLATFORM)).await?;
+        let mut found = BTreeMap::new();
+        // The agent's own come last, so that they stand where both have one.
+        for index in [platform, own] {
+            let chunks = index.chunks().iter().filter(|chunk| ids.contains(&chunk.id.as_str()));
+            found.extend(chunks.map(|chunk| {
+                let passage = Passage {
+                    chunk_id: chunk.id.clone(),
+                    title: chunk.title.clone(),
+                    url: Some(chunk.source_url.clone()).filter(|url| !url.is_empty()),
+                    section: chunk.section.clone(),
+                    text: chunk.text.clone(),
+                    score: 0.0,
+                };
+                (chunk.id.clone(), passage)
+            }));
+            for faq in index.faqs() {
+                let id = format!("faq:{}", faq.id);
+                if ids.contains(&id.as_str()) {
+                    let passage = Passage {
+                        chunk_id: id.clone(),
+                        title: faq.question.clone(),
+                        url: None,
+                        section: String::new(),
+                        text: faq.answer.clone(),
+                        score: 0.0,
+                    };
+                    found.insert(id, passage);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Searches an agent's knowledge, and the system-wide base if it asks for it.

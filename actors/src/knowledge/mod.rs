@@ -54,10 +54,11 @@ impl Entity for KnowledgeEntity {
     }
 
     fn outbox(&self, key: &EntityKey, state: &Knowledge, event: &Event, _at: At) -> Vec<Message> {
-        knowledge::tells(state, event)
+        let agents = knowledge::tells(state, event)
             .into_iter()
-            .map(|command| message(&key.tenant, agent::KIND, &key.id, command))
-            .collect()
+            .map(|command| message(&key.tenant, agent::KIND, &key.id, command));
+        let news = colloquy_domain::bulletin::of_knowledge(state, event);
+        agents.chain(news.map(|news| crate::bulletin::tell(&key.tenant, news))).collect()
     }
 
     fn rows(&self, key: &EntityKey, state: &Knowledge, seq: u64) -> Vec<Row> {

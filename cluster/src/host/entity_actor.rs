@@ -137,7 +137,9 @@ impl EntityState {
             }),
             Output::Reply { ticket, answer } => self.reply(ticket, answer),
             Output::WriteRows(rows) => {
-                report(myself, async move { Input::RowsWritten(node.store_rows(&key, personal, rows).await) });
+                let kind = self.kind.clone();
+                let seals = move |list: &str| personal && kind.seals(list);
+                report(myself, async move { Input::RowsWritten(node.store_rows(&key, personal, seals, rows).await) });
             }
             Output::SaveSnapshot(snapshot) => {
                 report(myself, async move { Input::SnapshotSaved(node.store_snapshot(&key, personal, snapshot).await) })

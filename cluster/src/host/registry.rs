@@ -50,6 +50,7 @@ impl Registry {
 pub(crate) trait Kind: Send + Sync {
     fn name(&self) -> &'static str;
     fn is_personal(&self) -> bool;
+    fn seals(&self, list: &str) -> bool;
     fn activation(&self, start: Start) -> Box<dyn Machine>;
     fn watched(&self, key: &EntityKey, records: &[Record], after_seq: u64) -> Result<Vec<(u64, Bytes)>, ClusterError>;
 }
@@ -75,6 +76,10 @@ impl<E: Entity> Kind for KindOf<E> {
 
     fn is_personal(&self) -> bool {
         E::PERSONAL
+    }
+
+    fn seals(&self, list: &str) -> bool {
+        E::seals(list)
     }
 
     fn activation(&self, start: Start) -> Box<dyn Machine> {

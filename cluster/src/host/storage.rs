@@ -134,11 +134,13 @@ impl NodeInner {
         &self,
         key: &EntityKey,
         personal: bool,
+        seals: impl Fn(&str) -> bool,
         mut rows: Vec<Row>,
     ) -> Result<(), StoreError> {
         if personal && rows.iter().any(|row| row.body.is_some()) {
+            // Asked for rows in the clear too: an erased entity writes none.
             let data_key = self.in_time(self.sealer().key_for_writing(key)).await?;
-            rows.iter_mut().for_each(|row| seal_row(&data_key, key, row));
+            rows.iter_mut().filter(|row| seals(&row.list)).for_each(|row| seal_row(&data_key, key, row));
         }
         let mut rest = rows.as_slice();
         while !rest.is_empty() {

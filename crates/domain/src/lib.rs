@@ -7,6 +7,7 @@
 pub mod account;
 pub mod agent;
 pub mod audit;
+pub mod bulletin;
 pub mod catalog;
 pub mod check;
 pub mod context;
@@ -15,6 +16,7 @@ pub mod decision;
 pub mod demo;
 pub mod digest;
 pub mod ids;
+pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod local_time;

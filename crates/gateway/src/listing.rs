@@ -79,10 +79,7 @@ pub async fn page(
     to_ms: Option<i64>,
     keep: impl Fn(&Value) -> bool,
 ) -> Result<Page> {
-    let limit = query.limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::field("limit", format!("must be 1 to {LIMIT_MAX}")));
-    }
+    let limit = limit(query)?;
     let mut after = query.cursor.as_deref().map(decode).transpose()?;
     let (mut items, mut damaged) = (Vec::new(), Vec::new());
     let mut looked_at = 0;
@@ -110,11 +107,22 @@ pub async fn page(
     }
 }
 
-fn encode(after: &After) -> String {
+/// How many rows a page is to have.
+pub(crate) fn limit(query: &ListQuery) -> Result<usize> {
+    let limit = query.limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Problem::field("limit", format!("must be 1 to {LIMIT_MAX}")));
+    }
+    Ok(limit)
+}
+
+/// A place in a list as a cursor.
+pub(crate) fn encode(after: &After) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}:{}", after.at_ms, after.id))
 }
 
-fn decode(cursor: &str) -> Result<After> {
+/// The place that a cursor names.
+pub(crate) fn decode(cursor: &str) -> Result<After> {
     let wrong = || Problem::field("cursor", "must be the next_cursor of an earlier answer");
     let text = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
     let (at_ms, id) = text.split_once(':').ok_or_else(wrong)?;

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod chat;
 pub mod common;
 pub mod conversations;
+pub mod inbox;
 pub mod knowledge;
 pub mod live;
 pub mod ops;

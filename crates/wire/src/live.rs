@@ -5,6 +5,8 @@ use serde_json::Value;
 use ts_rs::TS;
 use utoipa::ToSchema;
 
+use crate::inbox::PresenceStatus;
+
 /// What the console sends.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -17,7 +19,7 @@ pub enum LiveClient {
     },
     /// Follow a topic.
     Subscribe {
-        /// `overview`, `conversations`, `conversation:<id>`, `leads`, `agent:<id>`.
+        /// `overview`, `conversations`, `conversation:<id>`, `leads`, `agent:<id>`, `presence`, `notifications`.
         topic: String,
         /// The last sequence number seen: continues from there where that is possible.
         #[serde(default)]
@@ -27,6 +29,22 @@ pub enum LiveClient {
     Unsubscribe {
         /// The topic.
         topic: String,
+    },
+    /// What this screen's person does now; what is left out is as it was. Repeated by the server while the socket lives.
+    Presence {
+        /// At the screen or away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        status: Option<PresenceStatus>,
+        /// The conversation in view; null for none.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        #[ts(optional, type = "string | null")]
+        #[schema(value_type = Option<String>)]
+        viewing: Option<Option<String>>,
+        /// Whether something is being typed into it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        typing: Option<bool>,
     },
 }
 
@@ -84,4 +102,9 @@ pub enum LiveServer {
         /// Why.
         code: String,
     },
+}
+
+/// Tells "not sent" from "sent as null".
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
 }

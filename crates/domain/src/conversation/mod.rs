@@ -37,6 +37,7 @@ pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
 pub use state::{Alert, Floor, Message, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor};
+pub(crate) use turn::calls_a_person;
 
 use crate::{
     context::Context,

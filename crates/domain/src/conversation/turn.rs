@@ -340,7 +340,7 @@ fn cap_facts(state: &State) -> Facts {
 }
 
 /// Whether an escalation asks for a person rather than only noting or offering.
-pub(super) fn calls_a_person(action: EscalationAction) -> bool {
+pub(crate) fn calls_a_person(action: EscalationAction) -> bool {
     match action {
         EscalationAction::ImmediateAlert | EscalationAction::Transfer => true,
         EscalationAction::SoftEscalate | EscalationAction::OfferHuman => false,

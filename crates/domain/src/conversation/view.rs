@@ -22,6 +22,9 @@ use crate::{
 /// Characters of the last message in a list.
 const PREVIEW_CHARS_MAX: usize = 140;
 
+/// Messages of the visitor that a list can tell apart as read and unread: a badge shows no higher number.
+pub const UNREAD_MAX: usize = 99;
+
 /// A place on earth, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
@@ -308,6 +311,15 @@ pub struct ConversationRow {
     pub updated_at: String,
     /// The sequence number of its last event.
     pub seq: u64,
+    /// The place of the newest message of anyone; 0 without one.
+    #[serde(default)]
+    pub last_seq: u64,
+    /// The place of the visitor's newest message; 0 without one.
+    #[serde(default)]
+    pub last_visitor_seq: u64,
+    /// The places of the visitor's newest messages, oldest first.
+    #[serde(default)]
+    pub visitor_seqs: Vec<u64>,
 }
 
 /// The answer of a turn (contract of `POST /api/chat`, without the token that the gateway adds).
@@ -461,6 +473,9 @@ pub fn list_row(state: &State) -> Option<ConversationRow> {
     }
     let escalation = state.escalations.iter().find(|escalation| calls_a_person(escalation.action));
     let last = state.visible().last();
+    let said = state.messages.iter().filter(|message| message.role == MessageRole::User).map(|message| message.seq);
+    let mut visitor_seqs: Vec<u64> = said.rev().take(UNREAD_MAX).collect();
+    visitor_seqs.reverse();
     Some(ConversationRow {
         id: state.id.clone(),
         agent_id: state.agent_id.clone(),
@@ -485,6 +500,9 @@ pub fn list_row(state: &State) -> Option<ConversationRow> {
         started_at: rfc3339(state.started_at_ms),
         updated_at: rfc3339(state.updated_at_ms),
         seq: state.seq,
+        last_seq: state.messages.last().map_or(0, |message| message.seq),
+        last_visitor_seq: visitor_seqs.last().copied().unwrap_or(0),
+        visitor_seqs,
     })
 }
 

@@ -3,6 +3,7 @@
 mod contact;
 mod fill;
 mod money;
+pub mod search;
 mod words;
 
 pub use contact::{Found, PhoneProblem, emails, phones, pretty_phone, valid_email, valid_phone};

@@ -1,18 +1,25 @@
 //! `/api/conversations`: watching, steering, explaining and rewinding conversations.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use colloquy_actors::cluster::EntityKey;
+use colloquy_actors::cluster::store::rows::Range;
 use colloquy_actors::conversation::{self as actor, ConversationEntity};
 use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::agent::patch;
 use colloquy_actors::domain::conversation::{self, Command, Reply, State as Talk, view};
-use colloquy_actors::domain::ids::{ConversationId, UserId};
+use colloquy_actors::domain::ids::{ConversationId, TenantId, UserId};
+use colloquy_actors::domain::inbox::Marks;
 use colloquy_actors::domain::local_time::{local_clock, zone_or_utc};
 use colloquy_actors::domain::principal::Role;
+use colloquy_actors::domain::text::search::{self, Sought};
+use colloquy_actors::inbox;
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::conversations as wire;
+use colloquy_wire::inbox::{ChunkText, ChunkTexts, ReadMark, Streaming};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +36,8 @@ use crate::{etag, listing, times};
 
 /// Messages of one page.
 const MESSAGES: usize = 200;
+/// Chunks whose text is asked for at once: a trace names a handful.
+const CHUNKS_MAX: usize = 50;
 /// Events of one page of a journal.
 const JOURNAL: usize = 500;
 
@@ -41,6 +50,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handback))
         .routes(routes!(say))
         .routes(routes!(whisper))
+        .routes(routes!(read))
+        .routes(routes!(chunks))
         .routes(routes!(journal))
         .routes(routes!(replay))
         .routes(routes!(fork))
@@ -57,6 +68,8 @@ struct Filter {
     to: Option<String>,
     hour: Option<u8>,
     weekday: Option<u8>,
+    q: Option<String>,
+    unread: Option<bool>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -76,10 +89,11 @@ impl Filter {
     }
 }
 
-/// Conversations, newest first.
+/// Conversations, newest first. With `q` those in whose messages all its words occur, the last one also as the beginning of a word.
 #[utoipa::path(get, path = "/api/conversations", tag = "conversations", params(
     ("agent_id" = Option<String>, Query), ("channel" = Option<String>, Query), ("status" = Option<String>, Query), ("urgency" = Option<String>, Query),
     ("assigned_to" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("hour" = Option<u8>, Query), ("weekday" = Option<u8>, Query),
+    ("q" = Option<String>, Query), ("unread" = Option<bool>, Query),
     ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
@@ -101,11 +115,82 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
         ("urgency", &filter.urgency),
         ("assigned_to", &filter.assigned_to),
     ];
-    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+    // What programs have read is nobody's business: for them nothing is unread.
+    let marks = match console.user() {
+        Ok(user) => Some(inbox::marks(&app.actors.client, &app.actors.tools, console.tenant(), user).await?),
+        Err(_) => None,
+    };
+    let only_unread = filter.unread == Some(true);
+    let keep = |row: &Value| {
         wanted.iter().all(|(key, value)| value.as_ref().is_none_or(|value| row[*key] == value.as_str()))
             && filter.in_hours(&zone, row)
-    })
-    .await
+            && (!only_unread || unread(row, marks.as_deref()) > 0)
+    };
+    let mut page = match filter.q.as_deref() {
+        None => listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, keep).await?,
+        Some(text) => searched(&app, &console, text, &query, (from, to), keep).await?,
+    };
+    for row in &mut page.items {
+        row["unread"] = json!(unread(row, marks.as_deref()));
+    }
+    Ok(page.body())
+}
+
+/// How many messages of the visitor somebody has not read, as far as a row can tell.
+fn unread(row: &Value, marks: Option<&Marks>) -> usize {
+    let Some(marks) = marks else { return 0 };
+    let id = ConversationId(row["id"].as_str().unwrap_or_default().to_owned());
+    let started_ms = times::parse("started_at", row["started_at"].as_str()).ok().flatten().unwrap_or(0);
+    let read = marks.read(&id, started_ms);
+    let seqs = row["visitor_seqs"].as_array().into_iter().flatten();
+    seqs.filter(|seq| seq.as_u64().is_some_and(|seq| seq > read)).count()
+}
+
+/// Note how far you have read, or that it is to count as unread. It is your own mark: nobody else sees it.
+#[utoipa::path(post, path = "/api/conversations/{id}/read", tag = "conversations", params(("id" = String, Path)), request_body = ReadMark, responses((status = 204)))]
+async fn read(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<ReadMark>,
+) -> Result<StatusCode> {
+    let user = console.user()?;
+    let state = whole(&app, &console, &id).await?;
+    let upto = match (body.seq, body.unread.unwrap_or(false)) {
+        (0, true) => None,
+        (_, true) => return Err(Problem::field("seq", "must be 0 to mark a conversation unread")),
+        (seq, false) if (1..=state.seq).contains(&seq) => Some(seq),
+        (_, false) => return Err(Problem::field("seq", format!("must be 1 to {}", state.seq))),
+    };
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    inbox::mark(client, tools, &console.by, user, ConversationId(id), state.started_at_ms, upto).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One page of what a search finds.
+async fn searched(
+    app: &AppState,
+    console: &Console,
+    text: &str,
+    query: &ListQuery,
+    (from_ms, to_ms): (Option<i64>, Option<i64>),
+    keep: impl Fn(&Value) -> bool,
+) -> Result<listing::Page> {
+    let length = text.trim().chars().count();
+    if !(search::QUERY_CHARS_MIN..=search::QUERY_CHARS_MAX).contains(&length) {
+        let bounds = format!("must have {} to {} characters", search::QUERY_CHARS_MIN, search::QUERY_CHARS_MAX);
+        return Err(Problem::field("q", bounds));
+    }
+    let sought = Sought::parse(text).ok_or_else(|| Problem::field("q", "must contain a word"))?;
+    let after = query.cursor.as_deref().map(listing::decode).transpose()?;
+    let range = Range { from_ms, to_ms, after, limit: listing::limit(query)? };
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let found = colloquy_actors::search::find(client, tools, console.tenant(), &sought, &range, keep).await?;
+    let items = found.items.into_iter().map(|(mut row, found)| {
+        row["match"] = json!(found);
+        row
+    });
+    Ok(listing::Page { items: items.collect(), next: found.next.as_ref().map(listing::encode), damaged: Vec::new() })
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +213,7 @@ async fn show(
         "messages": shown.iter().map(|message| view::message(message)).collect::<Vec<_>>(),
         "messages_cursor": cursor,
         "trace": traces(&state),
+        "streaming": streaming(&app, console.tenant(), &id, &state),
     });
     Ok(etag::tagged(&body, state.seq))
 }
@@ -205,6 +291,51 @@ async fn whisper(
 ) -> Result<Response> {
     console.user()?;
     said(steer(&app, &console, &id, Command::Whisper { text: body.content }).await?)
+}
+
+#[derive(Debug, Deserialize)]
+struct ChunkQuery {
+    #[serde(default)]
+    ids: String,
+}
+
+/// What chunks say that this conversation's answers were made from, as far as the agent's index still has them.
+#[utoipa::path(get, path = "/api/conversations/{id}/chunks", tag = "conversations", params(("id" = String, Path), ("ids" = String, Query)), responses((status = 200, body = ChunkTexts)))]
+async fn chunks(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Query(query): Query<ChunkQuery>,
+) -> Result<Json<ChunkTexts>> {
+    let state = whole(&app, &console, &id).await?;
+    let ids: Vec<&str> = query.ids.split(',').map(str::trim).filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() || ids.len() > CHUNKS_MAX {
+        return Err(Problem::field("ids", format!("must name 1 to {CHUNKS_MAX} chunks, separated by commas")));
+    }
+    let known: BTreeSet<&str> = state
+        .turns
+        .iter()
+        .filter_map(|turn| turn.trace.as_ref())
+        .flat_map(|trace| trace.retrieved.iter().map(|retrieved| retrieved.chunk_id.as_str()))
+        .collect();
+    if let Some(id) = ids.iter().find(|id| !known.contains(*id)) {
+        return Err(Problem::field("ids", format!("`{id}` is in no answer of this conversation")));
+    }
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let texts = tools.knowledge.texts(client, console.tenant(), &state.agent_id, &ids).await?;
+    let items = ids.iter().map(|id| match texts.get(*id) {
+        Some(passage) => ChunkText {
+            chunk_id: (*id).to_owned(),
+            text: passage.text.clone(),
+            title: passage.title.clone(),
+            url: passage.url.clone(),
+            gone: false,
+        },
+        None => {
+            ChunkText { chunk_id: (*id).to_owned(), text: String::new(), title: String::new(), url: None, gone: true }
+        }
+    });
+    Ok(Json(ChunkTexts { items: items.collect() }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -321,6 +452,18 @@ fn with_hash(state: &Talk) -> Value {
     body["seq"] = json!(state.seq);
     body["state_hash"] = json!(colloquy_actors::cluster::record::state_hash::<ConversationEntity>(state));
     body
+}
+
+/// What was shown of an answer that does not stand yet. Known on the node that makes it.
+pub(crate) fn streaming(app: &AppState, tenant: &TenantId, id: &str, state: &Talk) -> Option<Streaming> {
+    let shown = app.actors.tools.streams.of(&EntityKey::new(tenant.as_str(), conversation::KIND, id))?;
+    state.open.as_ref().filter(|open| open.answer_id == shown.message_id)?;
+    Some(Streaming {
+        message_id: shown.message_id.0,
+        attempt: shown.attempt,
+        next_index: shown.next_index,
+        text: shown.text,
+    })
 }
 
 /// How each answer came about, oldest first.

@@ -13,6 +13,7 @@ pub mod health;
 pub mod knowledge;
 pub mod leads;
 pub mod models;
+pub mod notifications;
 pub mod ops;
 pub mod organization;
 pub mod pages;

@@ -23,6 +23,7 @@ use crate::etag;
 use crate::listing;
 use crate::mails;
 use crate::problem::{Problem, Result};
+use crate::routes::notifications;
 use crate::tokens::{fresh_secret, hash_secret};
 
 /// The routes of this file.
@@ -69,6 +70,7 @@ async fn preferences(State(app): State<App>, console: Console) -> Result<Json<Va
 /// Change preferences by a JSON merge patch.
 #[utoipa::path(patch, path = "/api/me/preferences", tag = "accounts", request_body = Value, responses((status = 200, body = Value)))]
 async fn set_preferences(State(app): State<App>, console: Console, Json(patch): Json<Value>) -> Result<Json<Value>> {
+    notifications::check(&patch)?;
     preferences_of(&app, &console, account::Command::SetPreferences { patch }).await
 }
 
@@ -414,7 +416,7 @@ async fn preferences_of(app: &AppState, console: &Console, command: account::Com
     match app.actors.account(console.user()?, command).await? {
         account::Reply::Preferences { preferences } => {
             let role = console.by.role().unwrap_or(Role::Viewer);
-            Ok(Json(Value::Object(account::wishes::with_defaults(preferences, role))))
+            Ok(Json(Value::Object(account::wishes::with_defaults(notifications::with_defaults(preferences), role))))
         }
         _ => Err(Problem::not_found("account")),
     }

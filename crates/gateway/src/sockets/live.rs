@@ -1,5 +1,8 @@
 //! The console's live socket: snapshots and deltas of boards, one subscription per topic, resumable by sequence number.
 
+mod notices;
+mod people;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -13,12 +16,16 @@ use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::Actor;
 use colloquy_actors::domain::conversation::{self, Command, Reply, view};
+use colloquy_actors::domain::ids::TenantId;
 use colloquy_actors::feed::{self, Topic, Update};
+use colloquy_actors::inbox;
+use colloquy_actors::presence::{self, Here};
+use colloquy_wire::inbox::ReadAt;
 use colloquy_wire::live::{Change, LiveClient, LiveServer};
 use futures::StreamExt as _;
 use futures::stream::{AbortHandle, SelectAll, abortable};
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, interval, interval_at, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,6 +34,7 @@ use crate::app::App;
 use crate::auth::{self, ACCESS_COOKIE, Address, Console};
 use crate::problem::Problem;
 use crate::routes::agents::only_agent;
+use crate::routes::conversations::streaming;
 
 /// A client without a cookie says who it is within this time.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
@@ -74,6 +82,11 @@ async fn open(
                 _place: place,
                 token: String::new(),
                 console: None,
+                screen: crate::accounts::fresh_id(),
+                here: None,
+                presence: None,
+                notices: None,
+                notices_changed: None,
                 boards: HashMap::new(),
                 talks: HashMap::new(),
                 feed: None,
@@ -85,6 +98,7 @@ async fn open(
                 let _ = session.sign_in(token).await;
             }
             let _ = session.run().await;
+            session.leave().await;
         })
     }))
 }
@@ -97,6 +111,15 @@ struct Gone;
 
 /// One watched conversation's news.
 type Heard = std::pin::Pin<Box<dyn futures::Stream<Item = (String, Watch)> + Send>>;
+
+/// What is followed by number.
+#[derive(Clone)]
+enum Board {
+    /// A board of the tenant's feed.
+    Feed(Topic),
+    /// Who is here.
+    Presence,
+}
 
 /// A followed conversation.
 struct Talk {
@@ -119,7 +142,14 @@ struct Session {
     token: String,
     console: Option<Console>,
     /// Followed boards and the number last sent.
-    boards: HashMap<String, (Topic, u64)>,
+    boards: HashMap<String, (Board, u64)>,
+    /// Tells this screen from the person's others.
+    screen: String,
+    /// What the person does here, once this is known.
+    here: Option<Here>,
+    presence: Option<WatchStream>,
+    notices: Option<notices::Notices>,
+    notices_changed: Option<notices::Changed>,
     /// Followed conversations and the number last sent.
     talks: HashMap<String, Talk>,
     feed: Option<WatchStream>,
@@ -134,6 +164,7 @@ impl Session {
         let begun = Instant::now();
         let mut pings = interval_at(begun + PING_EVERY, PING_EVERY);
         let mut rechecks = interval_at(begun + RECHECK_EVERY, RECHECK_EVERY);
+        let mut repeats = interval(Duration::from_millis(presence::REPEAT_MS));
         let mut heard_at = Instant::now();
         loop {
             tokio::select! {
@@ -145,6 +176,7 @@ impl Session {
                     self.frame(Frame::Ping(Vec::new().into())).await?;
                 }
                 _ = rechecks.tick() => self.recheck().await?,
+                _ = repeats.tick(), if self.here.is_some() => self.repeat(false).await,
                 changed = next(&mut self.account) => {
                     if changed.is_none() {
                         // The stream ended with its owner; whoever owns the account now is watched, and what was missed is in it.
@@ -165,6 +197,20 @@ impl Session {
                         Frame::Close(_) => return Err(Gone),
                     }
                 }
+                changed = heard(&mut self.notices_changed) => match changed {
+                    Some(()) => self.notices_differ().await?,
+                    // Whoever owns them now is followed, and what was missed is in the snapshot.
+                    None => self.follow_notices().await?,
+                },
+                event = next(&mut self.presence) => match event {
+                    Some(Watch::Frame { bytes }) | Some(Watch::Event { bytes, .. }) => self.update(&bytes).await?,
+                    Some(Watch::Lagged) => self.catch_up(presence::TOPIC, None).await?,
+                    None => {
+                        self.follow_presence().await;
+                        self.repeat(true).await;
+                        self.catch_up(presence::TOPIC, None).await?;
+                    }
+                },
                 event = next(&mut self.feed) => match event {
                     Some(Watch::Frame { bytes }) | Some(Watch::Event { bytes, .. }) => self.update(&bytes).await?,
                     Some(Watch::Lagged) => self.catch_up_all().await?,
@@ -188,10 +234,16 @@ impl Session {
             Ok(LiveClient::Subscribe { topic, since }) => self.subscribe(topic, since).await,
             Ok(LiveClient::Unsubscribe { topic }) => {
                 self.boards.remove(&topic);
+                if topic == notices::TOPIC {
+                    (self.notices, self.notices_changed) = (None, None);
+                }
                 if let Some(id) = topic.strip_prefix("conversation:") {
                     self.talks.remove(id);
                 }
                 Ok(())
+            }
+            Ok(LiveClient::Presence { status, viewing, typing }) => {
+                self.says(people::Said { status, viewing, typing }).await
             }
             // Frames of newer clients are ignored; what is no frame at all is answered.
             Err(_) if serde_json::from_str::<Value>(text).is_ok_and(|value| value["type"].is_string()) => Ok(()),
@@ -247,6 +299,19 @@ impl Session {
         if let Some(id) = name.strip_prefix("conversation:") {
             return self.follow_talk(&console, id.to_owned()).await;
         }
+        if name == notices::TOPIC {
+            return self.follow_notices().await;
+        }
+        if name == presence::TOPIC {
+            if only_agent(&console).is_some() {
+                return self.error(&name, "forbidden").await;
+            }
+            if self.presence.is_none() {
+                self.follow_presence().await;
+            }
+            self.boards.insert(name.clone(), (Board::Presence, since.unwrap_or(0)));
+            return self.catch_up(&name, since).await;
+        }
         let Some(topic) = Topic::parse(&name) else { return self.error(&name, "unknown_topic").await };
         // A key that is bound to one agent sees that agent's board only.
         if let Some(only) = only_agent(&console)
@@ -268,7 +333,7 @@ impl Session {
         if self.feed.is_none() {
             self.follow_feed().await;
         }
-        self.boards.insert(name.clone(), (topic, since.unwrap_or(0)));
+        self.boards.insert(name.clone(), (Board::Feed(topic), since.unwrap_or(0)));
         self.catch_up(&name, since).await
     }
 
@@ -289,20 +354,27 @@ impl Session {
     /// Sends what was missed since a number, or the whole board.
     async fn catch_up(&mut self, name: &str, since: Option<u64>) -> Result<(), Gone> {
         let Some(tenant) = self.console.as_ref().map(|console| console.tenant().clone()) else { return Ok(()) };
-        let Some((topic, _)) = self.boards.get(name).cloned() else { return Ok(()) };
+        let topic = match self.boards.get(name) {
+            Some((Board::Feed(topic), _)) => topic.clone(),
+            Some((Board::Presence, _)) => return self.catch_up_presence(&tenant, since).await,
+            None => return Ok(()),
+        };
         let client = self.app.actors.client.clone();
         if let Some(seq) = since
             && let Ok(Some(missed)) = feed::since(&client, &tenant, &topic, seq).await
         {
-            self.boards.insert(name.to_owned(), (topic, seq));
+            self.boards.insert(name.to_owned(), (Board::Feed(topic), seq));
             for update in missed {
                 self.delta(&update).await?;
             }
             return Ok(());
         }
         match feed::snapshot(&client, &tenant, &topic).await {
-            Ok(snapshot) => {
-                self.boards.insert(name.to_owned(), (topic, snapshot.seq));
+            Ok(mut snapshot) => {
+                if topic == Topic::Conversations {
+                    self.add_marks(&tenant, &mut snapshot.data).await;
+                }
+                self.boards.insert(name.to_owned(), (Board::Feed(topic), snapshot.seq));
                 let sources = snapshot.sources.map(|sources| json!(sources));
                 self.send(&LiveServer::Snapshot {
                     topic: name.to_owned(),
@@ -319,6 +391,20 @@ impl Session {
         }
     }
 
+    /// Adds how far this person has read what is on the board of conversations.
+    async fn add_marks(&mut self, tenant: &TenantId, data: &mut Value) {
+        let Some(Actor::User { id: user, .. }) = self.console.as_ref().map(|console| &console.by.actor) else { return };
+        let (Some(entries), Ok(marks)) =
+            (data.as_object_mut(), inbox::marks(&self.app.actors.client, &self.app.actors.tools, tenant, user).await)
+        else {
+            return;
+        };
+        let marks = marks.of.iter().filter(|(id, _)| entries.contains_key(id.as_str()));
+        let marks: Vec<(String, Value)> =
+            marks.map(|(id, mark)| (format!("read:{id}"), json!(ReadAt { seq: mark.seq }))).collect();
+        entries.extend(marks);
+    }
+
     async fn update(&mut self, bytes: &[u8]) -> Result<(), Gone> {
         let Ok(update) = serde_json::from_slice::<Update>(bytes) else { return Ok(()) };
         let Some((_, seq)) = self.boards.get(&update.topic) else { return Ok(()) };
@@ -326,7 +412,7 @@ impl Session {
         if update.seq <= seq {
             return Ok(()); // Known from the snapshot, or a head that agrees.
         }
-        if update.seq == seq + 1 && !update.changes.is_empty() {
+        if update.seq == seq + 1 && !(update.changes.is_empty() && update.private.is_empty()) {
             return self.delta(&update).await;
         }
         let name = update.topic;
@@ -338,7 +424,13 @@ impl Session {
         if let Some((_, seq)) = self.boards.get_mut(&update.topic) {
             *seq = update.seq;
         }
-        let changes = update.changes.iter().filter_map(|change| serde_json::from_value(change.clone()).ok()).collect();
+        let own = self.console.as_ref().and_then(|console| match &console.by.actor {
+            Actor::User { id, .. } => update.private.get(id.as_str()),
+            _ => None,
+        });
+        // What is somebody else's is an empty delta here: the number rises for all.
+        let changes = update.changes.iter().chain(own.into_iter().flatten());
+        let changes = changes.filter_map(|change| serde_json::from_value(change.clone()).ok()).collect();
         self.send(&LiveServer::Delta { topic: update.topic.clone(), seq: update.seq, changes }).await
     }
 
@@ -369,6 +461,8 @@ impl Session {
         for message in &state.messages {
             data.insert(format!("message/{}", message.id), json!(view::message(message)));
         }
+        let shown = streaming(&self.app, console.tenant(), id, &state);
+        data.insert("streaming".into(), json!(shown));
         self.send(&LiveServer::Snapshot { topic, seq: state.seq, data: Value::Object(data), sources: None }).await?;
         Ok(Some(state.seq))
     }
@@ -385,7 +479,12 @@ impl Session {
                             let mut changes = vec![put("conversation", json!(view::conversation(&state)))];
                             // The last few messages cover what one event can change; a longer gap is a new snapshot.
                             if matches!(watch, Watch::Lagged) {
-                                self.talk_snapshot(&console, id).await?;
+                                // Deltas go on from the number that the snapshot said.
+                                if let Some(seq) = self.talk_snapshot(&console, id).await?
+                                    && let Some(talk) = self.talks.get_mut(id)
+                                {
+                                    talk.seq = seq;
+                                }
                                 return Ok(());
                             }
                             changes.extend(
@@ -428,6 +527,13 @@ impl Session {
 
 fn put(key: &str, value: Value) -> Change {
     Change { op: "put".into(), key: key.to_owned(), value: Some(value) }
+}
+
+async fn heard(changed: &mut Option<notices::Changed>) -> Option<()> {
+    match changed {
+        Some(changed) => changed.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next(watch: &mut Option<WatchStream>) -> Option<Watch> {

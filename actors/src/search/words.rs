@@ -1,0 +1,286 @@
+//! What stands at rest of a conversation's words: rows of keyed hashes, computed anew only for messages that are new.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use colloquy_cluster::store::rows::Row;
+use colloquy_domain::conversation::State;
+use colloquy_domain::ids::{ConversationId, MessageId, TenantId};
+use colloquy_domain::text::search::{Sought, terms};
+
+/// Lists that a tenant's words are spread over. More would tell rarer beginnings apart; erasing somebody looks into each of them.
+const BUCKETS: u16 = 1024;
+/// Letters that decide on the list; also the shortest beginning that is found by its hash.
+const STEM_CHARS: usize = 3;
+/// The shortest word with a row of its own: single letters and digits are in everything.
+const WORD_CHARS_MIN: usize = 2;
+/// The longest beginning with a hash of its own; of a longer one its first so many letters are looked up, the rest is compared.
+const PREFIX_CHARS_MAX: usize = 12;
+/// Different words of one message that can be found: the longest message that a visitor may send has about 700.
+const PER_MESSAGE_MAX: usize = 512;
+/// Different words of one conversation that can be found: more than anybody uses in an hour of talk.
+const PER_CONVERSATION_MAX: usize = 4_000;
+/// Hashes of one row: its size stays bounded whatever is written.
+const PER_ROW_MAX: usize = 2_000;
+/// Conversations whose hashes are kept in memory, so that a message costs its own words only. One takes about 4 KB.
+const KEPT_MAX: usize = 2_000;
+/// What such lists are called, before their number.
+const LIST: &str = "words/";
+
+/// Two bytes of a keyed hash: what they let through by chance is compared word by word anyway.
+pub(super) type Mark = [u8; 2];
+
+/// Whether a list holds words.
+pub(crate) fn is_words(list: &str) -> bool {
+    list.starts_with(LIST)
+}
+
+/// Names words where they stand at rest.
+pub(crate) struct Words {
+    secret: [u8; 32],
+    kept: Mutex<HashMap<(TenantId, ConversationId), Kept>>,
+}
+
+/// The hashes of a conversation's messages so far.
+#[derive(Clone, Default)]
+struct Kept {
+    messages: usize,
+    newest: Option<MessageId>,
+    known: HashSet<[u8; 8]>,
+    marks: BTreeMap<u16, BTreeSet<Mark>>,
+}
+
+/// Where a word of a query is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) list: String,
+    pub(super) mark: Mark,
+}
+
+/// A tenant's key: the same word has another name elsewhere.
+struct Namer([u8; 32]);
+
+impl Namer {
+    fn name(&self, tag: &str, word: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(tag.as_bytes()).update(word.as_bytes());
+        *hasher.finalize().as_bytes()
+    }
+
+    fn mark(&self, tag: &str, word: &str) -> Mark {
+        let name = self.name(tag, word);
+        [name[0], name[1]]
+    }
+
+    fn bucket(&self, word: &str) -> u16 {
+        let name = self.name("stem:", beginning(word, STEM_CHARS));
+        u16::from_be_bytes([name[0], name[1]]) % BUCKETS
+    }
+
+    fn whole(&self, word: &str) -> Mark {
+        self.mark("word:", word)
+    }
+
+    fn prefix(&self, word: &str) -> Mark {
+        self.mark("from:", beginning(word, PREFIX_CHARS_MAX))
+    }
+}
+
+/// The first characters of a word.
+fn beginning(word: &str, chars: usize) -> &str {
+    word.char_indices().nth(chars).map_or(word, |(at, _)| &word[..at])
+}
+
+fn list_of(bucket: u16) -> String {
+    format!("{LIST}{bucket:03x}")
+}
+
+impl Words {
+    /// With the installation's secret.
+    pub(crate) fn new(secret: [u8; 32]) -> Self {
+        Self { secret, kept: Mutex::default() }
+    }
+
+    fn namer(&self, tenant: &TenantId) -> Namer {
+        Namer(*blake3::keyed_hash(&self.secret, tenant.as_str().as_bytes()).as_bytes())
+    }
+
+    /// A conversation's rows, beside its row in the list of conversations.
+    pub(crate) fn rows(&self, listed: &Row, state: &State) -> Vec<Row> {
+        let rows = self.marks(state).into_iter().map(|(bucket, marks)| Row {
+            list: list_of(bucket),
+            body: Some(Bytes::from(marks.into_iter().take(PER_ROW_MAX).flatten().collect::<Vec<u8>>())),
+            numbers: None,
+            ..listed.clone()
+        });
+        rows.collect()
+    }
+
+    /// A function of the state alone; what was computed for it before only saves time.
+    fn marks(&self, state: &State) -> BTreeMap<u16, BTreeSet<Mark>> {
+        let id = (state.tenant.clone(), state.id.clone());
+        let kept = self.lock().get(&id).cloned();
+        let of_this = |kept: &Kept| {
+            let before = kept.messages.checked_sub(1).and_then(|at| state.messages.get(at));
+            kept.newest == before.map(|message| message.id.clone())
+        };
+        let mut kept = kept.filter(of_this).unwrap_or_default();
+        if kept.messages == state.messages.len() {
+            return kept.marks;
+        }
+        let namer = self.namer(&state.tenant);
+        for message in &state.messages[kept.messages..] {
+            let mut here = HashSet::new();
+            for term in terms(&message.content) {
+                if here.len() >= PER_MESSAGE_MAX || kept.known.len() >= PER_CONVERSATION_MAX {
+                    break;
+                }
+                if here.insert(term.folded.clone()) {
+                    kept.learn(&namer, &term.folded);
+                }
+            }
+        }
+        kept.messages = state.messages.len();
+        kept.newest = state.messages.last().map(|message| message.id.clone());
+        let marks = kept.marks.clone();
+        let mut all = self.lock();
+        if all.len() >= KEPT_MAX && !all.contains_key(&id) {
+            all.clear();
+        }
+        all.insert(id, kept);
+        marks
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantId, ConversationId), Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the words of a query are looked up. None for a query of words that are too short for that: conversations are read one by one then.
+    pub(super) fn places(&self, tenant: &TenantId, sought: &Sought) -> Vec<Place> {
+        let namer = self.namer(tenant);
+        let place = |word: &str, mark| Place { list: list_of(namer.bucket(word)), mark };
+        let words = sought.words().iter().filter(|word| word.chars().count() >= WORD_CHARS_MIN);
+        let mut places: Vec<Place> = words.map(|word| place(word, namer.whole(word))).collect();
+        if sought.last().chars().count() >= STEM_CHARS {
+            places.push(place(sought.last(), namer.prefix(sought.last())));
+        }
+        places
+    }
+}
+
+impl Kept {
+    fn learn(&mut self, namer: &Namer, word: &str) {
+        let length = word.chars().count();
+        let mut name = [0; 8];
+        name.copy_from_slice(&namer.name("word:", word)[..8]);
+        if length < WORD_CHARS_MIN || !self.known.insert(name) {
+            return;
+        }
+        let marks = self.marks.entry(namer.bucket(word)).or_default();
+        marks.insert([name[0], name[1]]);
+        for chars in STEM_CHARS..=length.min(PREFIX_CHARS_MAX) {
+            marks.insert(namer.prefix(beginning(word, chars)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colloquy_domain::conversation::Message;
+    use colloquy_domain::vocabulary::{Channel, MessageRole};
+
+    use super::*;
+
+    fn said(seq: u64, text: &str) -> Message {
+        Message {
+            id: MessageId(format!("m{seq}")),
+            seq,
+            role: MessageRole::User,
+            whisper: false,
+            author: None,
+            channel: Channel::Chat,
+            content: text.to_owned(),
+            sources: Vec::new(),
+            confidence: None,
+            prompt: None,
+            turn: None,
+            at_ms: 0,
+            thumbs_up: None,
+            feedback: None,
+            tokens: None,
+            latency_ms: None,
+            used: false,
+            fallback: false,
+        }
+    }
+
+    fn talk(texts: &[&str]) -> State {
+        let messages = texts.iter().zip(1..).map(|(text, seq)| said(seq, text)).collect();
+        State { id: ConversationId("c".into()), tenant: TenantId::from("t"), messages, ..State::default() }
+    }
+
+    fn words() -> Words {
+        Words::new([7; 32])
+    }
+
+    fn has(words: &Words, state: &State, query: &str) -> bool {
+        let marks = words.marks(state);
+        let places = words.places(&state.tenant, &Sought::parse(query).unwrap());
+        let bucket = |place: &Place| u16::from_str_radix(place.list.strip_prefix(LIST).unwrap(), 16).unwrap();
+        !places.is_empty()
+            && places.iter().all(|place| marks.get(&bucket(place)).is_some_and(|all| all.contains(&place.mark)))
+    }
+
+    #[test]
+    fn words_and_beginnings_are_found_by_their_hashes() {
+        let (words, state) = (words(), talk(&["The Boiler leaks", "Extraordinarily wet"]));
+        for query in ["boiler leaks", "leaks boi", "boil", "extraordinarily", "extraordinarilyxx wet", "the wet"] {
+            assert_eq!(has(&words, &state, query), query != "extraordinarilyxx wet", "{query}");
+        }
+        assert!(!has(&words, &state, "boil leaks"), "only the last may be a beginning");
+        assert!(!has(&words, &state, "dry"));
+    }
+
+    #[test]
+    fn what_is_kept_of_earlier_messages_changes_nothing() {
+        let texts = ["one two three", "four five", "six seven eight nine", "ten"];
+        let kept = words();
+        for upto in 0..=texts.len() {
+            let state = talk(&texts[..upto]);
+            assert_eq!(kept.marks(&state), words().marks(&state), "{upto} messages");
+        }
+        let other = talk(&["something else altogether"]);
+        assert_eq!(kept.marks(&other), words().marks(&other), "another conversation under the same name");
+    }
+
+    #[test]
+    fn no_word_stands_in_a_row_and_each_tenant_has_its_own_names() {
+        let (words, mut state) = (words(), talk(&["zanzibar marker"]));
+        let listed = Row {
+            tenant: "t".into(),
+            list: "conversations".into(),
+            at_ms: 1,
+            id: "c".into(),
+            seq: 1,
+            view_version: 1,
+            body: None,
+            numbers: None,
+        };
+        let rows = words.rows(&listed, &state);
+        assert_eq!(rows.len(), 2, "a row for each beginning");
+        let written = format!("{rows:?}");
+        assert!(!written.contains("zan") && rows.iter().all(|row| is_words(&row.list)));
+        let own = words.marks(&state);
+        state.tenant = TenantId::from("u");
+        assert_ne!(words.marks(&state), own);
+    }
+
+    #[test]
+    fn a_flood_of_words_is_cut_off() {
+        let flood: String = (0..100_000).map(|n| format!("w{n:x} ")).collect();
+        let marks = words().marks(&talk(&[&flood]));
+        let total: usize = marks.values().map(BTreeSet::len).sum();
+        assert!(total <= PER_MESSAGE_MAX * PREFIX_CHARS_MAX, "{total}");
+    }
+}
