@@ -157,6 +157,5 @@ mod tests {
         assert_eq!(all["theme"], "dark");
         assert_eq!(all["notifications"]["lead"], json!({ "in_app": true, "email": true }));
         assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true, "email": false }));
-        assert_eq!(all["notifications"]["daily_summary"], json!({ "email": false }));
     }
 }
