@@ -117,7 +117,11 @@ async fn what_somebody_has_read_is_their_own_and_reaches_their_other_screens() {
         async move { row(member).await.map(|row| number(&row, "unread")) }
     };
     eventually("both messages are unread", SOON, || async { (unread(&owner).await == Some(2)).then_some(()) }).await;
-    let shown = row(owner.clone()).await.expect("a row");
+    let shown = eventually("the answer's row is written", SOON, || async {
+        let shown = row(owner.clone()).await?;
+        (number(&shown, "last_seq") > number(&shown, "last_visitor_seq")).then_some(shown)
+    })
+    .await;
     let (last, last_visitor) = (number(&shown, "last_seq"), number(&shown, "last_visitor_seq"));
     assert!(last > last_visitor && last_visitor > 0, "{shown}");
     let path = format!("/api/conversations/{id}/read");

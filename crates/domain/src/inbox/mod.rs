@@ -28,8 +28,24 @@ pub struct Seen {
     pub upto: u64,
     /// When that was said last, Unix milliseconds.
     pub upto_ms: i64,
-    /// Further ones, with when, Unix milliseconds.
+    /// Further ones, with when, Unix milliseconds. In pairs on the wire: integer keys cannot be read back from inside a tagged reply.
+    #[serde(with = "pairs")]
     pub single: BTreeMap<u64, i64>,
+}
+
+/// A map as a list of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<u64, i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, i64>, D::Error> {
+        Vec::<(u64, i64)>::deserialize(deserializer).map(|pairs| pairs.into_iter().collect())
+    }
 }
 
 impl Seen {
@@ -283,6 +299,9 @@ mod tests {
         let see = |seqs: &[u64], upto| Command::See { seqs: seqs.to_vec(), upto };
         assert_eq!((person.does(see(&[3, 5], 0)), person.does(see(&[5], 0))), (1, 0));
         assert_eq!([3, 4, 5].map(|seq| person.state.seen.at(seq).is_some()), [true, false, true]);
+        let reply = Reply::Seen { seen: person.state.seen.clone() };
+        let told = serde_json::to_vec(&reply).expect("plain data");
+        assert_eq!(serde_json::from_slice::<Reply>(&told).expect("it is read back"), reply);
         assert_eq!((person.does(see(&[], 9)), person.does(see(&[4], 8))), (1, 0));
         assert_eq!([4, 9, 10].map(|seq| person.state.seen.at(seq).is_some()), [true, true, false]);
         assert!(person.state.seen.single.is_empty());
