@@ -49,8 +49,7 @@ async fn charts_equal_a_recount_of_the_journals_and_lead_to_what_is_behind_them(
     let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
     let other = text(&owner.agent(json!({ "vertical": "legal" })).await, "id");
     let first = ask(&server, &agent, &["Do you offer emergency services?", "Are you licensed?"]).await;
-    let second =
-        ask(&server, &agent, &["do you offer EMERGENCY services", "What is the capital of Mongolia?"]).await;
+    let second = ask(&server, &agent, &["do you offer EMERGENCY services", "What is the capital of Mongolia?"]).await;
     ask(&server, &other, &["Do you offer a free consultation?"]).await;
     let path = format!("/api/conversations/{}", first.talk());
     owner.api.patch(&path, json!({ "status": "resolved" })).await.expect(200);
