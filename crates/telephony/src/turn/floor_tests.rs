@@ -158,6 +158,16 @@ fn a_prepared_answer_vanishes_without_trace_when_the_caller_goes_on() {
 }
 
 #[test]
+fn a_prepared_answer_to_other_words_than_the_last_is_not_given() {
+    let mut call = Call::new();
+    call.hears(Heard::Eager("are you open".into()));
+    call.on(Input::Sentence { turn: 1, text: "Yes.".into() });
+    let out = call.hears(Heard::Ended("Are you open on Sundays?".into()));
+    let answer = Output::Answer { turn: 2, words: "Are you open on Sundays?".into(), prepared: false };
+    assert_eq!(out, [Output::Discard { turn: 1 }, answer]);
+}
+
+#[test]
 fn two_words_interrupt_and_what_was_heard_stands_in_the_history() {
     let mut call = Call::new();
     let turn = call.says("When are you open?");

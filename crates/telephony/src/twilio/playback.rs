@@ -197,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn the_late_echo_of_a_name_that_was_thrown_away_is_not_the_new_ones() {
+        let mut playback = sent(0);
+        playback.on_clear(0);
+        playback.on_sent(segment("a", "Again", 500), 5);
+        assert!(playback.on_mark("a", 10).is_empty(), "the one that was thrown away");
+        assert_eq!(words(&playback.on_mark("a", 505)), ["Again"]);
+    }
+
+    #[test]
     fn the_line_has_an_end() {
         let mut playback = Playback::new();
         let taken = (0..1000).filter(|n| playback.on_sent(segment(&n.to_string(), "x", 10), 0)).count();
