@@ -401,6 +401,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_simulated_carrier_writes_is_what_we_read() {
+        let said = Utterance { role: Speaker::User, content: "hi".into(), words: vec![Word::default()] };
+        let key = Happened::Dtmf { digit: "5".into() };
+        let transcript = Transcript { transcript: vec![said], transcript_with_tool_calls: vec![key] };
+        let call = Call { call_id: "c1".into(), to_number: Some("+14155550111".into()), ..Call::default() };
+        for frame in [
+            Inbound::PingPong { timestamp: Some(1) },
+            Inbound::CallDetails { call: Box::new(call) },
+            Inbound::UpdateOnly { transcript: transcript.clone(), turntaking: Some(Turntaking::AgentTurn) },
+            Inbound::ResponseRequired { response_id: 1, transcript: transcript.clone() },
+            Inbound::ReminderRequired { response_id: 2, transcript },
+        ] {
+            assert_eq!(read_inbound(&serde_json::to_string(&frame).expect("JSON")), Ok(frame));
+        }
+    }
+
+    #[test]
     fn unknown_types_are_tolerated_and_unusable_frames_are_named() {
         assert_eq!(read_inbound(r#"{"interaction_type":"brand_new","x":[1]}"#), Ok(Inbound::Unknown));
         for (text, expected) in [
