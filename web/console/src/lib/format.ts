@@ -65,3 +65,12 @@ export const initials = (name: string) =>
 /** A text with its `{{variables}}` filled in. */
 export const filled = (text: string, variables: Record<string, string>, defaults: Record<string, string> = {}) =>
   text.replace(/\{\{\s*([a-z0-9_]+)\s*\}\}/gi, (whole, name: string) => variables[name] || defaults[name] || whole);
+
+const hours = new Map<string, Intl.DateTimeFormat>();
+/** A moment as day and hour in a time zone; nothing for what is no moment. */
+export function dayHour(iso: string, zone: string): string {
+  if (!iso || Number.isNaN(Date.parse(iso))) return '';
+  let format = hours.get(zone);
+  if (!format) hours.set(zone, (format = new Intl.DateTimeFormat('en', { timeZone: zone, day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' })));
+  return format.format(new Date(iso));
+}

@@ -11,31 +11,80 @@ export interface Filters {
   assigned_to: string;
   /** `24h`, `7d`, `30d` or nothing. */
   since: string;
-  /** Words of a name or of the last message. */
-  words: string;
+  /** Moments that a chart led here with; `to` is not included. */
+  from: string;
+  to: string;
+  /** An hour of the day (0 to 23) and a day of the week (0 is Monday), in the organization's time zone. */
+  hour: string;
+  weekday: string;
+  /** Words of a message, or of a visitor's name. */
+  q: string;
 }
+
+/** The server searches from this many characters on. */
+export const SEARCH_MIN = 2;
+/** And up to these. */
+export const SEARCH_MAX = 200;
 
 const HOURS: Record<string, number> = { '24h': 24, '7d': 168, '30d': 720 };
 
 /** Since when, as the API takes it. */
 export const sinceTime = (since: string, now = Date.now()): string | null => (HOURS[since] ? new Date(now - HOURS[since] * 3_600_000).toISOString() : null);
 
-export function fits(row: ConversationRow, filters: Filters, from: string | null): boolean {
+const DAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** The hour (0 to 23) and the day of the week (0 is Monday) of a moment in a time zone. */
+export function localHour(iso: string, zone: string): { hour: number; weekday: number } {
+  let clock = clocks.get(zone);
+  if (!clock) clocks.set(zone, (clock = new Intl.DateTimeFormat('en-GB', { timeZone: zone, hour: '2-digit', hourCycle: 'h23', weekday: 'short' })));
+  const parts = Object.fromEntries(clock.formatToParts(new Date(iso)).map(({ type, value }) => [type, value]));
+  return { hour: Number(parts.hour), weekday: DAYS.indexOf(parts.weekday ?? '') };
+}
+
+/** Whether a row belongs into a list, but for the words that are searched for. */
+export function fits(row: ConversationRow, filters: Filters, from: string | null, zone = 'UTC'): boolean {
   if (row.sandbox) return false;
-  for (const key of ['status', 'urgency', 'channel', 'agent_id', 'assigned_to'] as const) {
+  for (const key of ['status', 'urgency', 'agent_id', 'assigned_to'] as const) {
     if (filters[key] && row[key] !== filters[key]) return false;
   }
+  if (filters.channel && row.channel !== filters.channel) return false;
   if (from && row.started_at < from) return false;
-  if (!filters.words) return true;
-  const text = `${visitor(row)} ${row.visitor_email ?? ''} ${row.visitor_phone ?? ''} ${row.last_message}`.toLowerCase();
-  return filters.words
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word));
+  if (filters.from && Date.parse(row.started_at) < Date.parse(filters.from)) return false;
+  if (filters.to && Date.parse(row.started_at) >= Date.parse(filters.to)) return false;
+  if (filters.hour || filters.weekday) {
+    const { hour, weekday } = localHour(row.started_at, zone);
+    if (filters.hour && hour !== Number(filters.hour)) return false;
+    if (filters.weekday && weekday !== Number(filters.weekday)) return false;
+  }
+  return true;
+}
+
+/** Whether somebody is called so: names are found at once, what was said is found by the server. */
+export function named(row: ConversationRow, words: string): boolean {
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = `${visitor(row)} ${row.visitor_email ?? ''} ${row.visitor_phone ?? ''}`.toLowerCase();
+  return wanted.length > 0 && wanted.every((word) => text.includes(word));
+}
+
+/** A text in pieces, those within the ranges marked; ranges that are none change nothing. */
+export function marked(text: string, ranges: readonly (readonly [number, number])[]): { text: string; hit: boolean }[] {
+  const pieces: { text: string; hit: boolean }[] = [];
+  let at = 0;
+  for (const [from, to] of [...ranges].sort((a, b) => a[0] - b[0])) {
+    const begin = Math.max(at, from);
+    const end = Math.min(text.length, to);
+    if (!(end > begin)) continue;
+    if (begin > at) pieces.push({ text: text.slice(at, begin), hit: false });
+    pieces.push({ text: text.slice(begin, end), hit: true });
+    at = end;
+  }
+  if (at < text.length) pieces.push({ text: text.slice(at), hit: false });
+  return pieces;
 }
 
 /** The newer of two rows of one conversation. */
-const newer = (a: ConversationRow | undefined, b: ConversationRow) => (a && a.seq > b.seq ? a : b);
+const newer = (a: ConversationRow | undefined, b: ConversationRow) => (a ? (a.seq > b.seq ? a : { ...b, unread: a.unread, match: a.match }) : b);
 
 /** Pages and board merged and filtered, the newest first. */
 export function merged(pages: ReadonlyMap<string, ConversationRow>, board: Iterable<ConversationRow>, keep: (row: ConversationRow) => boolean): ConversationRow[] {

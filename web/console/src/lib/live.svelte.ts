@@ -23,8 +23,20 @@ export class Topic {
   #due = false;
   /** Hears every change at once, also those that a frame skips, such as tokens of an answer. */
   #ears = new Set<(changes: Change[]) => void>();
+  #beginners = new Set<(entries: ReadonlyMap<string, unknown>) => void>();
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    /** Lists in a snapshot whose members are entries of their own, with the field that names each: `{ people: 'user_id' }`. */
+    readonly lists: Readonly<Record<string, string>> = {},
+  ) {}
+
+  /** Hears every snapshot, the one that is there included. */
+  begin(ear: (entries: ReadonlyMap<string, unknown>) => void): () => void {
+    this.#beginners.add(ear);
+    if (this.ready) ear(this.#held);
+    return () => void this.#beginners.delete(ear);
+  }
 
   hear(ear: (changes: Change[]) => void): () => void {
     this.#ears.add(ear);
@@ -33,10 +45,16 @@ export class Topic {
 
   snapshot(seq: number, data: unknown) {
     this.seq = seq;
-    this.#held = new Map(Object.entries((data ?? {}) as Record<string, unknown>));
+    this.#held = new Map();
+    for (const [key, value] of Object.entries((data ?? {}) as Record<string, unknown>)) {
+      const name = this.lists[key];
+      if (name && Array.isArray(value)) for (const one of value as Record<string, unknown>[]) this.#held.set(String(one[name]), one);
+      else this.#held.set(key, value);
+    }
     this.refused = null;
     this.#publish();
     this.ready = true;
+    for (const ear of this.#beginners) ear(this.#held);
   }
 
   /** False when a number is missing, which only a new snapshot repairs. */
@@ -78,6 +96,8 @@ let socket: WebSocket | null = null;
 let tries = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let started = false;
+/** What every new connection is told first, such as who is here. */
+const greetings = new Set<() => object>();
 
 function ask(topic: Topic, fresh = false) {
   if (socket?.readyState !== WebSocket.OPEN) return;
@@ -136,6 +156,7 @@ function connect() {
     state = 'live';
     heardAt = Date.now();
     for (const topic of topics.values()) ask(topic);
+    for (const greeting of greetings) mine.send(JSON.stringify(greeting()));
   };
   mine.onmessage = (event) => {
     if (socket !== mine) return;
@@ -195,11 +216,21 @@ export const live = {
     addEventListener('offline', () => (state = 'offline'));
     document.addEventListener('visibilitychange', wake);
   },
+  /** Sends a frame if there is a connection; what has to outlive one is a greeting. */
+  send(frame: object) {
+    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
+  },
+  /** Says something at the beginning of every connection until the returned function is called. */
+  greet(greeting: () => object): () => void {
+    greetings.add(greeting);
+    live.send(greeting());
+    return () => void greetings.delete(greeting);
+  },
   /** Follows a topic until the returned function is called; a topic that several follow is fetched once. */
-  follow(name: string): [Topic, () => void] {
+  follow(name: string, lists?: Readonly<Record<string, string>>): [Topic, () => void] {
     let topic = topics.get(name);
     if (!topic) {
-      topic = new Topic(name);
+      topic = new Topic(name, lists);
       topics.set(name, topic);
       ask(topic);
     }

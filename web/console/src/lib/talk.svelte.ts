@@ -3,7 +3,7 @@ import type { Change } from '../../../generated/sockets';
 import { ApiError, api, seg } from './api';
 import { live, type Topic } from './live.svelte';
 import { session } from './session.svelte';
-import type { Conversation, Message, Streamed } from './types';
+import type { Conversation, Message, Streamed, Streaming } from './types';
 
 /** Somebody who stopped typing says nothing more: the dots go after this. */
 const TYPING_MS = 4_000;
@@ -19,18 +19,28 @@ export interface Outgoing {
 export class Answer {
   attempt = 0;
   pieces: string[] = [];
+  /** What had been written before this page listened. */
+  #before = '';
+  /** Begins with what had been written when the conversation was opened; only later pieces follow. */
+  static from(attempt: number, text: string): Answer {
+    const answer = new Answer();
+    answer.attempt = attempt;
+    answer.#before = text;
+    return answer;
+  }
   /** False when the piece belongs to an attempt that was replaced. */
   add(attempt: number, index: number, text: string): boolean {
     if (attempt < this.attempt) return false;
     if (attempt > this.attempt) {
       this.attempt = attempt;
       this.pieces = [];
+      this.#before = '';
     }
     this.pieces[index] = text;
     return true;
   }
   get text() {
-    return this.pieces.join('');
+    return this.#before + this.pieces.join('');
   }
 }
 
@@ -56,7 +66,17 @@ export class TalkView {
   constructor(readonly id: string) {
     const [topic, unfollow] = live.follow('conversation:' + id);
     this.topic = topic;
-    this.#stops = [unfollow, topic.hear((changes) => this.#hear(changes)), () => clearTimeout(this.#dots)];
+    this.#stops = [unfollow, topic.hear((changes) => this.#hear(changes)), topic.begin((entries) => this.#begin(entries)), () => clearTimeout(this.#dots)];
+  }
+
+  /** Opened in the middle of an answer, or after a gap: what is already written is shown at once. */
+  #begin(entries: ReadonlyMap<string, unknown>) {
+    const half = entries.get('streaming') as Streaming | null | undefined;
+    this.#answers.clear();
+    this.writing = null;
+    if (!half || entries.has('message/' + half.message_id)) return;
+    this.#answers.set(half.message_id, Answer.from(half.attempt, half.text));
+    this.writing = { id: half.message_id, text: half.text };
   }
 
   stop() {

@@ -240,6 +240,21 @@ export interface ConversationRow {
   visitor_name: string | null;
   visitor_email: string | null;
   visitor_phone: string | null;
+  /** Sequence number of its last message, and of the visitor's last. */
+  last_seq?: number;
+  last_visitor_seq?: number | null;
+  /** Unread by whoever asked; in lists of the server only. */
+  unread?: number;
+  /** Where the words that were searched for stand. */
+  match?: Match;
+}
+
+export interface Match {
+  seq: number;
+  role: string;
+  snippet: string;
+  /** From and to in `snippet`, in UTF-16 units. */
+  ranges: [number, number][];
 }
 
 export interface Conversation extends ConversationRow {
@@ -277,6 +292,13 @@ export type Streamed =
   | { type: 'token'; message_id: string; attempt: number; index: number; text: string }
   | { type: 'discard'; message_id: string; reason: string }
   | { type: 'typing'; role: string };
+
+/** What was written of an answer that is not finished. */
+export interface Streaming {
+  message_id: string;
+  attempt: number;
+  text: string;
+}
 
 export interface Trace {
   turn: string;
@@ -419,4 +441,93 @@ export interface Erasure {
   requested_at: string;
   finished_at: string | null;
   error: string | null;
+}
+
+/** A colleague on the presence board. */
+export interface Colleague {
+  user_id: string;
+  name: string;
+  avatar_url?: string | null;
+  status: 'online' | 'away';
+  viewing: string | null;
+  typing: boolean;
+  since: string;
+}
+
+export type NoticeKind = 'escalation' | 'emergency' | 'assigned' | 'lead' | 'unanswered' | 'training_failed' | 'invitation_accepted' | 'summary';
+
+/** A notification. */
+export interface Notice {
+  id: string;
+  kind: NoticeKind;
+  title: string;
+  body: string;
+  link: string | null;
+  created_at: string;
+  read_at?: string | null;
+}
+
+export type NoticeTopic = 'escalation' | 'emergency' | 'assigned' | 'lead' | 'unanswered' | 'training_failed';
+
+export interface Preferences extends Record<string, unknown> {
+  notifications: Record<NoticeTopic, { in_app: boolean; email: boolean }> & { daily_summary: { email: boolean } };
+}
+
+export interface SeriesPoint {
+  at: string;
+  by_channel: Record<string, number>;
+  conversations: number;
+  messages: number;
+  resolved: number;
+  escalated: number;
+  resolution_rate: number | null;
+  leads: number;
+  avg_response_ms: number | null;
+  avg_satisfaction: number | null;
+}
+
+export interface Series {
+  from: string;
+  to: string;
+  bucket: 'hour' | 'day';
+  timezone: string;
+  series: SeriesPoint[];
+}
+
+export interface TopQuestion {
+  question: string;
+  count: number;
+  answered: number;
+  conversations: string[];
+  similar: string[];
+}
+
+export interface Funnel {
+  stages: { stage: 'visitors' | 'conversations' | 'leads' | 'appointments'; count: number }[];
+}
+
+export interface Heat {
+  timezone: string;
+  cells: { weekday: number; hour: number; conversations: number }[];
+}
+
+export interface Summary {
+  date: string;
+  timezone: string;
+  subject: string;
+  html: string;
+  text: string;
+  numbers: Record<string, unknown>;
+  recipients: string[];
+}
+
+export interface AuditEntry {
+  id: string;
+  at: string;
+  actor: { kind: 'user' | 'api_key' | 'operator' | 'system'; id: string | null; name: string | null };
+  action: string;
+  resource: { kind: string; id: string | null; name?: string | null };
+  outcome: 'ok' | 'refused';
+  detail?: string | null;
+  address?: string | null;
 }
