@@ -26,6 +26,8 @@ export function when(iso: string | null | undefined, now = Date.now()): string {
   return new Date(now).toDateString() === date.toDateString() ? clock.format(date) : dayMonth.format(date);
 }
 
+const exact = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'medium' });
+export const seconds = (iso: string) => exact.format(new Date(iso));
 export const moment = (iso: string | null | undefined) => (iso ? whole.format(new Date(iso)) : '–');
 export const time = (iso: string) => clock.format(new Date(iso));
 
@@ -73,4 +75,10 @@ export function dayHour(iso: string, zone: string): string {
   let format = hours.get(zone);
   if (!format) hours.set(zone, (format = new Intl.DateTimeFormat('en', { timeZone: zone, day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' })));
   return format.format(new Date(iso));
+}
+
+/** A link of the server's that stays in the console, as an address of it; nothing for any other. */
+export function inside(link: string | null | undefined): string | undefined {
+  if (!link || !/^\/(?![/\\])/.test(link)) return undefined;
+  return link === '/app' || link.startsWith('/app/') || link.startsWith('/app?') ? link : '/app' + link;
 }

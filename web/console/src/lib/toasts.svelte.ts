@@ -48,6 +48,10 @@ export const toasts = {
   undo(text: string, run: () => void) {
     add('undo', text, { label: t.common.undo, run });
   },
+  /** Says what just happened and offers to go there. */
+  news(text: string, run?: () => void) {
+    add('undo', text, run && { label: t.notices.open, run });
+  },
   /**
    * Says what was done, and does it only when the notice goes without an undo: for what the server cannot take back.
    * A page that is closed before then does nothing.

@@ -1,7 +1,7 @@
 // The shapes of what the API answers with, where the generated contract has only the requests: names are the contract's.
-import type { Page, Source } from '../../../generated/api';
+import type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, Page, Source, Summary, TimeSeries, TopQuestion, TopQuestions } from '../../../generated/api';
 
-export type { Page, Source };
+export type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, Page, Source, Summary, TimeSeries, TopQuestion, TopQuestions };
 export type Role = 'owner' | 'admin' | 'manager' | 'rep' | 'viewer';
 export type AgentStatus = 'draft' | 'training' | 'active' | 'paused' | 'error';
 export type ConversationStatus = 'active' | 'resolved' | 'escalated' | 'abandoned';
@@ -471,63 +471,4 @@ export type NoticeTopic = 'escalation' | 'emergency' | 'assigned' | 'lead' | 'un
 
 export interface Preferences extends Record<string, unknown> {
   notifications: Record<NoticeTopic, { in_app: boolean; email: boolean }> & { daily_summary: { email: boolean } };
-}
-
-export interface SeriesPoint {
-  at: string;
-  by_channel: Record<string, number>;
-  conversations: number;
-  messages: number;
-  resolved: number;
-  escalated: number;
-  resolution_rate: number | null;
-  leads: number;
-  avg_response_ms: number | null;
-  avg_satisfaction: number | null;
-}
-
-export interface Series {
-  from: string;
-  to: string;
-  bucket: 'hour' | 'day';
-  timezone: string;
-  series: SeriesPoint[];
-}
-
-export interface TopQuestion {
-  question: string;
-  count: number;
-  answered: number;
-  conversations: string[];
-  similar: string[];
-}
-
-export interface Funnel {
-  stages: { stage: 'visitors' | 'conversations' | 'leads' | 'appointments'; count: number }[];
-}
-
-export interface Heat {
-  timezone: string;
-  cells: { weekday: number; hour: number; conversations: number }[];
-}
-
-export interface Summary {
-  date: string;
-  timezone: string;
-  subject: string;
-  html: string;
-  text: string;
-  numbers: Record<string, unknown>;
-  recipients: string[];
-}
-
-export interface AuditEntry {
-  id: string;
-  at: string;
-  actor: { kind: 'user' | 'api_key' | 'operator' | 'system'; id: string | null; name: string | null };
-  action: string;
-  resource: { kind: string; id: string | null; name?: string | null };
-  outcome: 'ok' | 'refused';
-  detail?: string | null;
-  address?: string | null;
 }
