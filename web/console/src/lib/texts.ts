@@ -108,6 +108,7 @@ export const t = {
 
   inbox: {
     search: 'Search what was said',
+    searchHint: 'Search',
     searching: 'Searching…',
     found: (n: number) => (n === 1 ? '1 found' : `${n} found`),
     notFound: (words: string) => `Nobody said “${words}”`,
@@ -252,7 +253,7 @@ export const t = {
     conversations: 'Conversations',
     conversationsNote: (resolved: number, escalated: number) => `${resolved} resolved, ${escalated} need a person`,
     calls: 'Calls answered',
-    windows: (day: string, week: string, month: string) => `${day} in 24 h, ${week} in 7 days, ${month} in 30`,
+    windows: (day: string, week: string, month: string) => `24 h: ${day} · 7 d: ${week} · 30 d: ${month}`,
     callsNote: (missed: number) => `${missed} missed`,
     leads: 'Leads',
     leadsNote: 'captured by your agents',
@@ -514,7 +515,7 @@ export const t = {
     no: 'No',
     similar: (n: number) => (n === 1 ? '1 other wording' : `${n} other wordings`),
     look: 'Look',
-    conversationOf: (n: number, question: string) => `Conversation ${n} with: ${question}`,
+    conversationOf: (shown: string | number, n: number, question: string) => `${shown}: conversation ${n} with “${question}”`,
     unansweredNote: 'One click away from an answer.',
     daily: 'Day by day',
   },
@@ -533,7 +534,7 @@ export const t = {
   notices: {
     title: 'Notifications',
     unreadOf: (n: number) => (n === 1 ? 'Notifications, 1 unread' : `Notifications, ${n} unread`),
-    readAll: 'Mark all as read',
+    readAll: 'Mark all read',
     markRead: 'Mark as read',
     none: 'Nothing new',
     noneText: 'You hear here when a conversation needs a person, a lead comes in, or something is assigned to you.',
@@ -562,6 +563,7 @@ export const t = {
     what: 'What',
     anything: 'Anything',
     things: { agent: 'Agents', source: 'Sources', faq: 'Questions and answers', conversation: 'Conversations', lead: 'Leads', member: 'Members', invitation: 'Invitations', api_key: 'API keys', organization: 'Organization', erasure: 'Erasures' } as Record<string, string>,
+    words: { faq: 'FAQ', api_key: 'API key' } as Record<string, string>,
     on: 'On',
     detail: 'Detail',
     from: 'From',
