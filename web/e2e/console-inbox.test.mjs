@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { createApi } from './lib/api.mjs';
 import { launch, shot, until } from './lib/browser.mjs';
-import { PASSWORD, createOffice, look, signIn, watch } from './lib/console.mjs';
+import { EVIL, PASSWORD, createColleague, createOffice, look, signIn, watch } from './lib/console.mjs';
 import { createModel, gate } from './lib/model.mjs';
 import { createColloquy, createSite } from './lib/server.mjs';
 import { answers, open, say } from './lib/widget.mjs';
@@ -153,7 +153,8 @@ test('filters are in the address and outlive a reload; what is filtered is not c
   assert.ok((await list().getByRole('link').allInnerTexts()).every((text) => text.includes('Resolved')));
   await page.keyboard.press('/');
   await page.keyboard.type('no such words anywhere');
-  await page.getByText('Nothing fits these filters').waitFor();
+  await page.getByText('Nobody said “no such words anywhere”').waitFor();
+  await until(() => new URL(page.url()).searchParams.get('q') === 'no such words anywhere', 'the words in the address');
   await page.getByRole('button', { name: 'Clear filters' }).last().click();
   await list().getByRole('link').first().waitFor();
   assert.equal(new URL(page.url()).search, '');
@@ -172,6 +173,108 @@ test('the list keeps its place while somebody reads, and says what is new', asyn
   assert.equal((await list().getByRole('link').first().innerText()).split('\n')[0], before.split('\n')[0]);
   await page.getByRole('button', { name: /1 new/ }).click();
   await page.getByRole('button', { name: /1 new/ }).waitFor({ state: 'detached' });
+});
+
+test('what was said is found, shown with its words marked, and opened at its place', async () => {
+  const talker = office.visitor();
+  await talker.say('My parrot Zephyrina bites the post carrier. ' + EVIL);
+  for (let n = 0; n < 14; n += 1) await talker.say(`Another question, number ${n}: where can I park?`);
+  await office.visitor().say('Something quite different');
+  await inbox();
+  await page.keyboard.press('/');
+  await page.keyboard.type('post zephyr');
+  const found = list().getByRole('link');
+  await until(async () => (await found.count()) === 1 && (await found.first().locator('mark').count()) === 2, 'the one conversation, with both words marked');
+  assert.deepEqual((await found.first().locator('mark').allInnerTexts()).map((word) => word.toLowerCase()).sort(), ['post', 'zephyrina']);
+  assert.equal(new URL(page.url()).searchParams.get('q'), 'post zephyr');
+  assert.equal(await page.evaluate(() => window.__evil), undefined);
+  await look(page, 'inbox-search');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('j');
+  const message = log().locator('.found');
+  await message.getByText('My parrot Zephyrina').waitFor();
+  await until(() => message.evaluate((one) => { const [box, window] = [one.getBoundingClientRect(), one.closest('[role=log]').getBoundingClientRect()]; return box.bottom > window.top && box.top < window.bottom; }), 'the message in sight');
+  assert.ok(await log().evaluate((one) => one.scrollHeight - one.scrollTop - one.clientHeight > 100), 'not at the end');
+  // The same by its address alone.
+  await page.reload();
+  await message.getByText('My parrot Zephyrina').waitFor();
+  await until(async () => (await found.count()) === 1, 'the search again');
+});
+
+test('what is new is bold with its number, read when it is seen, in every browser of the person, and unread again by U', async () => {
+  const visitor = office.visitor();
+  await visitor.say('First words');
+  const row = () => list().getByRole('link').filter({ hasText: /second words|third words|Elm Street/i }).first();
+  await inbox('?agent_id=' + office.agent.id);
+  await visitor.say('Second words');
+  await row().waitFor();
+  const unread = () => list().locator(`a[href*="${visitor.conversation}"] .new`);
+  await until(async () => (await unread().innerText()).startsWith('2'), 'two unread');
+  const other = await desk.context.newPage();
+  const seen = watch(other);
+  await other.goto(colloquy.url + '/app/conversations?unread=true');
+  const there = other.getByRole('list', { name: 'Conversations' }).locator(`a[href*="${visitor.conversation}"]`);
+  await there.waitFor();
+  await list().locator(`a[href*="${visitor.conversation}"]`).click();
+  await log().getByText('Second words').waitFor();
+  await until(async () => (await office.api.call('GET', '/api/conversations?limit=200')).items.find(({ id }) => id === visitor.conversation).unread === 0, 'the read mark');
+  await until(async () => (await there.locator('.new').count()) === 0, 'read in the other browser too');
+  await page.keyboard.press('u');
+  await page.getByText('Unread again').waitFor();
+  await there.locator('.new').waitFor();
+  await other.close();
+  assert.deepEqual(seen, []);
+  await page.goto(colloquy.url + '/app/conversations');
+  await unread().waitFor();
+  // A colleague has read nothing of it: marks are everybody's own.
+  const nora = await createColleague(colloquy.url, office, 'rep', 'Nora Reyes');
+  assert.equal((await nora.api.call('GET', '/api/conversations?limit=200')).items.find(({ id }) => id === visitor.conversation).unread, 2);
+});
+
+test('two colleagues see each other look and type', async () => {
+  const visitor = office.visitor();
+  await visitor.say('Where can I park?');
+  const ann = await createColleague(colloquy.url, office, 'rep', 'Ann Bell');
+  const second = await launch();
+  try {
+    const theirs = await second.context.newPage();
+    const seen = watch(theirs);
+    await signIn(theirs, colloquy.url, ann.email);
+    await theirs.goto(`${colloquy.url}/app/conversations/${visitor.conversation}`);
+    await theirs.getByRole('log').getByText('Where can I park?').waitFor();
+    await inbox();
+    await list().locator(`a[href*="${visitor.conversation}"]`).getByText('Ann Bell is viewing').waitFor();
+    await list().locator(`a[href*="${visitor.conversation}"]`).click();
+    await theirs.getByText('Dana Whitfield is viewing').first().waitFor();
+    await theirs.getByRole('textbox', { name: 'Reply' }).pressSequentially('I will');
+    await page.getByRole('status').getByText('Ann Bell is typing').waitFor();
+    await look(page, 'inbox-presence');
+    await theirs.getByRole('textbox', { name: 'Reply' }).fill('');
+    await page.getByRole('status').getByText('Ann Bell is typing').waitFor({ state: 'detached' });
+    await theirs.goto(colloquy.url + '/app/leads');
+    await page.locator('.talk header').getByText('Ann Bell is viewing').waitFor({ state: 'detached' });
+    assert.deepEqual(seen, []);
+  } finally {
+    await second.close();
+  }
+});
+
+test('opened in the middle of an answer, what is already written is there', async () => {
+  const more = gate();
+  const visitor = office.visitor();
+  await visitor.say('Hello');
+  model.answer = async (write) => {
+    write('Once upon a time ');
+    await more.opened;
+    write('there was a car park.');
+  };
+  const answer = visitor.say('Tell me a story');
+  await inbox('/' + visitor.conversation);
+  await page.locator('.partial').getByText('Once upon a time').waitFor();
+  more.open();
+  await log().getByText('Once upon a time there was a car park.').waitFor();
+  await answer;
+  assert.equal(await log().getByText('Once upon a time').count(), 1);
 });
 
 test('a restart in the middle of a takeover: it is said, nothing typed is lost, and it goes on', async () => {

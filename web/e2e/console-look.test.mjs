@@ -73,13 +73,19 @@ test('every page, both themes, wide and narrow', async (t) => {
     ['voice', `/agents/${agent}/voice`, () => page.getByText('Answer calls')],
     ['agent-conversations', `/agents/${agent}/conversations`, () => page.getByText('Open in the inbox')],
     ['agent-leads', `/agents/${agent}/leads`, () => page.getByText('All leads')],
-    ['analytics', `/agents/${agent}/analytics`, () => page.locator('svg[role=img]')],
+    ['agent-analytics', `/agents/${agent}/analytics`, () => page.locator('.u-over')],
+    ['analytics', '/analytics', () => page.locator('.u-over')],
+    ['analytics-days', '/analytics?from=2026-01-01&to=2026-01-31', () => page.getByText('Nothing happened in this time.')],
+    ['inbox-unread', '/conversations?unread=true', () => page.getByRole('list', { name: 'Conversations' }).getByRole('link')],
+    ['inbox-nothing-found', '/conversations?q=xylophone', () => page.getByText('Nobody said')],
     ['agent-settings', `/agents/${agent}/settings`, () => page.getByText('Delete this agent')],
     ['leads', '/leads', () => page.getByRole('link', { name: 'Rosa Delgado' })],
     ['lead', `/leads/${lead.id}`, () => page.getByText(/of 100/)],
     ['settings', '/settings', () => page.getByLabel('Time zone')],
     ['hours', '/settings/hours', () => page.getByText('Monday').first()],
     ['team', '/settings/team', () => page.getByText('nora@example.com')],
+    ['notifications', '/settings/notifications', () => page.getByText('Learning failed')],
+    ['audit', '/settings/audit', () => page.getByRole('row').nth(1)],
     ['keys', '/settings/keys', () => page.getByText('Practice software')],
     ['privacy', '/settings/privacy', () => page.getByText('Counters stay')],
     ['onboarding', '/onboarding?new=1', () => page.getByRole('radio', { name: /Legal/ })],
@@ -107,6 +113,10 @@ test('palette, shortcuts, a dialog and the menu', async () => {
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Account and organization' }).click();
   await look(page, 'menu');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /^Notifications/ }).click();
+  await page.getByRole('dialog', { name: 'Notifications' }).getByRole('link').first().waitFor();
+  await look(page, 'bell');
   assert.deepEqual(errors.splice(0), []);
 });
 

@@ -45,6 +45,16 @@ export async function createOffice(url, { agent: wanted = {}, email } = {}) {
   return { api, agent, session, email: session.user.email, visitor: () => createVisitor(url, agent.id) };
 }
 
+/** A new member of the office. */
+export async function createColleague(url, office, role, name) {
+  const { code } = await office.api.call('POST', '/api/team/invitations', { role });
+  const email = `${name.split(' ')[0].toLowerCase()}-${random().slice(0, 12)}@example.com`;
+  const api = createApi(url);
+  const { user } = await api.call('POST', '/api/auth/signup', { email, password: PASSWORD, name, invitation_code: code });
+  await api.signIn(email, PASSWORD);
+  return { api, email, id: user.id };
+}
+
 /** Signs a browser in, as the log-in page does. */
 export async function signIn(page, url, email, password = PASSWORD) {
   await page.goto(url + '/login');

@@ -497,6 +497,7 @@ export const t = {
     resolutionNote: 'Of the conversations that ended, those that ended answered.',
     noneEnded: 'No conversation has ended in this time.',
     funnel: 'From visitor to appointment',
+    funnelAll: 'All channels: visits and leads belong to none.',
     funnelNote: 'How many go on to the next step.',
     stage: 'Step',
     stages: { visitors: 'Visitors', conversations: 'Conversations', leads: 'Leads', appointments: 'Appointments' } as Record<string, string>,
