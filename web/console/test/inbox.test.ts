@@ -117,6 +117,21 @@ test('what another browser of this person read is read here, and a page that was
   stop();
 });
 
+test('places of messages make the count exact: several at once, and marks that move by themselves', () => {
+  const reads = new Reads();
+  const board = new Topic('conversations');
+  const stop = reads.follow(board);
+  board.snapshot(1, { a: row('a', { last_visitor_seq: 4, visitor_seqs: [1, 4] }), 'read:a': { seq: 4 } });
+  reads.page([row('a', { unread: 0, last_visitor_seq: 4, visitor_seqs: [1, 4] })]);
+  board.delta(2, [put('a', row('a', { last_visitor_seq: 9, visitor_seqs: [1, 4, 7, 8, 9] }))]);
+  expect(reads.count('a')).toBe(3);
+  board.delta(3, [put('read:a', { seq: 8 })]);
+  expect(reads.count('a')).toBe(1);
+  board.delta(4, [put('read:a', { seq: 0 })]);
+  expect(reads.count('a')).toBe(5);
+  stop();
+});
+
 test('what is seen is told once, and again only for newer words; unread again stays so while it is open', async () => {
   const reads = new Reads();
   reads.page([row('a', { unread: 1, last_visitor_seq: 4 })]);

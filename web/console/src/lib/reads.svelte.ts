@@ -20,7 +20,11 @@ interface Known {
   /** How far was read, when that is known. */
   read: number | null;
   count: number;
+  /** The places of the visitor's newest messages, when the server says them. */
+  seqs: readonly number[];
 }
+
+const above = (seqs: readonly number[], seq: number) => seqs.reduce((n, one) => (one > seq ? n + 1 : n), 0);
 
 export class Reads {
   #known = new Map<string, Known>();
@@ -33,13 +37,15 @@ export class Reads {
 
   #of(id: string): Known {
     let known = this.#known.get(id);
-    if (!known) this.#known.set(id, (known = { last: 0, read: null, count: 0 }));
+    if (!known) this.#known.set(id, (known = { last: 0, read: null, count: 0, seqs: [] }));
     return known;
   }
 
   #publish() {
     const next = new Map<string, number>();
     for (const [id, { count }] of this.#known) if (count > 0) next.set(id, count);
+    // Most changes of a board are about something else: then no row is drawn anew.
+    if (next.size === this.#counts.size && [...next].every(([id, count]) => this.#counts.get(id) === count)) return;
     this.#counts = next;
   }
 
@@ -52,7 +58,8 @@ export class Reads {
       // A page that was under way while newer words, or a newer read mark, came says less than is known.
       if (last < known.last) continue;
       known.last = last;
-      known.count = known.read !== null && known.read >= last ? 0 : row.unread;
+      known.seqs = row.visitor_seqs ?? [];
+      known.count = known.read === null ? row.unread : known.read >= last ? 0 : above(known.seqs, known.read) || row.unread;
     }
     this.#publish();
   }
@@ -90,8 +97,12 @@ export class Reads {
     if (!known && !fresh) return;
     const held = known ?? this.#of(row.id);
     if (last <= held.last) return;
+    const seqs = row.visitor_seqs ?? [];
+    // Several messages may come as one change.
+    if (held.read !== null && seqs.length) held.count = above(seqs, held.read);
+    else if (held.read === null || held.read < last) held.count += Math.max(1, above(seqs, held.last));
     held.last = last;
-    if (held.read === null || held.read < last) held.count += 1;
+    held.seqs = seqs;
   }
 
   #read(id: string, seq: number) {
@@ -100,7 +111,7 @@ export class Reads {
     if (this.#kept.has(id) && seq >= known.last && known.count > 0) return;
     known.read = seq;
     if (seq >= known.last) known.count = 0;
-    else known.count = Math.max(1, known.count);
+    else known.count = above(known.seqs, seq) || Math.max(1, known.count);
   }
 
   /** What is on the screen up to `seq` is read, unless this person wants it unread. */
@@ -128,7 +139,7 @@ export class Reads {
     const before = { ...known };
     this.#kept.add(id);
     known.read = 0;
-    known.count = Math.max(1, known.count);
+    known.count = known.seqs.length || Math.max(1, known.count);
     this.#publish();
     try {
       await api.post(`/api/conversations/${seg(id)}/read`, { seq: 0, unread: true });

@@ -243,6 +243,8 @@ export interface ConversationRow {
   /** Sequence number of its last message, and of the visitor's last. */
   last_seq?: number;
   last_visitor_seq?: number | null;
+  /** Those of the visitor's newest messages. */
+  visitor_seqs?: number[];
   /** Unread by whoever asked; in lists of the server only. */
   unread?: number;
   /** Where the words that were searched for stand. */
