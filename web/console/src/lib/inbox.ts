@@ -67,6 +67,9 @@ export function named(row: ConversationRow, words: string): boolean {
   return wanted.length > 0 && wanted.every((word) => text.includes(word));
 }
 
+/** Whose words a search found, as messages name the roles. */
+export const roleOf = (role: string): string => ({ visitor: 'user', human: 'human_agent' })[role] ?? role;
+
 /** A text in pieces, those within the ranges marked; ranges that are none change nothing. */
 export function marked(text: string, ranges: readonly (readonly [number, number])[]): { text: string; hit: boolean }[] {
   const pieces: { text: string; hit: boolean }[] = [];

@@ -21,11 +21,14 @@ export class Answer {
   pieces: string[] = [];
   /** What had been written before this page listened. */
   #before = '';
-  /** Begins with what had been written when the conversation was opened; only later pieces follow. */
-  static from(attempt: number, text: string): Answer {
+  /** Pieces below this are in it. */
+  #next = 0;
+  /** Begins with what had been written when the conversation was opened. */
+  static from({ attempt, next_index, text }: Pick<Streaming, 'attempt' | 'next_index' | 'text'>): Answer {
     const answer = new Answer();
     answer.attempt = attempt;
     answer.#before = text;
+    answer.#next = next_index;
     return answer;
   }
   /** False when the piece belongs to an attempt that was replaced. */
@@ -35,7 +38,9 @@ export class Answer {
       this.attempt = attempt;
       this.pieces = [];
       this.#before = '';
+      this.#next = 0;
     }
+    if (index < this.#next) return false;
     this.pieces[index] = text;
     return true;
   }
@@ -75,7 +80,7 @@ export class TalkView {
     this.#answers.clear();
     this.writing = null;
     if (!half || entries.has('message/' + half.message_id)) return;
-    this.#answers.set(half.message_id, Answer.from(half.attempt, half.text));
+    this.#answers.set(half.message_id, Answer.from(half));
     this.writing = { id: half.message_id, text: half.text };
   }
 

@@ -1,7 +1,8 @@
 // The shapes of what the API answers with, where the generated contract has only the requests: names are the contract's.
-import type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, Page, Source, Summary, TimeSeries, TopQuestion, TopQuestions } from '../../../generated/api';
+import type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, NotificationKind as NoticeKind, NotificationPreferences, NotificationView as Notice, Page, SearchMatch as Match, Source, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions } from '../../../generated/api';
+import type { PresencePerson as Colleague } from '../../../generated/sockets';
 
-export type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, Page, Source, Summary, TimeSeries, TopQuestion, TopQuestions };
+export type { AuditEntry, AuditPage, Colleague, Daily, DailyRow, Funnel, Heatmap, Match, Notice, NoticeKind, Page, Source, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions };
 export type Role = 'owner' | 'admin' | 'manager' | 'rep' | 'viewer';
 export type AgentStatus = 'draft' | 'training' | 'active' | 'paused' | 'error';
 export type ConversationStatus = 'active' | 'resolved' | 'escalated' | 'abandoned';
@@ -251,14 +252,6 @@ export interface ConversationRow {
   match?: Match;
 }
 
-export interface Match {
-  seq: number;
-  role: string;
-  snippet: string;
-  /** From and to in `snippet`, in UTF-16 units. */
-  ranges: [number, number][];
-}
-
 export interface Conversation extends ConversationRow {
   closed: boolean;
   floor: { holder: 'assistant' } | { holder: 'person'; user: string; name: string };
@@ -294,13 +287,6 @@ export type Streamed =
   | { type: 'token'; message_id: string; attempt: number; index: number; text: string }
   | { type: 'discard'; message_id: string; reason: string }
   | { type: 'typing'; role: string };
-
-/** What was written of an answer that is not finished. */
-export interface Streaming {
-  message_id: string;
-  attempt: number;
-  text: string;
-}
 
 export interface Trace {
   turn: string;
@@ -445,32 +431,8 @@ export interface Erasure {
   error: string | null;
 }
 
-/** A colleague on the presence board. */
-export interface Colleague {
-  user_id: string;
-  name: string;
-  avatar_url?: string | null;
-  status: 'online' | 'away';
-  viewing: string | null;
-  typing: boolean;
-  since: string;
-}
-
-export type NoticeKind = 'escalation' | 'emergency' | 'assigned' | 'lead' | 'unanswered' | 'training_failed' | 'invitation_accepted' | 'summary';
-
-/** A notification. */
-export interface Notice {
-  id: string;
-  kind: NoticeKind;
-  title: string;
-  body: string;
-  link: string | null;
-  created_at: string;
-  read_at?: string | null;
-}
-
-export type NoticeTopic = 'escalation' | 'emergency' | 'assigned' | 'lead' | 'unanswered' | 'training_failed';
+export type NoticeTopic = Exclude<keyof NotificationPreferences, 'daily_summary'>;
 
 export interface Preferences extends Record<string, unknown> {
-  notifications: Record<NoticeTopic, { in_app: boolean; email: boolean }> & { daily_summary: { email: boolean } };
+  notifications: NotificationPreferences;
 }
