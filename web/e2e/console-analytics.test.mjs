@@ -181,8 +181,10 @@ test('the daily summary is seen as it will look, and wanted or not', async () =>
   await drawer.getByLabel('The day it tells about').evaluate((input) => input.removeAttribute('max'));
   await drawer.getByLabel('The day it tells about').fill(today);
   const mail = page.frameLocator('iframe');
-  await mail.getByText(/Saturday/).first().waitFor();
-  assert.equal(await drawer.locator('iframe').getAttribute('sandbox'), '');
+  await mail.getByRole('heading').first().waitFor();
+  assert.equal(await mail.locator('pre, script').count(), 0, 'a page, not its source');
+  assert.equal(await drawer.locator('iframe').getAttribute('sandbox'), 'allow-same-origin', 'no script runs in it');
+  assert.ok(await mail.locator('[data-style]').evaluateAll((all) => all.length && all.every((one) => one.style.length > 0)), 'its styles are set');
   await look(page, 'summary');
   const wanted = () => office.api.call('GET', '/api/me/preferences').then(({ notifications }) => notifications.daily_summary.email);
   const before = await wanted();

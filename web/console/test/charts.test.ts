@@ -106,3 +106,10 @@ test('a panel waits, fails with a way on, says that nothing is there, and turns 
   await rerender({ ...usual, error: new Error('x') });
   expect(container.textContent).toContain('not the newest');
 });
+
+test('styles of a mail are put aside before the frame sees them, words stay as they are', async () => {
+  const { asideStyles } = await import('../src/lib/mail');
+  const { page, sheets } = asideStyles('<html><head><style>p{color:red}</style></head><body STYLE="margin:0"><p class="a" style="color:#000">My style = mine</p></body></html>');
+  expect(sheets).toEqual(['p{color:red}']);
+  expect(page).toBe('<html><head></head><body data-style="margin:0"><p class="a" data-style="color:#000">My style = mine</p></body></html>');
+});
