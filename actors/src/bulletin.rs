@@ -7,16 +7,17 @@ use colloquy_cluster::EntityKey;
 use colloquy_cluster::client::WatchStream;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
+use colloquy_domain as domain;
 use colloquy_domain::bulletin::{self, About, Bulletin, Command, Kind, News, Notice, Reply};
-use colloquy_domain::ids::{TenantId, UserId};
+use colloquy_domain::ids::{ConversationId, LeadId, TenantId, UserId};
 use colloquy_domain::inbox::Seen;
 use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::{Principal, Role};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::core::{Core, ask, message, pure_core};
-use crate::{ActorError, Actors, feed, inbox};
+use crate::{ActorError, Actors, conversation, feed, inbox, lead};
 
 /// The kind `bulletin`.
 pub struct BulletinEntity;
@@ -135,13 +136,37 @@ impl Actors {
         self.client.watch(&EntityKey::new(tenant.as_str(), bulletin::KIND, bulletin::ID))
     }
 
+    /// A conversation's row. News can be faster than rows: without one the conversation itself is asked, and what is nowhere was erased.
+    async fn conversation_row(&self, tenant: &TenantId, id: &ConversationId) -> Result<Option<Value>, ActorError> {
+        if let Some(row) = self.client.get::<Value>(tenant.as_str(), conversation::LIST, id.as_str()).await? {
+            return Ok(Some(row.body));
+        }
+        let (by, get) = (Principal::system(tenant.clone()), domain::conversation::Command::Get);
+        match ask::<conversation::ConversationEntity>(&self.client, &by, id.as_str(), get).await {
+            Ok(domain::conversation::Reply::State(state)) => {
+                Ok(domain::conversation::view::list_row(&state).map(|row| json!(row)))
+            }
+            Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same of a lead.
+    async fn lead_row(&self, tenant: &TenantId, id: &LeadId) -> Result<Option<Value>, ActorError> {
+        if let Some(row) = self.client.get::<Value>(tenant.as_str(), lead::LIST, id.as_str()).await? {
+            return Ok(Some(row.body));
+        }
+        let (by, get) = (Principal::system(tenant.clone()), domain::lead::Command::Get);
+        match ask::<lead::LeadEntity>(&self.client, &by, id.as_str(), get).await {
+            Ok(domain::lead::Reply::State(state)) => Ok(domain::lead::view(&state).map(|row| json!(row))),
+            Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn words(&self, tenant: &TenantId, news: &News) -> Result<(String, String, String), ActorError> {
-        let row = |list: &'static str, id: String| async move {
-            let row = self.client.get::<Value>(tenant.as_str(), list, &id).await?;
-            Ok::<_, ActorError>(row.map(|row| row.body))
-        };
         let (whom, body, link) = match &news.about {
-            About::Conversation(id) => match row(crate::conversation::LIST, id.to_string()).await? {
+            About::Conversation(id) => match self.conversation_row(tenant, id).await? {
                 Some(row) => {
                     let said = match news.kind {
                         Kind::Escalation | Kind::Emergency => text(&row, "escalation_reason"),
@@ -152,7 +177,7 @@ impl Actors {
                 }
                 None => (None, "The conversation was erased.".to_owned(), "/app/conversations".to_owned()),
             },
-            About::Lead(id) => match row(crate::lead::LIST, id.to_string()).await? {
+            About::Lead(id) => match self.lead_row(tenant, id).await? {
                 Some(row) => {
                     let reach = text(&row, "phone").or_else(|| text(&row, "email")).unwrap_or_default();
                     (text(&row, "name"), reach, format!("/app/leads/{id}"))
@@ -160,8 +185,8 @@ impl Actors {
                 None => (None, "The lead was erased.".to_owned(), "/app/leads".to_owned()),
             },
             About::Agent(id) => {
-                let row = row(crate::agent::LIST, id.to_string()).await?;
-                let name = row.as_ref().and_then(|row| text(row, "name"));
+                let row = self.client.get::<Value>(tenant.as_str(), crate::agent::LIST, id.as_str()).await?;
+                let name = row.and_then(|row| text(&row.body, "name"));
                 (name, "Look at its sources to see which could not be read.".to_owned(), format!("/app/agents/{id}"))
             }
             About::Member(id) => {
