@@ -197,7 +197,6 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/ops/rebalance" => json!({ "dry_run": true }),
         "post /api/admin/tenants" => json!({ "name": "n", "owner_email": "someone@example.com" }),
         "patch /api/admin/tenants/{id}" => json!({ "suspended": "by a stranger" }),
-        "post /api/conversations/{id}/read" => json!({ "seq": 1 }),
         "post /api/notifications/read" => json!({ "all": true }),
         other if call.has_body && !call.is(&PUBLIC) => panic!("teach this test a body for {other}"),
         _ => return None,
