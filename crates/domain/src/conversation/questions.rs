@@ -37,7 +37,7 @@ pub fn questions(state: &State) -> Vec<AskedQuestion> {
             continue;
         }
         let said = |message: &&Message| message.role == MessageRole::User && message.turn.as_ref() == Some(&turn.id);
-        let Some(last) = state.messages.iter().filter(said).next_back() else { continue };
+        let Some(last) = state.messages.iter().rfind(said) else { continue };
         let words: Vec<&str> = state.messages.iter().filter(said).map(|message| message.content.as_str()).collect();
         let text = text::shorten(&masked(&text::one_line(&words.join(" "))), QUESTION_CHARS_MAX);
         if !text.is_empty() {

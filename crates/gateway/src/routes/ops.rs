@@ -103,8 +103,8 @@ pub trait Operations: Send + Sync + 'static {
 
 #[derive(OpenApi)]
 #[openapi(paths(
-    nodes, shards, moves, one_move, entity, audit, move_shard, pin, unpin, drain, cordon, uncordon, planning, rebalance,
-    pause, resume
+    nodes, shards, moves, one_move, entity, audit, move_shard, pin, unpin, drain, cordon, uncordon, planning,
+    rebalance, pause, resume
 ))]
 struct Contract;
 
