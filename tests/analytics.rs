@@ -23,9 +23,8 @@ async fn recount(owner: &Member) -> (i64, i64, i64) {
     for conversation in owner.api.list("/api/conversations").await {
         sum.0 += 1;
         for record in owner.journal(&text(&conversation, "id")).await {
-            match record["event"]["type"].as_str() {
-                Some("posted" | "answered" | "said") => sum.1 += 1,
-                _ => {}
+            if let Some("posted" | "answered" | "said") = record["event"]["type"].as_str() {
+                sum.1 += 1;
             }
         }
         sum.2 += i64::from(conversation["status"] == "resolved");

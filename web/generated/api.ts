@@ -532,6 +532,8 @@ timezone: string,
  * All 168 hours of a week, Monday's first.
  */
 cells: Array<HeatCell>, };
+
+/**
  * What a row of `GET /api/conversations` says beside the conversation itself.
  */
 export type InboxRow = { 
@@ -1467,6 +1469,27 @@ stage: Stage,
 count: number, };
 
 /**
+ * An unfinished answer as far as it was streamed: field `streaming` of a conversation and of its topic's snapshot.
+ */
+export type Streaming = { 
+/**
+ * The id the answer will have.
+ */
+message_id: string, 
+/**
+ * A higher attempt replaces this text.
+ */
+attempt: number, 
+/**
+ * The position of the piece that comes next: pieces below it are in `text`.
+ */
+next_index: number, 
+/**
+ * What was streamed so far.
+ */
+text: string, };
+
+/**
  * `GET /api/analytics/summary?date=`: what the daily summary mail says.
  */
 export type Summary = { 
@@ -1498,6 +1521,15 @@ numbers: SummaryNumbers,
  * Who gets it: members who want it.
  */
 recipients: Array<string>, };
+
+/**
+ * Whether somebody gets the daily summary.
+ */
+export type SummaryChannels = { 
+/**
+ * By mail.
+ */
+email: boolean, };
 
 /**
  * The figures of a daily summary.
@@ -1543,34 +1575,6 @@ top_questions: Array<QuestionCount>,
  * Questions without an answer.
  */
 unanswered_questions: Array<QuestionCount>, };
- * An unfinished answer as far as it was streamed: field `streaming` of a conversation and of its topic's snapshot.
- */
-export type Streaming = { 
-/**
- * The id the answer will have.
- */
-message_id: string, 
-/**
- * A higher attempt replaces this text.
- */
-attempt: number, 
-/**
- * The position of the piece that comes next: pieces below it are in `text`.
- */
-next_index: number, 
-/**
- * What was streamed so far.
- */
-text: string, };
-
-/**
- * Whether somebody gets the daily summary.
- */
-export type SummaryChannels = { 
-/**
- * By mail.
- */
-email: boolean, };
 
 /**
  * `POST /api/auth/switch`.

@@ -27,7 +27,7 @@ const CHIPS_MAX = 8;
 const SPOKEN_MAX = 3;
 
 /** Framed by our own page under this name, or a page of its own: no loader speaks to it. */
-const alone = name === 'alone' || parent === window;
+const alone = window.name === 'alone' || parent === window;
 const agentId = document.body.dataset.agent!;
 const config = JSON.parse(byId('config').textContent!) as Config;
 // The page stands at <base>/widget/<agent>, whatever precedes it.
