@@ -178,7 +178,7 @@ test('an answer is explained, the conversation rewound to the same state, and th
   await dialog.getByLabel('What the visitor says').fill('When are you open?');
   await dialog.getByRole('button', { name: 'Try it', exact: true }).click();
   await dialog.getByText('What would be said').waitFor({ timeout: 20_000 });
-  await dialog.getByText(/8:00 to 18:00/).first().waitFor();
+  await dialog.getByText(/8:00 to 18:00/).filter({ visible: true }).first().waitFor();
   await look(page, 'fork');
   assert.equal((await office.api.conversation(visitor.conversation)).messages.length, 4, 'the visitor’s conversation is untouched');
 });
