@@ -227,10 +227,10 @@ test('the bell tells of what needs somebody, by itself; a click leads there and 
 
 test('what one is told is chosen in the settings, and kept', async () => {
   await go('/settings/notifications');
-  const way = page.getByRole('switch', { name: 'New lead: E-mail' });
+  const way = page.getByRole('switch', { name: 'New lead: In the console' });
   const before = (await way.getAttribute('aria-checked')) === 'true';
   await way.click();
-  await until(async () => (await office.api.call('GET', '/api/me/preferences')).notifications.lead.email === !before, 'the preference');
+  await until(async () => (await office.api.call('GET', '/api/me/preferences')).notifications.lead.in_app === !before, 'the preference');
   await page.reload();
   await until(async () => ((await way.getAttribute('aria-checked')) === 'true') === !before, 'the same after a reload');
   await look(page, 'preferences');

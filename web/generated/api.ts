@@ -825,13 +825,9 @@ limit?: number, };
  */
 export type NotificationChannels = { 
 /**
- * In the console.
+ * In the console. Mail of such things goes to an agent's own address (`escalation_email`).
  */
-in_app: boolean, 
-/**
- * By mail.
- */
-email: boolean, };
+in_app: boolean, };
 
 /**
  * What a notification tells of.

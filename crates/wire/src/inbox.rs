@@ -229,10 +229,8 @@ pub struct NotificationsRead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[ts(export, export_to = "api.ts")]
 pub struct NotificationChannels {
-    /// In the console.
+    /// In the console. Mail of such things goes to an agent's own address (`escalation_email`).
     pub in_app: bool,
-    /// By mail.
-    pub email: bool,
 }
 
 /// Whether somebody gets the daily summary.

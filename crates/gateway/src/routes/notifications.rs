@@ -91,14 +91,9 @@ pub(crate) async fn own(app: &AppState, by: &Principal, user: &UserId) -> Result
 /// Preferences with what holds for notices where nothing was said; the daily summary's follows from the role (`account::wishes`).
 pub(crate) fn with_defaults(mut preferences: Map<String, Value>) -> Map<String, Value> {
     let said = preferences.remove("notifications").unwrap_or_default();
-    let channel = |kind: &str, name: &str, otherwise: bool| said[kind][name].as_bool().unwrap_or(otherwise);
     let mut all = said.as_object().cloned().unwrap_or_default();
     for kind in WANTED {
-        // Mail is for who asks for it: alerts have an address of their own.
-        all.insert(
-            kind.to_owned(),
-            json!({ "in_app": channel(kind, "in_app", true), "email": channel(kind, "email", false) }),
-        );
+        all.insert(kind.to_owned(), json!({ "in_app": said[kind]["in_app"].as_bool().unwrap_or(true) }));
     }
     preferences.insert("notifications".to_owned(), Value::Object(all));
     preferences
@@ -113,7 +108,8 @@ pub(crate) fn check(patch: &Value) -> Result<()> {
     };
     for (kind, channels) in kinds {
         let names: &[&str] = match kind.as_str() {
-            kind if WANTED.contains(&kind) => &["in_app", "email"],
+            // No mail: alerts go to an agent's own address.
+            kind if WANTED.contains(&kind) => &["in_app"],
             "daily_summary" => &["email"],
             _ => return Err(Problem::field(&format!("notifications.{kind}"), "is not a kind of notification")),
         };
@@ -141,21 +137,22 @@ mod tests {
             (json!({ "notifications": { "rain": {} } }), "notifications.rain"),
             (json!({ "notifications": { "lead": true } }), "notifications.lead"),
             (json!({ "notifications": { "lead": { "sms": true } } }), "notifications.lead.sms"),
-            (json!({ "notifications": { "lead": { "email": "yes" } } }), "notifications.lead.email"),
+            (json!({ "notifications": { "lead": { "in_app": "yes" } } }), "notifications.lead.in_app"),
+            (json!({ "notifications": { "lead": { "email": true } } }), "notifications.lead.email"),
             (json!({ "notifications": { "daily_summary": { "in_app": true } } }), "notifications.daily_summary.in_app"),
         ] {
             let problem = check(&patch).expect_err("refused");
             assert_eq!(problem.body.errors[0].field, field);
         }
-        assert!(check(&json!({ "theme": "dark", "notifications": { "lead": { "email": true } } })).is_ok());
+        assert!(check(&json!({ "theme": "dark", "notifications": { "lead": { "in_app": true } } })).is_ok());
     }
 
     #[test]
     fn what_was_not_said_has_a_default() {
-        let said = json!({ "theme": "dark", "notifications": { "lead": { "email": true } } });
+        let said = json!({ "theme": "dark", "notifications": { "lead": { "in_app": false } } });
         let all = Value::Object(with_defaults(said.as_object().cloned().unwrap_or_default()));
         assert_eq!(all["theme"], "dark");
-        assert_eq!(all["notifications"]["lead"], json!({ "in_app": true, "email": true }));
-        assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true, "email": false }));
+        assert_eq!(all["notifications"]["lead"], json!({ "in_app": false }));
+        assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true }));
     }
 }

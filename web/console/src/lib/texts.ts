@@ -543,9 +543,9 @@ export const t = {
     older: 'Older ones',
     open: 'Open',
     settings: 'What you are told',
-    settingsText: (email: string) => `For you alone. E-mails go to ${email}.`,
+    settingsText: 'For you alone. Alerts by e-mail go to the address in an agent’s settings.',
     about: 'When',
-    ways: { in_app: 'In the console', email: 'E-mail' } as Record<string, string>,
+    inApp: 'In the console',
     kinds: { emergency: 'Emergency', escalation: 'A person is needed', assigned: 'Assigned to you', lead: 'New lead', unanswered: 'Unanswered question', training_failed: 'Learning failed' } as Record<string, string>,
     notes: {
       emergency: 'A visitor is in danger, as far as the assistant can tell.',
