@@ -13,7 +13,7 @@ use support::{Server, eventually};
 /// Room for the server's files and a few hundred turns.
 const DISK_BYTES: u64 = 24 << 20;
 /// What is left when the visitors begin: some dozen turns.
-const SPARE_BYTES: u64 = 1 << 20;
+const SPARE_BYTES: u64 = 3 << 20;
 /// Well past the eight seconds that a lease lasts without being renewed.
 const FULL_FOR: Duration = Duration::from_secs(10);
 /// From space to writing: the longest pause of an entity that found the disk full, and two beats.
