@@ -95,7 +95,7 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
-        let words = self.tools.words.rows(&listed, state);
+        let words = self.tools.words.row(&listed, state);
         let mut rows = vec![listed];
         let items = conversation::questions(state);
         if !items.is_empty() {
@@ -108,12 +108,12 @@ impl Entity for ConversationEntity {
         if !state.former.is_empty() || state.visitor.email.is_some() || state.visitor.phone.is_some() {
             rows.push(former);
         }
-        rows.extend(words);
+        rows.push(words);
         rows
     }
 
     fn seals(list: &str) -> bool {
-        !crate::search::is_words(list)
+        list != crate::search::LIST
     }
 
     fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {

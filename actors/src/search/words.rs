@@ -1,6 +1,6 @@
-//! What stands at rest of a conversation's words: rows of keyed hashes, computed anew only for messages that are new.
+//! What stands at rest of a conversation's words: a row of keyed hashes, computed anew only for messages that are new.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,32 +9,24 @@ use colloquy_domain::conversation::State;
 use colloquy_domain::ids::{ConversationId, MessageId, TenantId};
 use colloquy_domain::text::search::{Sought, terms};
 
-/// Lists that a tenant's words are spread over. More would tell rarer beginnings apart; erasing somebody looks into each of them.
-const BUCKETS: u16 = 1024;
-/// Letters that decide on the list; also the shortest beginning that is found by its hash.
-const STEM_CHARS: usize = 3;
-/// The shortest word with a row of its own: single letters and digits are in everything.
+/// The shortest beginning that is found by its hash.
+const BEGINNING_CHARS_MIN: usize = 3;
+/// The shortest word with a hash: single letters and digits are in everything.
 const WORD_CHARS_MIN: usize = 2;
 /// The longest beginning with a hash of its own; of a longer one its first so many letters are looked up, the rest is compared.
 const PREFIX_CHARS_MAX: usize = 12;
 /// Different words of one message that can be found: the longest message that a visitor may send has about 700.
 const PER_MESSAGE_MAX: usize = 512;
-/// Different words of one conversation that can be found: more than anybody uses in an hour of talk.
-const PER_CONVERSATION_MAX: usize = 4_000;
-/// Hashes of one row: its size stays bounded whatever is written.
-const PER_ROW_MAX: usize = 2_000;
+/// Hashes of one conversation, about five a word: more words than anybody uses in an hour of talk. Its row stays below 24 KB whatever is written,
+/// and is written anew with every message.
+const PER_CONVERSATION_MAX: usize = 8_000;
 /// Conversations whose hashes are kept in memory, so that a message costs its own words only. One takes about 4 KB.
 const KEPT_MAX: usize = 2_000;
-/// What such lists are called, before their number.
-const LIST: &str = "words/";
+/// The list of what stands at rest of words.
+pub(crate) const LIST: &str = "words";
 
-/// Two bytes of a keyed hash: what they let through by chance is compared word by word anyway.
-pub(super) type Mark = [u8; 2];
-
-/// Whether a list holds words.
-pub(crate) fn is_words(list: &str) -> bool {
-    list.starts_with(LIST)
-}
+/// Three bytes of a keyed hash: what they let through by chance, one conversation of many thousand, is compared word by word anyway.
+pub(super) type Mark = [u8; 3];
 
 /// Names words where they stand at rest.
 pub(crate) struct Words {
@@ -48,14 +40,7 @@ struct Kept {
     messages: usize,
     newest: Option<MessageId>,
     known: HashSet<[u8; 8]>,
-    marks: BTreeMap<u16, BTreeSet<Mark>>,
-}
-
-/// Where a word of a query is looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) list: String,
-    pub(super) mark: Mark,
+    marks: BTreeSet<Mark>,
 }
 
 /// A tenant's key: the same word has another name elsewhere.
@@ -70,12 +55,7 @@ impl Namer {
 
     fn mark(&self, tag: &str, word: &str) -> Mark {
         let name = self.name(tag, word);
-        [name[0], name[1]]
-    }
-
-    fn bucket(&self, word: &str) -> u16 {
-        let name = self.name("stem:", beginning(word, STEM_CHARS));
-        u16::from_be_bytes([name[0], name[1]]) % BUCKETS
+        [name[0], name[1], name[2]]
     }
 
     fn whole(&self, word: &str) -> Mark {
@@ -92,10 +72,6 @@ fn beginning(word: &str, chars: usize) -> &str {
     word.char_indices().nth(chars).map_or(word, |(at, _)| &word[..at])
 }
 
-fn list_of(bucket: u16) -> String {
-    format!("{LIST}{bucket:03x}")
-}
-
 impl Words {
     /// With the installation's secret.
     pub(crate) fn new(secret: [u8; 32]) -> Self {
@@ -106,19 +82,14 @@ impl Words {
         Namer(*blake3::keyed_hash(&self.secret, tenant.as_str().as_bytes()).as_bytes())
     }
 
-    /// A conversation's rows, beside its row in the list of conversations.
-    pub(crate) fn rows(&self, listed: &Row, state: &State) -> Vec<Row> {
-        let rows = self.marks(state).into_iter().map(|(bucket, marks)| Row {
-            list: list_of(bucket),
-            body: Some(Bytes::from(marks.into_iter().take(PER_ROW_MAX).flatten().collect::<Vec<u8>>())),
-            numbers: None,
-            ..listed.clone()
-        });
-        rows.collect()
+    /// A conversation's row of hashes, beside its row in the list of conversations.
+    pub(crate) fn row(&self, listed: &Row, state: &State) -> Row {
+        let marks: Vec<u8> = self.marks(state).into_iter().flatten().collect();
+        Row { list: LIST.to_owned(), body: Some(Bytes::from(marks)), numbers: None, ..listed.clone() }
     }
 
     /// A function of the state alone; what was computed for it before only saves time.
-    fn marks(&self, state: &State) -> BTreeMap<u16, BTreeSet<Mark>> {
+    fn marks(&self, state: &State) -> BTreeSet<Mark> {
         let id = (state.tenant.clone(), state.id.clone());
         let kept = self.lock().get(&id).cloned();
         let of_this = |kept: &Kept| {
@@ -133,7 +104,7 @@ impl Words {
         for message in &state.messages[kept.messages..] {
             let mut here = HashSet::new();
             for term in terms(&message.content) {
-                if here.len() >= PER_MESSAGE_MAX || kept.known.len() >= PER_CONVERSATION_MAX {
+                if here.len() >= PER_MESSAGE_MAX || kept.marks.len() >= PER_CONVERSATION_MAX {
                     break;
                 }
                 if here.insert(term.folded.clone()) {
@@ -156,16 +127,16 @@ impl Words {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the words of a query are looked up. None for a query of words that are too short for that: conversations are read one by one then.
-    pub(super) fn places(&self, tenant: &TenantId, sought: &Sought) -> Vec<Place> {
+    /// The hashes that a row has of a conversation in which the words of a query occur. None for a query of words that are too short for that:
+    /// conversations are read one by one then.
+    pub(super) fn wanted(&self, tenant: &TenantId, sought: &Sought) -> Vec<Mark> {
         let namer = self.namer(tenant);
-        let place = |word: &str, mark| Place { list: list_of(namer.bucket(word)), mark };
         let words = sought.words().iter().filter(|word| word.chars().count() >= WORD_CHARS_MIN);
-        let mut places: Vec<Place> = words.map(|word| place(word, namer.whole(word))).collect();
-        if sought.last().chars().count() >= STEM_CHARS {
-            places.push(place(sought.last(), namer.prefix(sought.last())));
+        let mut wanted: Vec<Mark> = words.map(|word| namer.whole(word)).collect();
+        if sought.last().chars().count() >= BEGINNING_CHARS_MIN {
+            wanted.push(namer.prefix(sought.last()));
         }
-        places
+        wanted
     }
 }
 
@@ -177,10 +148,9 @@ impl Kept {
         if length < WORD_CHARS_MIN || !self.known.insert(name) {
             return;
         }
-        let marks = self.marks.entry(namer.bucket(word)).or_default();
-        marks.insert([name[0], name[1]]);
-        for chars in STEM_CHARS..=length.min(PREFIX_CHARS_MAX) {
-            marks.insert(namer.prefix(beginning(word, chars)));
+        self.marks.insert([name[0], name[1], name[2]]);
+        for chars in BEGINNING_CHARS_MIN..=length.min(PREFIX_CHARS_MAX) {
+            self.marks.insert(namer.prefix(beginning(word, chars)));
         }
     }
 }
@@ -226,10 +196,8 @@ mod tests {
 
     fn has(words: &Words, state: &State, query: &str) -> bool {
         let marks = words.marks(state);
-        let places = words.places(&state.tenant, &Sought::parse(query).unwrap());
-        let bucket = |place: &Place| u16::from_str_radix(place.list.strip_prefix(LIST).unwrap(), 16).unwrap();
-        !places.is_empty()
-            && places.iter().all(|place| marks.get(&bucket(place)).is_some_and(|all| all.contains(&place.mark)))
+        let wanted = words.wanted(&state.tenant, &Sought::parse(query).unwrap());
+        !wanted.is_empty() && wanted.iter().all(|mark| marks.contains(mark))
     }
 
     #[test]
@@ -267,10 +235,8 @@ mod tests {
             body: None,
             numbers: None,
         };
-        let rows = words.rows(&listed, &state);
-        assert_eq!(rows.len(), 2, "a row for each beginning");
-        let written = format!("{rows:?}");
-        assert!(!written.contains("zan") && rows.iter().all(|row| is_words(&row.list)));
+        let row = words.row(&listed, &state);
+        assert!(!format!("{row:?}").contains("zan"));
         let own = words.marks(&state);
         state.tenant = TenantId::from("u");
         assert_ne!(words.marks(&state), own);
@@ -280,7 +246,9 @@ mod tests {
     fn a_flood_of_words_is_cut_off() {
         let flood: String = (0..100_000).map(|n| format!("w{n:x} ")).collect();
         let marks = words().marks(&talk(&[&flood]));
-        let total: usize = marks.values().map(BTreeSet::len).sum();
-        assert!(total <= PER_MESSAGE_MAX * PREFIX_CHARS_MAX, "{total}");
+        assert!(marks.len() <= PER_MESSAGE_MAX * PREFIX_CHARS_MAX, "{}", marks.len());
+        let flood: Vec<String> = (0..100).map(|m| (0..500).map(|n| format!("w{m}x{n} ")).collect::<String>()).collect();
+        let all = words().marks(&talk(&flood.iter().map(String::as_str).collect::<Vec<_>>()));
+        assert!(all.len() < PER_CONVERSATION_MAX + PREFIX_CHARS_MAX, "{}", all.len());
     }
 }
