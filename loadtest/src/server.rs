@@ -36,6 +36,8 @@ const NOTICE: Duration = Duration::from_millis(300);
 const LOG_LINES: usize = 20;
 /// A limit that no scenario reaches: they measure the server, not its limits, and all visitors share few addresses.
 const NO_LIMIT: u32 = 1_000_000_000;
+/// Below the ports that Linux gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// What a scenario wants of its server.
 #[derive(Clone, Debug)]
@@ -298,14 +300,29 @@ async fn floor_process(options: &Options, arguments: &[&str]) -> Result<(Process
     Ok((Process::keep("floor", child, PathBuf::new())?, Client::new(address)))
 }
 
-/// Ports that are free now; nobody else is expected to want them before the server does.
+/// Ports that nothing listens on, below those that the kernel gives to outgoing connections: a server that is killed and started again
+/// finds its own free.
 fn free_ports<const N: usize>() -> Result<[SocketAddr; N]> {
-    let failed = |source| Error::io("no loopback port is free", source);
-    let listeners: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>().map_err(failed)?;
+    let mut listeners: Vec<TcpListener> = Vec::with_capacity(N);
+    let mut failed = None;
+    for _ in 0..200 {
+        if listeners.len() == N {
+            break;
+        }
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))) {
+            Ok(listener) => listeners.push(listener),
+            Err(source) => failed = Some(source),
+        }
+    }
     let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
-    for (address, listener) in addresses.iter_mut().zip(&listeners) {
-        *address = listener.local_addr().map_err(failed)?;
+    for (n, address) in addresses.iter_mut().enumerate() {
+        let Some(listener) = listeners.get(n) else {
+            return Err(Error::io(
+                "no loopback port is free",
+                failed.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()),
+            ));
+        };
+        *address = listener.local_addr().map_err(|source| Error::io("no loopback port is free", source))?;
     }
     Ok(addresses)
 }

@@ -1,5 +1,6 @@
 // The real binary on free ports with a data folder of its own: started, killed at any moment, started again on the same data.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -7,13 +8,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until } from './browser.mjs';
 
-/** A port that was free a moment ago. */
+/** A port that nothing listens on, below those that the system gives to outgoing connections: a server that was killed finds it free again. */
 async function freePort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  for (let tries = 0; tries < 200; tries++) {
+    const port = randomInt(20_000, 32_000);
+    const probe = createServer().listen(port, '127.0.0.1');
+    const free = await once(probe, 'listening').then(() => true, () => false);
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+  throw new Error('no free port between 20000 and 32000: stop what listens there');
 }
 
 /** The server under test. It fails without a binary: a suite that skips itself proves nothing. */
