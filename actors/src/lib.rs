@@ -60,7 +60,9 @@ const TRY_OUT_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// All kinds, for the node's registry.
 pub fn registry(tools: &Arc<Tools>) -> Registry {
+    let here = tools.clone();
     Registry::new()
+        .beside(move |key| here.streams.told(key))
         .entity(AccountEntity)
         .entity(TenantEntity::new(tools.clone()))
         .entity(agent::AgentEntity)

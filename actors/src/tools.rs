@@ -55,7 +55,7 @@ pub struct Tools {
     /// Names the words of conversations where they stand at rest; derived from the installation's secret.
     pub(crate) words: Words,
     /// Answers in the making on this node.
-    pub streams: Streams,
+    pub(crate) streams: Streams,
     pub(crate) tenants: Copies<TenantCopy>,
     /// The sessions of accounts that go on, by their refresh-token families.
     pub(crate) sessions: Copies<BTreeSet<String>>,

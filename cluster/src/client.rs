@@ -194,6 +194,12 @@ impl Client {
         self.node.resident_ask(key, message).await
     }
 
+    /// What this and the other living nodes know of an entity beside its journal, by [`Registry::beside`](crate::Registry::beside). Waits half a second at
+    /// most, so it may lack what a node knows that stands still.
+    pub async fn beside(&self, key: &EntityKey) -> Vec<Bytes> {
+        self.node.beside(key).await
+    }
+
     /// Stored events after a sequence number, in the clear.
     pub async fn journal(&self, key: &EntityKey, after: u64, limit: usize) -> Result<Vec<JournalRecord>, ClusterError> {
         self.node.kind(key)?;

@@ -18,7 +18,7 @@ use colloquy_domain::ids::VisitorId;
 use colloquy_domain::tenant;
 use serde_json::json;
 
-pub use stream::{Streamed, Streaming, Streams};
+pub use stream::{Streamed, Streaming, Streams, streaming};
 
 use crate::Tools;
 use crate::core::{Core, message, pure_core, pure_work};

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use colloquy_cluster::EntityKey;
+use bytes::Bytes;
 use colloquy_cluster::effect::EffectHandle;
+use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::MessageId;
 use colloquy_domain::vocabulary::MessageRole;
 use serde::{Deserialize, Serialize};
@@ -59,13 +60,30 @@ pub struct Streaming {
     pub text: String,
 }
 
-/// The unfinished answers whose tasks run on this node, for whoever opens a conversation in the middle of one.
+/// What was shown of an answer in the making, whichever node makes it: after a move that is not its conversation's owner, and after the sudden end of a
+/// node two may think that they do. For whoever opens a conversation in the middle of an answer: watch first, then ask.
+pub async fn streaming(client: &Client, conversation: &EntityKey, answer: &MessageId) -> Option<Streaming> {
+    newest(&client.beside(conversation).await, answer)
+}
+
+/// The latest attempt of this answer among what nodes told.
+fn newest(told: &[Bytes], answer: &MessageId) -> Option<Streaming> {
+    // What another version tells may be unreadable: the answer will come all the same.
+    let told = told.iter().filter_map(|bytes| serde_json::from_slice::<Streaming>(bytes).ok());
+    told.filter(|shown| shown.message_id == *answer).max_by_key(|shown| (shown.attempt, shown.next_index))
+}
+
+/// The unfinished answers whose tasks run on this node.
 #[derive(Default)]
 pub struct Streams(Mutex<HashMap<EntityKey, Streaming>>);
 
 impl Streams {
-    /// What was shown of a conversation's answer in the making.
-    pub fn of(&self, conversation: &EntityKey) -> Option<Streaming> {
+    /// What was shown of a conversation's answer in the making here, encoded for other nodes.
+    pub(crate) fn told(&self, conversation: &EntityKey) -> Option<Bytes> {
+        serde_json::to_vec(&self.of(conversation)?).ok().map(Bytes::from)
+    }
+
+    fn of(&self, conversation: &EntityKey) -> Option<Streaming> {
         self.lock().get(conversation).cloned()
     }
 
@@ -200,5 +218,26 @@ mod tests {
         assert_eq!(streams.of(&key).expect("the newer turn's").message_id, second);
         streams.end(&key, &second);
         assert_eq!(streams.of(&key), None);
+    }
+
+    #[test]
+    fn of_what_several_nodes_tell_the_latest_attempt_of_the_answer_that_is_open_counts() {
+        let key = EntityKey::new("t", "conversation", "c");
+        let node = |answer: &str, attempt: u32, pieces: &[&str]| {
+            let streams = Streams::default();
+            for (index, piece) in (0..).zip(pieces) {
+                streams.add(&key, &MessageId(answer.into()), attempt, index, piece);
+            }
+            streams.told(&key).expect("told")
+        };
+        let open = MessageId("m2".into());
+        let stood_still = node("m2", 100, &["We ", "are ", "op"]);
+        let newer = node("m2", 200, &["Clo"]);
+        let before = node("m1", 300, &["Hello"]);
+        let told = [before.clone(), stood_still, Bytes::from_static(b"of another version"), newer];
+        let shown = newest(&told, &open).expect("shown");
+        assert_eq!((shown.attempt, shown.text.as_str()), (200, "Clo"));
+        assert_eq!(newest(&[before], &open), None, "an answer that stands already");
+        assert_eq!(Streams::default().told(&key), None);
     }
 }

@@ -1,4 +1,5 @@
-//! What nodes say to each other about themselves, in frames of a kind of its own: "look at the tables", "what do you run?", "stop that".
+//! What nodes say to each other about themselves, in frames of a kind of its own: "look at the tables", "what do you run?", "stop that", "what do
+//! you know of this?".
 //!
 //! None of it is needed for safety; it only saves waiting for the next look, and effects from running twice.
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_store::EntityKey;
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -23,9 +25,13 @@ const LOOK: &str = "look";
 const EFFECTS: &str = "effects";
 const CANCEL: &str = "cancel";
 const LOAD: &str = "load";
+const BESIDE: &str = "beside";
 
 /// How long a node waits for what another one says about itself, milliseconds: it holds a shard back meanwhile.
 const CONTROL_MS: u64 = 1_000;
+
+/// How long a node waits for what others know of an entity, milliseconds: somebody looks at a screen meanwhile, and goes on without.
+const BESIDE_MS: u64 = 500;
 
 /// Attempts told in one answer: keeps it below what a frame may hold.
 const MAX_TOLD: usize = 2_000;
@@ -68,31 +74,56 @@ impl NodeInner {
 
     /// What another node runs for the entities of a shard; `None` when it does not say.
     pub(super) async fn ask_effects(self: &Arc<Self>, node: &str, shard: u32) -> Option<Attempts> {
-        let (sender, receiver) = oneshot::channel();
-        // Whoever waited may have given up.
-        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
-        self.control(node, EFFECTS, encode(&OfShard { shard }), reply);
-        let answer = tokio::time::timeout(Duration::from_millis(CONTROL_MS), receiver).await.ok()?.ok()?;
-        let Answer::Ok(bytes) = answer else { return None };
+        let bytes = self.question(node, EFFECTS, encode(&OfShard { shard }), CONTROL_MS).await?;
         let told: Vec<Attempt> = serde_json::from_slice(&bytes).ok()?;
         Some(told.into_iter().map(|task| (task.key, vec![(task.id, task.attempt)])).collect())
     }
 
     /// What a node carries; `None` when it does not say.
     pub(super) async fn load_of(self: &Arc<Self>, node: &str) -> Option<Load> {
-        let (sender, receiver) = oneshot::channel();
-        // Whoever waited may have given up.
-        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
-        self.control(node, LOAD, Bytes::new(), reply);
-        let answer = tokio::time::timeout(Duration::from_millis(CONTROL_MS), receiver).await.ok()?.ok()?;
-        let Answer::Ok(bytes) = answer else { return None };
-        serde_json::from_slice(&bytes).ok()
+        serde_json::from_slice(&self.question(node, LOAD, Bytes::new(), CONTROL_MS).await?).ok()
+    }
+
+    /// What the living nodes know of an entity beside its journal, this one first; who does not say in time is left out.
+    pub(crate) async fn beside(self: &Arc<Self>, key: &EntityKey) -> Vec<Bytes> {
+        let others = self.living_peers().into_iter().map(|peer| {
+            let body = encode(key);
+            async move { self.question(&peer.node, BESIDE, body, BESIDE_MS).await }
+        });
+        let others = join_all(others).await.into_iter().flatten();
+        // Nothing is known where nothing is said.
+        self.known_beside(key).into_iter().chain(others).filter(|known| !known.is_empty()).collect()
+    }
+
+    fn known_beside(&self, key: &EntityKey) -> Option<Bytes> {
+        self.registry().beside.as_ref()?(key)
     }
 
     fn load(&self) -> Load {
         let served = (0..self.shards()).filter(|shard| self.serves(*shard));
         let by_shard = served.map(|shard| (shard, self.directory().len_of(shard))).filter(|(_, count)| *count > 0);
         Load { resident: self.directory().len(), queued: self.queued(), by_shard: Some(by_shard.collect()) }
+    }
+
+    /// Asks another node; `None` when it does not answer within the limit, or is of a version that does not know the question.
+    async fn question(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, limit_ms: u64) -> Option<Bytes> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever waited may have given up.
+        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
+        self.control(node, verb, bytes, reply);
+        match tokio::time::timeout(Duration::from_millis(limit_ms), receiver).await.ok()?.ok()? {
+            Answer::Ok(bytes) => Some(bytes),
+            Answer::Rejected(_)
+            | Answer::NotOwner { .. }
+            | Answer::Moving { .. }
+            | Answer::Busy { .. }
+            | Answer::Unknown
+            | Answer::Expired
+            | Answer::HandlerFailed
+            | Answer::Unavailable { .. }
+            | Answer::Erased
+            | Answer::Malformed { .. } => None,
+        }
     }
 
     fn control(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, reply: ReplyTo) {
@@ -142,6 +173,10 @@ impl NodeInner {
                 Err(error) => malformed(error),
             },
             LOAD => Answer::Ok(encode(&self.load())),
+            BESIDE => match serde_json::from_slice::<EntityKey>(&frame.bytes) {
+                Ok(key) => Answer::Ok(self.known_beside(&key).unwrap_or_default()),
+                Err(error) => malformed(error),
+            },
             other => Answer::Malformed { detail: format!("this version knows no control frame {other:?}") },
         }
     }

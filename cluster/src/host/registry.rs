@@ -18,11 +18,15 @@ use crate::record::{event_of, open};
 /// An effect ready to run in a task.
 pub(crate) type EffectJob = Box<dyn FnOnce(EffectHandle) -> BoxFuture<'static, ()> + Send>;
 
+/// What a node knows of an entity beside its journal.
+pub(crate) type Beside = Box<dyn Fn(&EntityKey) -> Option<Bytes> + Send + Sync>;
+
 /// The kinds a node serves.
 #[derive(Default)]
 pub struct Registry {
     pub(crate) kinds: HashMap<&'static str, Arc<dyn Kind>>,
     pub(crate) residents: HashMap<&'static str, Arc<dyn ResidentKind>>,
+    pub(crate) beside: Option<Beside>,
 }
 
 impl Registry {
@@ -42,6 +46,14 @@ impl Registry {
     #[must_use]
     pub fn resident<R: Resident>(mut self, env: impl Into<Arc<R::Env>>) -> Self {
         self.residents.insert(R::KIND, Arc::new(ResidentOf::<R>::new(env.into())));
+        self
+    }
+
+    /// Sets what this node answers to [`Client::beside`](crate::Client::beside), such as what an effect that runs here has shown so far. It is asked
+    /// where frames arrive, so it looks into memory and never waits.
+    #[must_use]
+    pub fn beside(mut self, knows: impl Fn(&EntityKey) -> Option<Bytes> + Send + Sync + 'static) -> Self {
+        self.beside = Some(Box::new(knows));
         self
     }
 }

@@ -1,6 +1,7 @@
 //! Several nodes over one store: take-over, moves under load, drains, what survives a move.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use colloquy_cluster::core::router::shard_of;
 use colloquy_cluster::core::view::MoveState;
@@ -22,6 +23,14 @@ struct Citizen {
     node: Node,
     leases: Arc<StallingLeases>,
     journal: Arc<SlowJournal>,
+    /// What it knows of ledgers beside their journals, by id.
+    beside: Arc<Mutex<BTreeMap<String, Bytes>>>,
+}
+
+impl Citizen {
+    fn knows(&self, id: &str, what: &'static str) {
+        self.beside.lock().expect("whole").insert(id.to_owned(), Bytes::from_static(what.as_bytes()));
+    }
 }
 
 impl Town {
@@ -36,9 +45,14 @@ impl Town {
         config.transport = TransportKind::Custom(self.board.plug());
         let mut store = self.place.store.clone();
         let (leases, journal) = doubles::stalling(&mut store);
-        let registry = Registry::new().entity(Ledger { script: self.place.script.clone() }).resident::<Board>(());
+        let beside: Arc<Mutex<BTreeMap<String, Bytes>>> = Arc::default();
+        let known = beside.clone();
+        let registry = Registry::new()
+            .entity(Ledger { script: self.place.script.clone() })
+            .resident::<Board>(())
+            .beside(move |key| known.lock().expect("whole").get(&*key.id).cloned());
         match Node::start(config, store, registry).await {
-            Ok(node) => Ok(Citizen { node, leases, journal }),
+            Ok(node) => Ok(Citizen { node, leases, journal, beside }),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -343,6 +357,30 @@ async fn effect_survives_the_move_of_its_entity_and_runs_once() {
     moved(&citizens[0].node, shard, &from).await;
     ask(&client, "a", Command::CancelJob { op: 2 }).await.expect("cancelled");
     until("cancelled", || async { town.place.script.cancelled.load(Ordering::SeqCst) == 1 }).await;
+}
+
+/// What the nodes know of a ledger beside its journal, asked through one of them.
+async fn beside(asked: &Citizen, id: &str) -> Vec<Bytes> {
+    asked.node.client().beside(&key(id)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_node_knows_beside_the_journal_any_node_can_tell() {
+    let (town, citizens) = Town::three().await;
+    citizens[1].knows("a", "half an answer");
+    for asked in &citizens {
+        assert_eq!(beside(asked, "a").await, ["half an answer"]);
+        assert_eq!(beside(asked, "b").await, [] as [&str; 0]);
+    }
+    citizens[0].knows("a", "another half");
+    assert_eq!(beside(&citizens[0], "a").await, ["another half", "half an answer"], "the own one first");
+    // One that takes its time costs a moment and not the question; so does one that is cut off.
+    for fault in [|town: &Town| town.board.delay("n2", Duration::from_secs(5)), |town: &Town| town.board.cut("n2")] {
+        fault(&town);
+        let asked = tokio::time::Instant::now();
+        assert_eq!(beside(&citizens[2], "a").await, ["another half"]);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    }
 }
 
 /// Far less than what is left of a job's time when the node it ran on goes.

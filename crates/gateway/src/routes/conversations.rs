@@ -213,7 +213,7 @@ async fn show(
         "messages": shown.iter().map(|message| view::message(message)).collect::<Vec<_>>(),
         "messages_cursor": cursor,
         "trace": traces(&state),
-        "streaming": streaming(&app, console.tenant(), &id, &state),
+        "streaming": streaming(&app, console.tenant(), &id, &state).await,
     });
     Ok(etag::tagged(&body, state.seq))
 }
@@ -454,10 +454,11 @@ fn with_hash(state: &Talk) -> Value {
     body
 }
 
-/// What was shown of an answer that does not stand yet. Known on the node that makes it.
-pub(crate) fn streaming(app: &AppState, tenant: &TenantId, id: &str, state: &Talk) -> Option<Streaming> {
-    let shown = app.actors.tools.streams.of(&EntityKey::new(tenant.as_str(), conversation::KIND, id))?;
-    state.open.as_ref().filter(|open| open.answer_id == shown.message_id)?;
+/// What was shown of an answer that does not stand yet. The nodes are asked for it only while there is one.
+pub(crate) async fn streaming(app: &AppState, tenant: &TenantId, id: &str, state: &Talk) -> Option<Streaming> {
+    let open = state.open.as_ref()?;
+    let key = EntityKey::new(tenant.as_str(), conversation::KIND, id);
+    let shown = actor::streaming(&app.actors.client, &key, &open.answer_id).await?;
     Some(Streaming {
         message_id: shown.message_id.0,
         attempt: shown.attempt,

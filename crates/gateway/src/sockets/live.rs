@@ -461,7 +461,7 @@ impl Session {
         for message in &state.messages {
             data.insert(format!("message/{}", message.id), json!(view::message(message)));
         }
-        let shown = streaming(&self.app, console.tenant(), id, &state);
+        let shown = streaming(&self.app, console.tenant(), id, &state).await;
         data.insert("streaming".into(), json!(shown));
         self.send(&LiveServer::Snapshot { topic, seq: state.seq, data: Value::Object(data), sources: None }).await?;
         Ok(Some(state.seq))

@@ -134,10 +134,26 @@ impl<'a> Runner<'a> {
         statement
     }
 
-    async fn read(&self, cql: &str, values: impl SerializeRow) -> Result<QueryRowsResult, StoreError> {
-        let statement = self.statement(cql, Consistency::LocalQuorum);
-        let answer = self.session.query_unpaged(statement, values).await.map_err(fault::of_repeatable)?;
-        Ok(answer.into_rows_result()?)
+    /// Reads, and reads again for as long as a claim is tried: servers that have just agreed on a table, or whose other nodes ask for the same row
+    /// at the same time, may answer late, and that is no reason not to start.
+    async fn read(
+        &self,
+        cql: &str,
+        consistency: Consistency,
+        values: impl SerializeRow,
+    ) -> Result<QueryRowsResult, StoreError> {
+        let deadline = Instant::now() + self.config.timeouts.settle;
+        loop {
+            let answer = self.session.query_unpaged(self.statement(cql, consistency), &values).await;
+            match answer.map_err(fault::of_repeatable) {
+                Ok(answer) => return Ok(answer.into_rows_result()?),
+                Err(error @ StoreError::Unavailable(_)) if Instant::now() < deadline => {
+                    tracing::debug!(%error, "read again");
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A conditional statement; what it left open is known to whoever reads again.
@@ -163,7 +179,7 @@ impl<'a> Runner<'a> {
     }
 
     async fn has(&self, cql: &str, values: impl SerializeRow) -> Result<bool, StoreError> {
-        Ok(self.read(cql, values).await?.rows_num() > 0)
+        Ok(self.read(cql, Consistency::LocalQuorum, values).await?.rows_num() > 0)
     }
 
     async fn is_begun(&self) -> Result<bool, StoreError> {
@@ -208,12 +224,8 @@ impl<'a> Runner<'a> {
     }
 
     async fn ledger(&self) -> Result<Vec<Done>, StoreError> {
-        let statement = self.statement(
-            "SELECT number, name, checksum, statements FROM $.migration WHERE one = 1",
-            Consistency::LocalSerial,
-        );
-        let answer =
-            self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
+        let cql = "SELECT number, name, checksum, statements FROM $.migration WHERE one = 1";
+        let answer = self.read(cql, Consistency::LocalSerial, ()).await?;
         let mut ledger = Vec::new();
         for row in answer.rows::<(i32, String, String, i32)>()? {
             let (number, name, checksum, statements) = row?;
@@ -240,10 +252,8 @@ impl<'a> Runner<'a> {
     }
 
     async fn take_lock(&self) -> Result<bool, StoreError> {
-        let statement =
-            self.statement("SELECT owner, until_ms FROM $.migration_lock WHERE one = 1", Consistency::LocalSerial);
-        let answer =
-            self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?.into_rows_result()?;
+        let cql = "SELECT owner, until_ms FROM $.migration_lock WHERE one = 1";
+        let answer = self.read(cql, Consistency::LocalSerial, ()).await?;
         let until_ms = now_ms() + LOCK_MS;
         match answer.maybe_first_row::<(Uuid, i64)>()? {
             None => {
@@ -268,22 +278,33 @@ impl<'a> Runner<'a> {
     }
 
     async fn apply(&self, migrations: &[Migration]) -> Result<(), StoreError> {
+        let deadline = Instant::now() + WAIT;
         while let Some((place, ran)) = next(&self.ledger().await?, migrations)? {
-            if !self.take_lock().await? {
-                return Err(StoreError::Unavailable(format!("another node migrates {} too", self.config.keyspace)));
+            match self.step(&migrations[place], place, ran).await {
+                Ok(()) => {}
+                // The ledger says how far it came.
+                Err(StoreError::Unknown(_)) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
             }
-            let migration = &migrations[place];
-            let number = place as i32 + 1;
-            if ran == 0 {
-                let cql = "INSERT INTO $.migration (one, number, name, checksum, statements) VALUES (1, ?, ?, ?, 0) IF NOT EXISTS";
-                self.swap(cql, (number, migration.name, checksum_of(migration))).await?;
-            }
-            let all = statements(migration.cql);
-            tracing::info!(migration = migration.name, statement = ran + 1, of = all.len(), "migrating");
-            self.define(&in_keyspace(&all[ran], &self.config.keyspace)?).await?;
-            let cql = "UPDATE $.migration SET statements = ? WHERE one = 1 AND number = ? IF statements = ?";
-            self.swap(cql, (ran as i32 + 1, number, ran as i32)).await?;
         }
+        Ok(())
+    }
+
+    /// Runs one statement of a file and notes that it ran.
+    async fn step(&self, migration: &Migration, place: usize, ran: usize) -> Result<(), StoreError> {
+        if !self.take_lock().await? {
+            return Err(StoreError::Unavailable(format!("another node migrates {} too", self.config.keyspace)));
+        }
+        let number = place as i32 + 1;
+        if ran == 0 {
+            let cql = "INSERT INTO $.migration (one, number, name, checksum, statements) VALUES (1, ?, ?, ?, 0) IF NOT EXISTS";
+            self.swap(cql, (number, migration.name, checksum_of(migration))).await?;
+        }
+        let all = statements(migration.cql);
+        tracing::info!(migration = migration.name, statement = ran + 1, of = all.len(), "migrating");
+        self.define(&in_keyspace(&all[ran], &self.config.keyspace)?).await?;
+        let cql = "UPDATE $.migration SET statements = ? WHERE one = 1 AND number = ? IF statements = ?";
+        self.swap(cql, (ran as i32 + 1, number, ran as i32)).await?;
         Ok(())
     }
 }
