@@ -19,6 +19,7 @@ pub mod ids;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
+pub mod letters;
 pub mod local_time;
 pub mod numbers;
 pub mod ops_log;
