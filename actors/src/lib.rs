@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod tenant;
 mod tools;
 pub mod traffic;
+pub mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(audit::AuditEntity)
         .entity(digest::DigestEntity::new(tools.clone()))
         .entity(inbox::InboxEntity)
+        .entity(upkeep::UpkeepEntity::new(tools.clone()))
         .entity(bulletin::BulletinEntity::new(tools.clone()))
         .entity(letters::LettersEntity::new(tools.clone()))
         .resident::<feed::Feed>(tools.clone())

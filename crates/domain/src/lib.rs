@@ -28,6 +28,7 @@ pub mod rejection;
 pub mod tenant;
 pub mod text;
 pub mod traffic;
+pub mod upkeep;
 pub mod vocabulary;
 
 pub use context::Context;

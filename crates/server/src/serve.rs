@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy_actors::knowledge::Library;
-use colloquy_actors::{Actors, Links, Tools};
+use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
@@ -85,6 +85,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
     let operations = routes::ops::Ops::new(operations, node.client());
     let demonstrating = settings.has_demo().then(|| tokio::spawn(colloquy_gateway::demonstrate(app.clone())));
+    let keeping = tokio::spawn(upkeep::establish(node.client(), app.actors.tools.clone()));
     let router = colloquy_gateway::router(app, operations.clone());
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving = tokio::spawn(public.serve(router, stop.clone()));
@@ -116,6 +117,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     over.cancel();
     operating.abort();
     sweeping.abort();
+    keeping.abort();
     if let Some(demonstrating) = demonstrating {
         demonstrating.abort();
     }
