@@ -99,7 +99,7 @@ address?: string, };
 /**
  * What became of a call.
  */
-export type AuditOutcome = "ok" | "refused";
+export type AuditOutcome = "ok" | "refused" | "unknown";
 
 /**
  * One page of the audit log, newest first.

@@ -346,6 +346,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
         invited: RateLimit::invited(),
         invites: RateLimit::invites(),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
+        refused: RateLimit::refused(),
     };
     let Some(redis) = redis else { return each };
     let counts: Arc<dyn Shared> = Arc::new(cluster::Counts(redis.counts()));
@@ -364,6 +365,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
         invited: each.invited.shared(counts.clone(), name("invited")),
         invites: shared_invites,
         api: each.api.shared(counts.clone(), name("api")),
+        refused: each.refused.shared(counts.clone(), name("refused")),
     }
 }
 
