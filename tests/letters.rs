@@ -75,8 +75,9 @@ async fn what_was_read_in_the_console_is_not_mailed() {
     }
     let visitor = says(&server, &agent, "Do you offer free estimates?").await;
     let lead = json!({ "agent_id": agent, "conversation_id": visitor.talk(),
-        "fields": { "name": "Lea Lead", "phone": "+14155550123", "email": "lea@example.com" } });
-    visitor.api().post("/api/leads/capture", lead).await.ok();
+        "fields": { "name": "Lea Lead", "phone": "(217) 555-0177", "email": "lea@example.com",
+            "address": "9 Oak Lane, Chatham, IL 62629", "service_type": "Plumbing", "urgency": "This week" } });
+    visitor.api().post("/api/leads/capture", lead).await.expect(201);
     eventually("the notice", SOON, || async {
         (!rep.api.list("/api/notifications?unread=true").await.is_empty()).then_some(())
     })

@@ -73,7 +73,7 @@ pub enum Event {
         /// What.
         item: Item,
     },
-    /// A notice was heard that an alert had told already.
+    /// A notice was heard of what had been told already.
     Heard {
         /// Its number.
         seq: u64,

@@ -9,7 +9,7 @@ mod state;
 mod tests;
 
 pub use command::{Command, Effect, Ended, Event, Reply};
-pub use state::{Item, Letters, Open, Pass};
+pub use state::{Item, Letters, Open, Pass, Told};
 
 use crate::bulletin::{About, Kind, News};
 use crate::context::Context;
@@ -31,6 +31,8 @@ pub const HOUR_MS: i64 = 60 * 60 * 1000;
 pub const QUIET_MS: i64 = 30 * 1000;
 /// What waits by name; of more only the number is kept.
 pub const WAITING_MAX: usize = 200;
+/// Conversations of which is remembered that somebody was called to them lately.
+pub const TOLD_MAX: usize = 200;
 /// Alerts whose answer is remembered: those of an hour, and as many again to be asked about anew.
 pub const PASSED_MAX: usize = 2 * (PER_HOUR + EMERGENCIES_PER_HOUR);
 /// A letter without news for this long is begun again: a mail server answers in seconds.
@@ -57,9 +59,9 @@ pub fn decide(state: &Letters, cx: &Context, command: Command) -> Outcome {
                 return Ok(Decision::reply(Reply::Done));
             }
             let mut events = addressed(state, cx, Some(user));
-            // An alert about the same conversation has told this address already.
-            let told = conversation(&news.about).is_some_and(|id| state.was_alerted(id, cx.now_ms));
-            events.push(if told && calls_somebody(news.kind) {
+            // That somebody is needed there was told already, by an alert or for another reason.
+            let told = state.was_told(&news, cx.now_ms);
+            events.push(if told {
                 Event::Heard { seq }
             } else {
                 Event::Noticed { item: Item { news, at_ms, seq: Some(seq) } }
@@ -139,7 +141,7 @@ pub fn on_recovered(state: &Letters) -> Option<Command> {
     (!pending(state).is_empty()).then_some(Command::Recovered)
 }
 
-/// Notices that an alert to the same address has told already.
+/// Notices that somebody is needed in a conversation.
 fn calls_somebody(kind: Kind) -> bool {
     match kind {
         Kind::Escalation | Kind::Emergency => true,

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EMERGENCIES_PER_HOUR, Event, HOUR_MS, PASSED_MAX, PER_HOUR, QUIET_MS, WAITING_MAX, conversation, held_news,
+    EMERGENCIES_PER_HOUR, Event, HOUR_MS, PASSED_MAX, PER_HOUR, QUIET_MS, TOLD_MAX, WAITING_MAX, conversation,
+    held_news,
 };
 use crate::bulletin::{Kind, News};
 use crate::ids::{ConversationId, TenantId, UserId};
@@ -30,6 +31,8 @@ pub struct Letters {
     pub emergencies: VecDeque<i64>,
     /// Alerts that were asked about lately, oldest first.
     pub passed: VecDeque<Pass>,
+    /// Conversations to which somebody was called lately, oldest first.
+    pub told: VecDeque<Told>,
     /// The letter being written.
     pub open: Option<Open>,
 }
@@ -51,12 +54,19 @@ pub struct Item {
 pub struct Pass {
     /// Its id.
     pub id: String,
-    /// The conversation it is about.
-    pub about: ConversationId,
-    /// When, Unix milliseconds.
-    pub at_ms: i64,
     /// Whether it is held for the next letter.
     pub held: bool,
+}
+
+/// That somebody was called to a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which.
+    pub about: ConversationId,
+    /// Whether somebody was in danger.
+    pub urgent: bool,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
 }
 
 /// A letter being written.
@@ -106,9 +116,18 @@ impl Letters {
         Some(self.room_at_ms(true).map_or(first, |room| room.max(first)))
     }
 
-    /// Whether an alert about a conversation went to this address within the hour.
-    pub(super) fn was_alerted(&self, id: &ConversationId, now_ms: i64) -> bool {
-        self.passed.iter().any(|pass| pass.about == *id && now_ms - pass.at_ms < HOUR_MS)
+    /// Whether this address was called to the same conversation within the hour. That it is an emergency now is news.
+    pub(super) fn was_told(&self, news: &News, now_ms: i64) -> bool {
+        let Some(id) = conversation(&news.about).filter(|_| super::calls_somebody(news.kind)) else { return false };
+        let urgent = news.kind == Kind::Emergency;
+        self.told.iter().any(|told| told.about == *id && (told.urgent || !urgent) && now_ms - told.at_ms < HOUR_MS)
+    }
+
+    fn tell(&mut self, about: &ConversationId, urgent: bool, at_ms: i64) {
+        self.told.push_back(Told { about: about.clone(), urgent, at_ms });
+        if self.told.len() > TOLD_MAX {
+            self.told.pop_front();
+        }
     }
 
     fn put(&mut self, item: Item) {
@@ -135,12 +154,15 @@ impl Letters {
             }
             Event::Noticed { item } => {
                 self.heard = item.seq.unwrap_or(self.heard);
+                if let Some(about) = conversation(&item.news.about).filter(|_| super::calls_somebody(item.news.kind)) {
+                    self.tell(about, item.is_urgent(), at_ms);
+                }
                 self.put(item.clone());
             }
             Event::Heard { seq } => self.heard = *seq,
             Event::Admitted { id, about, urgent, held } => {
-                let pass = Pass { id: id.clone(), about: about.clone(), at_ms, held: *held };
-                self.passed.push_back(pass);
+                self.tell(about, *urgent, at_ms);
+                self.passed.push_back(Pass { id: id.clone(), held: *held });
                 if self.passed.len() > PASSED_MAX {
                     self.passed.pop_front();
                 }

@@ -151,6 +151,21 @@ fn an_alert_keeps_its_answer_and_its_notice_is_not_mailed_beside_it() {
 }
 
 #[test]
+fn one_conversation_that_needs_somebody_for_two_reasons_is_told_once_until_it_is_worse() {
+    let mut desk = Desk::new();
+    desk.notice(1, Kind::Escalation, "c");
+    desk.notice(2, Kind::Escalation, "c");
+    desk.pass(QUIET_MS, Ended::Delivered);
+    desk.notice(3, Kind::Emergency, "c");
+    desk.notice(4, Kind::Emergency, "c");
+    desk.notice(5, Kind::Escalation, "c");
+    desk.pass(HOUR_MS / 2, Ended::Delivered);
+    let told: Vec<_> = desk.out.iter().map(|(_, items, _)| items.iter().map(|item| item.seq).collect()).collect();
+    assert_eq!(told, [vec![Some(1)], vec![Some(3)]]);
+    assert_eq!(desk.state.heard, 5);
+}
+
+#[test]
 fn a_crash_between_the_decision_and_the_sending_writes_the_same_letter_again_and_old_results_are_refused() {
     let mut desk = Desk::new();
     desk.notice(1, Kind::Emergency, "c1");
