@@ -160,7 +160,7 @@ fn one_conversation_that_needs_somebody_for_two_reasons_is_told_once_until_it_is
     desk.notice(4, Kind::Emergency, "c");
     desk.notice(5, Kind::Escalation, "c");
     desk.pass(HOUR_MS / 2, Ended::Delivered);
-    let told: Vec<_> = desk.out.iter().map(|(_, items, _)| items.iter().map(|item| item.seq).collect()).collect();
+    let told: Vec<Vec<_>> = desk.out.iter().map(|(_, items, _)| items.iter().map(|item| item.seq).collect()).collect();
     assert_eq!(told, [vec![Some(1)], vec![Some(3)]]);
     assert_eq!(desk.state.heard, 5);
 }
