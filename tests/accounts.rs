@@ -190,3 +190,39 @@ async fn a_link_that_signs_in_is_not_used_up_by_what_a_page_loads_by_itself() {
     let session: Value = server.api().header("accept", "application/json").get(&path).await.expect(200);
     assert_eq!(session["user"]["email"], owner.email);
 }
+
+#[tokio::test]
+async fn a_change_made_from_an_old_version_is_refused_with_what_is_stored() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let rep = owner.invite(&server, "rep", "Rita").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    let faqs = format!("/api/agents/{agent}/faqs");
+    let sources = format!("/api/agents/{agent}/sources");
+    let faq = json!({ "question": "Do you fix kites?", "answer": "No." });
+    let faq = owner.api.post(&faqs, faq).await.expect(201);
+    let source = json!({ "type": "website_scrape", "url": "http://127.0.0.1:9/", "auto_sync": false });
+    let source = owner.api.post(&sources, source).await.expect(201);
+    let member = owner.api.list("/api/team/members").await.into_iter().find(|one| one["user_id"] == rep.user);
+    let member = member.expect("the rep");
+    for (path, seen, first, second) in [
+        (format!("/api/team/members/{}", rep.user), member, json!({ "role": "manager" }), json!({ "role": "viewer" })),
+        (format!("{faqs}/{}", text(&faq, "id")), faq, json!({ "answer": "Yes." }), json!({ "answer": "Maybe." })),
+        (format!("{sources}/{}", text(&source, "id")), source, json!({ "name": "Ours" }), json!({ "auto_sync": true })),
+    ] {
+        let from = |version: &Value| owner.api.header("if-match", &format!("\"{version}\""));
+        let saved = from(&seen["version"]).patch(&path, first.clone()).await;
+        assert_eq!(saved.header("etag"), Some(format!("\"{}\"", saved.body["version"]).as_str()), "{path}");
+        let stale = from(&seen["version"]).patch(&path, second.clone()).await.refused(412);
+        for (field, value) in first.as_object().into_iter().flatten() {
+            assert_eq!(&stale["current"][field], value, "{path}: {stale}");
+        }
+        let now = &stale["current"]["version"];
+        assert_eq!(*now, saved.body["version"], "{path}");
+        let again = from(now).patch(&path, second.clone()).await.expect(200);
+        for (field, value) in second.as_object().into_iter().flatten() {
+            assert_eq!(&again[field], value, "{path}: {again}");
+        }
+        owner.api.header("if-match", "soon").patch(&path, second).await.refused(400);
+    }
+}

@@ -299,6 +299,8 @@ async fn the_audit_log_tells_who_changed_what_and_shows_no_secret_and_no_words()
     assert_eq!(found("conversation.takeover")["resource"]["id"], visitor.talk());
     assert_eq!(found("api_key.created")["resource"]["id"], key["id"]);
     assert_eq!(found("account.created")["actor"]["id"], rep.user, "the newest one who signed up");
+    let once: Vec<&Value> = all.iter().filter(|entry| entry["action"] == "api_key.created").collect();
+    assert_eq!(once.len(), 1, "noted before and after, and told once: {once:?}");
     let whole = json!(all).to_string();
     let secret = text(&key, "key");
     for hidden in
@@ -346,6 +348,62 @@ async fn the_audit_log_is_still_there_after_a_kill() {
     let owner = owner.at(&server);
     assert_eq!(log(&owner.api, "").await, before);
     assert!(before.iter().any(|entry| entry["action"] == "agent.updated"), "{before:?}");
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_of_logins_by_call_and_by_form_and_of_those_that_were_refused() {
+    let server = Server::start_with(&[("COLLOQUY_LIMITS__API_PER_PRINCIPAL_PER_MINUTE", "300")]).await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let key = owner
+        .api
+        .post("/api/api-keys", json!({ "name": "CRM", "kind": "secret", "role": "manager" }))
+        .await
+        .expect(201);
+    let of = async |query: &str| log(&owner.api, query).await;
+
+    // A wrong password, several times in a minute: told once, without what was typed.
+    for _ in 0..3 {
+        let wrong = json!({ "email": owner.email, "password": "rosebud-rosebud" });
+        server.api().post("/api/auth/login", wrong).await.refused(401);
+    }
+    let nobody = json!({ "email": "nobody@example.com", "password": "rosebud-rosebud" });
+    server.api().post("/api/auth/login", nobody).await.refused(401);
+    let refused = eventually("the refused login", SOON, || async {
+        let told = of("?action=session.started").await;
+        told.into_iter().find(|entry| entry["outcome"] == "refused")
+    })
+    .await;
+    assert_eq!((&refused["actor"]["id"], &refused["detail"]), (&json!(owner.user), &json!("invalid_credentials")));
+    assert!(!refused.to_string().contains("rosebud"), "{refused}");
+    let right = json!({ "email": owner.email, "password": support::people::PASSWORD });
+    server.api().post("/api/auth/login", right).await.expect(200);
+    let told = of("?action=session.started").await;
+    assert_eq!(told.iter().filter(|entry| entry["outcome"] == "refused").count(), 1, "{told:?}");
+    assert_eq!(told[0]["outcome"], "ok", "{told:?}");
+
+    // A key that was revoked says whose it was; one that nobody made says nothing.
+    let secret = text(&key, "key");
+    owner.api.delete(&format!("/api/api-keys/{}", text(&key, "id"))).await.expect(204);
+    let program = server.api().bearer(&secret);
+    program.post("/api/agents", json!({ "vertical": "home_services" })).await.refused(401);
+    program.get("/api/agents").await.refused(401);
+    let made_up = format!("cq_sk_{}_{}_guess", owner.organization, "0".repeat(20));
+    server.api().bearer(&made_up).post("/api/agents", json!({})).await.refused(401);
+    let refused = of("?action=agent.created").await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!((&refused[0]["actor"]["id"], &refused[0]["detail"]), (&key["id"], &json!("unauthorized")));
+
+    // Too many calls in a minute: the first of them is told.
+    let rep = owner.invite(&server, "rep", "Rita Rep").await;
+    let mut limited = 0;
+    for _ in 0..330 {
+        let answer = rep.api.patch("/api/me/preferences", json!({ "theme": "dark" })).await;
+        limited += usize::from(answer.status == 429);
+    }
+    assert!(limited > 1, "{limited}");
+    let told = of(&format!("?actor={}&action=preferences.updated", rep.user)).await;
+    let refused: Vec<&Value> = told.iter().filter(|entry| entry["outcome"] == "refused").collect();
+    assert_eq!((refused.len(), &refused[0]["detail"]), (1, &json!("rate_limited")), "{refused:?}");
 }
 
 #[tokio::test]

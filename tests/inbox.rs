@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use support::people::{Member, SOON, Visitor, number, text};
 use support::socket::Socket;
@@ -269,4 +270,38 @@ async fn people_are_told_of_what_concerns_them_and_of_nothing_that_was_erased() 
     .await;
     let after = json!(rep.api.list("/api/notifications").await).to_string();
     assert!(after.contains("was erased") && !after.contains("Quillon") && !after.contains("555"), "{after}");
+}
+
+#[tokio::test]
+async fn conversations_from_before_there_was_search_are_found_without_anybody_opening_them() {
+    let mut server = Server::start().await;
+    let said = ["An old quaxfrobber", "Another one: a quaxfrobber", "Nothing of the sort"];
+    let (owner, agent, visitors) = talked(&server, &said).await;
+    server.kill();
+    // The files as they were: no words of anything, and nobody who has looked after that.
+    let db = Connection::open(server.data().join("colloquy.db")).expect("the journal");
+    let gone = db
+        .execute("DELETE FROM list_row WHERE list = 'words'", [])
+        .and_then(|rows| {
+            db.execute("DELETE FROM event WHERE entity IN (SELECT number FROM entity WHERE kind = 'upkeep')", [])?;
+            db.execute("DELETE FROM entity WHERE kind = 'upkeep'", [])?;
+            db.execute("DELETE FROM wake WHERE kind = 'upkeep'", [])?;
+            Ok(rows)
+        })
+        .expect("plain tables");
+    assert_eq!(gone, said.len(), "each conversation had its words");
+    drop(db);
+    server.boot().await;
+    let owner = owner.at(&server);
+    let ids = eventually("they are found", SOON, || async {
+        let ids = found(&owner, "q=quaxfrobber").await;
+        (ids.len() == 2).then_some(ids)
+    })
+    .await;
+    assert_eq!(ids, [1, 0].map(|n: usize| visitors[n].talk().to_owned()), "newest first");
+    // What is said from now on has its words by itself, once all old ones have theirs.
+    let mut late = Visitor::new(&server, &agent);
+    late.say("One more quaxfrobber").await;
+    eventually("it is found too", SOON, || async { (found(&owner, "q=quaxfrobber").await.len() == 3).then_some(()) })
+        .await;
 }

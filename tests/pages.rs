@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reqwest::header::SET_COOKIE;
 use serde_json::json;
 use support::client::{Answer, Api};
-use support::people::{Member, PASSWORD, SOON, mailbox};
+use support::people::{Member, PASSWORD, SOON, mailbox, text};
 use support::{Server, eventually, random_id};
 
 /// What a visitor or an owner may call themselves.
@@ -291,6 +291,40 @@ async fn a_forgotten_password_is_replaced_by_the_link_of_a_mail() {
     // A link works once.
     let mut second = Browser::open(&server, &link).await;
     second.submit("/reset-password", &[("password", fresh)]).await.shows(422, "The link is void");
+}
+
+#[tokio::test]
+async fn what_is_done_by_forms_is_in_the_audit_log() {
+    let server = Server::start().await;
+    let email = address();
+    let mut browser = Browser::sign_up(&server, "Oak", &email).await;
+    browser.log_out().await;
+    browser.go("/forgot-password").await.submit("/forgot-password", &[("email", &email)]).await;
+    let link = mailed(&server, &email, "/reset-password?token=").await;
+    let fresh = "three green boats sail";
+    browser.go(&link).await.submit("/reset-password", &[("password", fresh)]).await.is_at("/login?done=password");
+    browser.submit("/login", &[("email", &email), ("password", PASSWORD)]).await.shows(401, "is wrong");
+    browser.submit("/login", &[("email", &email), ("password", fresh)]).await.is_at("/app");
+    let session = server.api().post("/api/auth/login", json!({ "email": email, "password": fresh })).await.expect(200);
+    let owner = server.api().bearer(&text(&session, "access_token"));
+    eventually("all of it", SOON, || async {
+        let log = owner.list("/api/audit").await;
+        let mut told: Vec<(String, String)> =
+            log.iter().rev().map(|entry| (text(entry, "action"), text(entry, "outcome"))).collect();
+        // The refused one is written beside its answer, and may come a little later.
+        told.sort();
+        let wanted = [
+            ("account.created", "ok"),
+            ("password.reset", "ok"),
+            ("session.ended", "ok"),
+            ("session.started", "ok"),
+            ("session.started", "ok"),
+            ("session.started", "refused"),
+        ];
+        let found: Vec<(&str, &str)> = told.iter().map(|(what, how)| (what.as_str(), how.as_str())).collect();
+        (found == wanted && log.iter().all(|entry| entry["address"] == "127.0.0.1")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity};
+use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::account;
+use colloquy_domain::ids::UserId;
+use serde_json::{Map, Value, json};
 
-use crate::core::{Core, pure_core};
+use crate::core::{Core, ask, pure_core};
+use crate::{ActorError, signup};
 
 /// The kind `account`.
 pub struct AccountEntity;
@@ -47,5 +50,16 @@ impl Entity for AccountEntity {
 
     async fn run(self: Arc<Self>, effect: Self::Effect, _handle: EffectHandle) {
         match effect {}
+    }
+}
+
+/// What somebody said they want; none for an account that is gone or stopped.
+pub(crate) async fn preferences(client: &Client, user: &UserId) -> Result<Option<Map<String, Value>>, ActorError> {
+    // A patch that changes nothing.
+    let command = account::Command::SetPreferences { patch: json!({}) };
+    match ask::<AccountEntity>(client, &signup::platform(), user.as_str(), command).await {
+        Ok(account::Reply::Preferences { preferences }) => Ok(Some(preferences)),
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -6,11 +6,11 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::Entity;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::Principal;
-use colloquy_domain::audit::{self, Command, Entry, Event, Reply, month_before, month_of};
+use colloquy_domain::audit::{self, Command, Entry, Event, Month, Reply, month_before, month_of};
 use colloquy_domain::ids::TenantId;
 
 use crate::ActorError;
-use crate::core::{Core, ask, pure_core};
+use crate::core::{Asked, Core, ask, pure_core};
 
 /// Entries read from the journal in one go.
 const BATCH: u64 = 500;
@@ -28,6 +28,15 @@ impl Entity for AuditEntity {
     pure_core!(audit, Month, 1, 1, true);
 
     type Effect = std::convert::Infallible;
+
+    fn timer(state: &Month) -> Option<i64> {
+        audit::timer(state)
+    }
+
+    fn on_timer(state: &Month, now_ms: i64) -> Option<Asked<Command>> {
+        let command = audit::on_timer(state, now_ms)?;
+        Some(Asked { by: Principal::system(state.tenant.clone()), command })
+    }
 
     async fn run(self: Arc<Self>, effect: Self::Effect, _handle: EffectHandle) {
         match effect {}
@@ -76,6 +85,37 @@ pub async fn record(client: &Client, tenant: &TenantId, entry: Entry) -> Result<
     let month = month_of(client.now_ms());
     let command = Command::Record { entry: Box::new(entry) };
     ask::<AuditEntity>(client, &Principal::system(tenant.clone()), &month, command).await?;
+    Ok(())
+}
+
+/// A call that is noted and has no outcome yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    tenant: TenantId,
+    month: String,
+    id: String,
+}
+
+impl Begun {
+    /// The organization in whose log it is.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+}
+
+/// Notes a call before it is run, under an id of its own: if nobody tells its end, it stands in the log as unknown.
+pub async fn begin(client: &Client, tenant: &TenantId, id: String, entry: Entry) -> Result<Begun, ActorError> {
+    let month = month_of(client.now_ms());
+    let command = Command::Begin { id: id.clone(), entry: Box::new(entry) };
+    ask::<AuditEntity>(client, &Principal::system(tenant.clone()), &month, command).await?;
+    Ok(Begun { tenant: tenant.clone(), month, id })
+}
+
+/// Writes down what became of a call that was noted; nothing if it stands in another log.
+pub async fn end(client: &Client, begun: Begun, entry: Option<Entry>) -> Result<(), ActorError> {
+    let Begun { tenant, month, id } = begun;
+    let command = Command::End { id, entry: entry.map(Box::new) };
+    ask::<AuditEntity>(client, &Principal::system(tenant), &month, command).await?;
     Ok(())
 }
 
@@ -148,12 +188,16 @@ async fn batch(
     let most = usize::try_from(last - after).unwrap_or(usize::MAX);
     let records = client.journal(&key, after, most).await?;
     let read = |record: colloquy_cluster::record::JournalRecord| {
-        let Event::Recorded { entry } = serde_json::from_value(record.event)
+        let event = serde_json::from_value(record.event)
             .map_err(|error| ActorError::Damaged(format!("audit log {month} at {}: {error}", record.seq)))?;
         let place = Place { month: month.to_owned(), number: record.seq };
-        Ok(Recorded { place, at_ms: record.at_ms, entry: *entry })
+        Ok(match event {
+            Event::Recorded { entry, .. } => Some(Recorded { place, at_ms: record.at_ms, entry: *entry }),
+            // What was only begun is no entry yet.
+            Event::Begun { .. } | Event::Dropped { .. } => None,
+        })
     };
-    records.into_iter().map(read).collect()
+    records.into_iter().filter_map(|record| read(record).transpose()).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 //! The bulletin entity, and notices as their reader sees them: what they tell of is read anew each time, so that an erased person is in none.
+//! Those that somebody wants by mail are handed on to the letters of their address.
 
 use std::sync::Arc;
 
@@ -8,19 +9,31 @@ use colloquy_cluster::client::WatchStream;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_domain as domain;
-use colloquy_domain::bulletin::{self, About, Bulletin, Command, Kind, News, Notice, Reply};
-use colloquy_domain::ids::{ConversationId, LeadId, TenantId, UserId};
+use colloquy_domain::account::wishes::wants_mail;
+use colloquy_domain::bulletin::{
+    self, About, Bulletin, Command, Effect, Event, Kind, MAILED_WITHIN_MS, News, Notice, Reply,
+};
+use colloquy_domain::ids::{AgentId, ConversationId, LeadId, TenantId, UserId};
 use colloquy_domain::inbox::Seen;
 use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::{Principal, Role};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::core::{Core, ask, message, pure_core};
-use crate::{ActorError, Actors, conversation, feed, inbox, lead};
+use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
+use crate::{ActorError, Actors, Tools, account, conversation, feed, inbox, lead, letters};
 
 /// The kind `bulletin`.
-pub struct BulletinEntity;
+pub struct BulletinEntity {
+    tools: Arc<Tools>,
+}
+
+impl BulletinEntity {
+    /// With what it finds members by.
+    pub fn new(tools: Arc<Tools>) -> Self {
+        Self { tools }
+    }
+}
 
 impl Core for BulletinEntity {
     type Plain = Command;
@@ -28,16 +41,65 @@ impl Core for BulletinEntity {
 
 impl Entity for BulletinEntity {
     pure_core!(bulletin, Bulletin, 1, 1, false);
+    pure_work!(bulletin, Effect, |state| state.tenant.clone());
 
-    type Effect = std::convert::Infallible;
-
-    fn watched(&self, _key: &EntityKey, _state: &Bulletin, event: &bulletin::Event, _at: At) -> Option<Bytes> {
-        feed::encode(event)
+    fn watched(&self, _key: &EntityKey, _state: &Bulletin, event: &Event, _at: At) -> Option<Bytes> {
+        match event {
+            Event::Told { .. } => feed::encode(event),
+            // Whether they were handed on for mail changes nothing that anybody is shown.
+            Event::Posted { .. } | Event::Retried { .. } => None,
+        }
     }
 
-    async fn run(self: Arc<Self>, effect: Self::Effect, _handle: EffectHandle) {
-        match effect {}
+    async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
+        match effect {
+            // Repeatable: letters take each notice once.
+            Effect::Post { attempt, notices } => post(&self.tools, &handle, attempt, &notices).await,
+        }
     }
+}
+
+/// Hands notices on to the letters of those who want them by mail. What fails is tried again when its time is over.
+async fn post(tools: &Tools, handle: &EffectHandle, attempt: u32, notices: &[Notice]) {
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let Some(upto) = notices.last().map(|notice| notice.seq) else { return };
+    match hand_on(tools, handle, &tenant, notices).await {
+        // An organization that is not there any more tells nobody anything.
+        Ok(()) | Err(ActorError::Rejected(_)) => {}
+        Err(error) => {
+            tracing::warn!(%tenant, %error, "notices could not be handed on for mail");
+            return;
+        }
+    }
+    let command = Command::Posted { upto, attempt };
+    let asked = Asked { by: Principal::system(tenant.clone()), command };
+    if let Err(error) = handle.command::<BulletinEntity>(asked).await {
+        tracing::warn!(%tenant, ?error, "that notices were handed on could not be brought back");
+    }
+}
+
+async fn hand_on(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    notices: &[Notice],
+) -> Result<(), ActorError> {
+    let client = handle.client();
+    let fresh: Vec<&Notice> =
+        notices.iter().filter(|notice| client.now_ms() - notice.at_ms < MAILED_WITHIN_MS).collect();
+    let copy = tools.tenant_copy(client, tenant).await?;
+    for (user, member) in &copy.members {
+        let theirs: Vec<&&Notice> = fresh.iter().filter(|notice| notice.is_for(user, member.role)).collect();
+        if theirs.is_empty() {
+            continue;
+        }
+        // An account that is gone or stopped reads nothing.
+        let Some(preferences) = account::preferences(client, user).await? else { continue };
+        for notice in theirs.into_iter().filter(|notice| wants_mail(&preferences, notice.news.kind)) {
+            letters::notice(client, tools, tenant, (user, &member.email), notice).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The message that puts news on a tenant's bulletin.
@@ -63,6 +125,20 @@ pub struct NoticeView {
     /// When it was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_at: Option<String>,
+}
+
+/// What a notice says.
+pub(crate) struct Words {
+    /// In a few words.
+    pub(crate) title: String,
+    /// In a sentence.
+    pub(crate) body: String,
+    /// A path of the console.
+    pub(crate) link: String,
+    /// Whether what it tells of is still there.
+    pub(crate) there: bool,
+    /// The agent whose visitor's words it shows.
+    pub(crate) agent: Option<AgentId>,
 }
 
 /// The notices of one person, newest first.
@@ -117,7 +193,7 @@ impl Actors {
     ) -> Result<Vec<NoticeView>, ActorError> {
         let mut shown = Vec::new();
         for notice in notices {
-            let (title, body, link) = self.words(tenant, &notice.news).await?;
+            let Words { title, body, link, .. } = self.words(tenant, &notice.news).await?;
             shown.push(NoticeView {
                 id: notice.seq.to_string(),
                 kind: notice.news.kind,
@@ -151,6 +227,12 @@ impl Actors {
         }
     }
 
+    /// The agent of a conversation; none for one that was erased.
+    pub(crate) async fn agent_of(&self, tenant: &TenantId, id: &ConversationId) -> Result<Option<AgentId>, ActorError> {
+        let row = self.conversation_row(tenant, id).await?;
+        Ok(row.and_then(|row| text(&row, "agent_id")).map(AgentId))
+    }
+
     /// The same of a lead.
     async fn lead_row(&self, tenant: &TenantId, id: &LeadId) -> Result<Option<Value>, ActorError> {
         if let Some(row) = self.client.get::<Value>(tenant.as_str(), lead::LIST, id.as_str()).await? {
@@ -164,7 +246,9 @@ impl Actors {
         }
     }
 
-    async fn words(&self, tenant: &TenantId, news: &News) -> Result<(String, String, String), ActorError> {
+    /// The words of some news, as they are now.
+    pub(crate) async fn words(&self, tenant: &TenantId, news: &News) -> Result<Words, ActorError> {
+        let (mut there, mut agent) = (true, None);
         let (whom, body, link) = match &news.about {
             About::Conversation(id) => match self.conversation_row(tenant, id).await? {
                 Some(row) => {
@@ -173,16 +257,23 @@ impl Actors {
                         _ => None,
                     };
                     let body = said.or_else(|| text(&row, "last_message")).unwrap_or_default();
+                    agent = text(&row, "agent_id").map(AgentId);
                     (text(&row, "visitor_name"), body, format!("/app/conversations/{id}"))
                 }
-                None => (None, "The conversation was erased.".to_owned(), "/app/conversations".to_owned()),
+                None => {
+                    there = false;
+                    (None, "The conversation was erased.".to_owned(), "/app/conversations".to_owned())
+                }
             },
             About::Lead(id) => match self.lead_row(tenant, id).await? {
                 Some(row) => {
                     let reach = text(&row, "phone").or_else(|| text(&row, "email")).unwrap_or_default();
                     (text(&row, "name"), reach, format!("/app/leads/{id}"))
                 }
-                None => (None, "The lead was erased.".to_owned(), "/app/leads".to_owned()),
+                None => {
+                    there = false;
+                    (None, "The lead was erased.".to_owned(), "/app/leads".to_owned())
+                }
             },
             About::Agent(id) => {
                 let row = self.client.get::<Value>(tenant.as_str(), crate::agent::LIST, id.as_str()).await?;
@@ -206,7 +297,7 @@ impl Actors {
             (Kind::InvitationAccepted, _) => format!("{} joined", whom("Somebody")),
             (Kind::Summary, _) => "The daily summary".to_owned(),
         };
-        Ok((title, body, link))
+        Ok(Words { title, body, link, there, agent })
     }
 }
 

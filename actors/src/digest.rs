@@ -8,7 +8,6 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::Entity;
 use colloquy_connectors::Mail;
 use colloquy_connectors::mail::templates::{self, DailySummary, SummaryQuestion};
-use colloquy_domain::account;
 use colloquy_domain::account::wishes::wants_daily_summary;
 use colloquy_domain::digest::{Command, Effect, Reply};
 use colloquy_domain::ids::{TenantId, UserId};
@@ -17,9 +16,8 @@ use colloquy_domain::numbers::QuestionCount;
 use colloquy_domain::principal::Principal;
 use colloquy_domain::vocabulary::Channel;
 
-use crate::account::AccountEntity;
 use crate::core::{Asked, Core, ask, pure_core, pure_work};
-use crate::{ActorError, Tools, days, feed, questions, signup};
+use crate::{ActorError, Tools, account, days, feed, questions};
 
 /// The questions that a summary names (NOT-6).
 const TOP_QUESTIONS: usize = 3;
@@ -171,16 +169,10 @@ pub async fn readers(client: &Client, tools: &Tools, tenant: &TenantId) -> Resul
     let copy = tools.tenant_copy(client, tenant).await?;
     let mut readers = Vec::new();
     for (user, member) in &copy.members {
-        let command = account::Command::SetPreferences { patch: serde_json::json!({}) };
-        match ask::<AccountEntity>(client, &signup::platform(), user.as_str(), command).await {
-            Ok(account::Reply::Preferences { preferences }) => {
-                if wants_daily_summary(&preferences, member.role) {
-                    readers.push((user.clone(), member.email.clone()));
-                }
-            }
-            // An account that is gone or stopped reads nothing.
-            Ok(_) | Err(ActorError::Rejected(_)) => {}
-            Err(error) => return Err(error),
+        // An account that is gone or stopped reads nothing.
+        let Some(preferences) = account::preferences(client, user).await? else { continue };
+        if wants_daily_summary(&preferences, member.role) {
+            readers.push((user.clone(), member.email.clone()));
         }
     }
     Ok(readers)

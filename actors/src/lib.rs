@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -19,6 +19,7 @@ pub mod feed;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
+pub mod letters;
 pub mod once;
 pub mod ops_log;
 pub mod presence;
@@ -29,6 +30,7 @@ pub mod telemetry;
 pub mod tenant;
 mod tools;
 pub mod traffic;
+pub mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,7 +76,9 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(audit::AuditEntity)
         .entity(digest::DigestEntity::new(tools.clone()))
         .entity(inbox::InboxEntity)
-        .entity(bulletin::BulletinEntity)
+        .entity(upkeep::UpkeepEntity::new(tools.clone()))
+        .entity(bulletin::BulletinEntity::new(tools.clone()))
+        .entity(letters::LettersEntity::new(tools.clone()))
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }

@@ -9,8 +9,10 @@ use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
-use colloquy_domain::digest;
 use colloquy_domain::tenant::{self, Effect, Event, Tenant};
+use colloquy_domain::{digest, upkeep};
+
+pub(crate) use erase::erase_conversation;
 
 use crate::core::{Core, message, pure_core, pure_work};
 use crate::{Tools, bulletin};
@@ -69,6 +71,12 @@ impl Entity for TenantEntity {
         if matches!(event, Event::Created { .. } | Event::Updated { .. }) {
             let plan = digest::Command::Plan { timezone: state.profile.timezone.clone() };
             messages.push(message(state.id.as_str(), digest::KIND, state.id.as_str(), plan));
+            let plan = upkeep::Command::Plan {
+                timezone: state.profile.timezone.clone(),
+                keep_days: tenant::profile::keep_days(&state.profile.settings),
+                fresh: matches!(event, Event::Created { .. }),
+            };
+            messages.push(message(state.id.as_str(), upkeep::KIND, state.id.as_str(), plan));
         }
         messages.extend(colloquy_domain::bulletin::of_tenant(event).map(|news| bulletin::tell(&key.tenant, news)));
         messages

@@ -30,6 +30,11 @@ impl Links {
     pub fn conversation(&self, id: &str) -> String {
         format!("{}/app/conversations/{id}", self.console)
     }
+
+    /// A path of the console as an address.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.console)
+    }
 }
 
 /// What effects use.

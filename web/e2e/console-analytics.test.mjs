@@ -1,51 +1,32 @@
 // Analytics by the pages: charts over one range that lead to the conversations behind them, tables and CSV, the daily summary; the bell, preferences and the audit log.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { launch, until } from './lib/browser.mjs';
-import { EVIL, createColleague, createOffice, look, signIn, watch } from './lib/console.mjs';
-import { createColloquy } from './lib/server.mjs';
+import { EVIL, createColleague, look, signIn, watch } from './lib/console.mjs';
+import { inOffice } from './lib/office.mjs';
 
 let colloquy;
-let browser;
 let office;
 let page;
-let errors;
 const QUESTIONS = ['Are you open on Saturday?', 'Are you open on Saturday?', 'Do you repair bicycles at night?', 'Where can I park?'];
 
-before(async () => {
-  colloquy = await createColloquy();
-  await colloquy.start();
-  browser = await launch();
-  office = await createOffice(colloquy.url);
-  let first;
-  for (const question of QUESTIONS) {
-    const visitor = office.visitor();
-    await visitor.say(question);
-    first ??= visitor.conversation;
-  }
-  await office.api.call('PATCH', `/api/conversations/${first}`, { status: 'resolved' });
-  const lead = office.visitor();
-  await lead.say('My name is Rosa Delgado, my number is 217-555-0133, what does a cleaning cost?');
-  const evil = office.visitor();
-  await evil.say(EVIL);
-  await evil.say(EVIL);
-  await until(async () => (await office.api.leads(office.agent.id))[0], 'the lead', 30_000);
-  const first_page = await browser.context.newPage();
-  await signIn(first_page, colloquy.url, office.email);
-  await first_page.close();
-});
-after(async () => {
-  await browser?.close();
-  await colloquy?.close();
-});
-beforeEach(async () => {
-  page = await browser.context.newPage();
-  errors = watch(page);
-});
-afterEach(async () => {
-  await page.close();
-  assert.deepEqual(errors, []);
+inOffice((now) => ({ colloquy, office, page } = now), {
+  async prepare() {
+    let first;
+    for (const question of QUESTIONS) {
+      const visitor = office.visitor();
+      await visitor.say(question);
+      first ??= visitor.conversation;
+    }
+    await office.api.call('PATCH', `/api/conversations/${first}`, { status: 'resolved' });
+    const lead = office.visitor();
+    await lead.say('My name is Rosa Delgado, my number is 217-555-0133, what does a cleaning cost?');
+    const evil = office.visitor();
+    await evil.say(EVIL);
+    await evil.say(EVIL);
+    await until(async () => (await office.api.leads(office.agent.id))[0], 'the lead', 30_000);
+  },
 });
 
 const go = (path) => page.goto(colloquy.url + '/app' + path);
@@ -227,10 +208,10 @@ test('the bell tells of what needs somebody, by itself; a click leads there and 
 
 test('what one is told is chosen in the settings, and kept', async () => {
   await go('/settings/notifications');
-  const way = page.getByRole('switch', { name: 'New lead: In the console' });
+  const way = page.getByRole('switch', { name: 'New lead: E-mail' });
   const before = (await way.getAttribute('aria-checked')) === 'true';
   await way.click();
-  await until(async () => (await office.api.call('GET', '/api/me/preferences')).notifications.lead.in_app === !before, 'the preference');
+  await until(async () => (await office.api.call('GET', '/api/me/preferences')).notifications.lead.email === !before, 'the preference');
   await page.reload();
   await until(async () => ((await way.getAttribute('aria-checked')) === 'true') === !before, 'the same after a reload');
   await look(page, 'preferences');

@@ -1,36 +1,15 @@
 // Agents, knowledge, leads, settings, and what is behind an answer: every change by the pages, checked by the API.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { launch, shot, until } from './lib/browser.mjs';
-import { createOffice, look, signIn, watch } from './lib/console.mjs';
-import { createColloquy } from './lib/server.mjs';
+import { test } from 'node:test';
+import { shot, until } from './lib/browser.mjs';
+import { createColleague, look } from './lib/console.mjs';
+import { inOffice } from './lib/office.mjs';
 
 let colloquy;
-let browser;
 let office;
 let page;
-let errors;
 
-before(async () => {
-  colloquy = await createColloquy();
-  await colloquy.start();
-  browser = await launch();
-  office = await createOffice(colloquy.url);
-  const first = await browser.context.newPage();
-  await signIn(first, colloquy.url, office.email);
-});
-after(async () => {
-  await browser?.close();
-  await colloquy?.close();
-});
-beforeEach(async () => {
-  page = await browser.context.newPage();
-  errors = watch(page);
-});
-afterEach(async () => {
-  await page.close();
-  assert.deepEqual(errors, []);
-});
+inOffice((now) => ({ colloquy, office, page } = now));
 
 const go = (path) => page.goto(colloquy.url + '/app' + path);
 const agentPath = (tab = '') => `/agents/${office.agent.id}${tab}`;
@@ -84,6 +63,39 @@ test('somebody else saved first: it is shown as a difference, and nothing is ove
   await until(async () => (await stored()).welcome_message === 'My welcome', 'my welcome');
   assert.equal((await stored()).fallback_message, 'Their fallback', 'what only they changed stays');
   assert.equal(await page.getByLabel('When it does not know').inputValue(), 'Their fallback');
+});
+
+test('a role that somebody else changed meanwhile is shown as a difference, and nothing is overwritten', async () => {
+  const rita = await createColleague(colloquy.url, office, 'rep', 'Rita Rep');
+  const role = async () => (await office.api.call('GET', '/api/team/members')).items.find((one) => one.user_id === rita.id).role;
+  await go('/settings/team');
+  const select = page.getByRole('combobox', { name: 'Role of Rita Rep' });
+  await select.waitFor();
+  await office.api.call('PATCH', `/api/team/members/${rita.id}`, { role: 'manager' });
+  await select.selectOption('viewer');
+  const dialog = page.getByRole('dialog', { name: 'Somebody else saved first' });
+  await dialog.getByText('Manager').first().waitFor();
+  assert.equal(await role(), 'manager');
+  await dialog.getByRole('button', { name: 'Take what is stored' }).click();
+  await until(async () => (await select.inputValue()) === 'manager', 'what is stored');
+  await select.selectOption('viewer');
+  await until(async () => (await role()) === 'viewer', 'a change of what was seen');
+});
+
+test('for how long conversations are kept is said in days, and the server’s own words stand beside the field', async () => {
+  const retention = async () => (await office.api.call('GET', '/api/organization')).settings.retention;
+  await go('/settings/privacy');
+  const days = page.getByLabel('Days', { exact: true });
+  await days.fill('365');
+  await save();
+  assert.deepEqual(await retention(), { conversations_days: 365 });
+  await days.fill('99999');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.field .wrong').getByText(/1 to 3660/).waitFor();
+  await days.fill('');
+  await save();
+  await until(async () => (await retention())?.conversations_days === undefined || (await retention())?.conversations_days === null, 'for ever');
+  await look(page, 'retention', { widths: [390] });
 });
 
 test('the widget changes under the eyes, is saved, and a bad colour is said beside the field', async () => {

@@ -1,39 +1,20 @@
 // The operator page on one node: what there is, orders that one node can carry out, those it refuses in words, and who may not see it.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { launch, until } from './lib/browser.mjs';
-import { createOffice, look, signIn, watch } from './lib/console.mjs';
-import { createColloquy } from './lib/server.mjs';
+import { test } from 'node:test';
+import { until } from './lib/browser.mjs';
+import { createOffice, look, signIn } from './lib/console.mjs';
+import { inOffice } from './lib/office.mjs';
 
 const ADMIN = 'operator@example.com';
 
 let colloquy;
-let browser;
 let office;
 let page;
-let errors;
 
-before(async () => {
-  colloquy = await createColloquy({ COLLOQUY_PLATFORM__ADMIN_EMAILS: JSON.stringify([ADMIN]) });
-  await colloquy.start();
-  browser = await launch();
-  office = await createOffice(colloquy.url, { email: ADMIN });
-  await office.api.prove(ADMIN);
-  const first = await browser.context.newPage();
-  await signIn(first, colloquy.url, ADMIN);
-  await first.close();
-});
-after(async () => {
-  await browser?.close();
-  await colloquy?.close();
-});
-beforeEach(async () => {
-  page = await browser.context.newPage();
-  errors = watch(page);
-});
-afterEach(async () => {
-  await page.close();
-  assert.deepEqual(errors, []);
+inOffice((now) => ({ colloquy, office, page } = now), {
+  settings: { COLLOQUY_PLATFORM__ADMIN_EMAILS: JSON.stringify([ADMIN]) },
+  office: (url) => createOffice(url, { email: ADMIN }),
+  prepare: () => office.api.prove(ADMIN),
 });
 
 const go = async (query = '') => {

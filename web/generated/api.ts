@@ -99,7 +99,7 @@ address?: string, };
 /**
  * What became of a call.
  */
-export type AuditOutcome = "ok" | "refused";
+export type AuditOutcome = "ok" | "refused" | "unknown";
 
 /**
  * One page of the audit log, newest first.
@@ -825,9 +825,13 @@ limit?: number, };
  */
 export type NotificationChannels = { 
 /**
- * In the console. Mail of such things goes to an agent's own address (`escalation_email`).
+ * In the console.
  */
-in_app: boolean, };
+in_app: boolean, 
+/**
+ * By mail to the person's own address, unless it was read before. Alerts of an agent go to its `escalation_email` besides.
+ */
+email: boolean, };
 
 /**
  * What a notification tells of.

@@ -357,10 +357,6 @@ user_id: string,
  */
 name: string, 
 /**
- * A picture.
- */
-avatar_url?: string, 
-/**
  * `online` if that is so on any of the person's screens.
  */
 status: PresenceStatus, 

@@ -94,11 +94,30 @@ async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Th
         gone(lead::KIND, &lead).await?;
         theirs.rows.push(Found { list: crate::lead::LIST, id: lead, agent: None });
     }
-    forget(client, tenant, &row).await?;
+    if kind == conversation::KIND {
+        let agent = row.agent.as_deref().filter(|_| row.list == crate::conversation::LIST);
+        return erase_conversation(tools, client, &TenantId::from(tenant), &row.id, agent).await;
+    }
     gone(kind, &row.id).await?;
-    // Letters and text messages recorded for developers: an alert links to its conversation.
     tools.mailer.forget(&row.id);
     tools.sms.forget(&row.id);
+    Ok(())
+}
+
+/// Erases one conversation, and what its agent's knowledge knows of it. What became of it, such as a lead, stays.
+pub(crate) async fn erase_conversation(
+    tools: &Tools,
+    client: &Client,
+    tenant: &TenantId,
+    id: &str,
+    agent: Option<&str>,
+) -> Result<(), String> {
+    forget(client, tenant, id, agent).await?;
+    let key = EntityKey::new(tenant.as_str(), conversation::KIND, id);
+    client.erase(&key).await.map_err(|error| error.to_string())?;
+    // Letters and text messages recorded for developers: an alert links to its conversation.
+    tools.mailer.forget(id);
+    tools.sms.forget(id);
     Ok(())
 }
 
@@ -118,10 +137,10 @@ async fn lead_of(client: &Client, tenant: &str, conversation: &str) -> Result<Op
 }
 
 /// Lets the agent's knowledge forget a conversation. It holds no words of it, only where a question stands.
-async fn forget(client: &Client, tenant: &str, row: &Found) -> Result<(), String> {
-    let Some(agent) = row.agent.as_deref().filter(|_| row.list == crate::conversation::LIST) else { return Ok(()) };
-    let by = Principal::system(TenantId::from(tenant));
-    let forget = knowledge::Command::ForgetConversation { conversation: ConversationId(row.id.clone()) };
+async fn forget(client: &Client, tenant: &TenantId, id: &str, agent: Option<&str>) -> Result<(), String> {
+    let Some(agent) = agent else { return Ok(()) };
+    let by = Principal::system(tenant.clone());
+    let forget = knowledge::Command::ForgetConversation { conversation: ConversationId(id.to_owned()) };
     match ask::<KnowledgeEntity>(client, &by, agent, forget).await {
         // An agent that was deleted has forgotten already.
         Ok(_) | Err(ActorError::Rejected(_)) => Ok(()),

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
+pub mod letters;
 pub mod local_time;
 pub mod numbers;
 pub mod ops_log;
@@ -27,6 +28,7 @@ pub mod rejection;
 pub mod tenant;
 pub mod text;
 pub mod traffic;
+pub mod upkeep;
 pub mod vocabulary;
 
 pub use context::Context;

@@ -18,6 +18,7 @@ use colloquy_wire::accounts as wire;
 use serde_json::{Value, json};
 
 use crate::app::{App, AppState};
+use crate::audit;
 use crate::auth::{ACCESS_COOKIE, REFRESH_COOKIE, SESSION_COOKIE, cookie};
 use crate::mails;
 use crate::passwords;
@@ -27,6 +28,9 @@ use crate::tokens::{ACCESS_TTL_S, Access, REFRESH_TTL_MS, fresh_secret, hash_sec
 
 /// Where the refresh token is sent back to, and nowhere else.
 const REFRESH_PATH: &str = "/api/auth";
+
+/// Said of every login that is refused.
+const INVALID_CREDENTIALS: &str = "invalid_credentials";
 
 /// An open invitation and the hash that accepts it.
 pub(crate) struct Invited {
@@ -123,7 +127,7 @@ pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: 
     };
     let (session, secret) = new_session(app, from, Some(tenant), headers);
     let reply = signup::start_session(client, &id, session).await?;
-    signed_in(app, reply, &secret).await
+    written(app, from, "account.created", signed_in(app, reply, &secret).await?).await
 }
 
 /// Begins a session with a password.
@@ -137,7 +141,7 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     let wrong = || {
         Problem::new(
             StatusCode::UNAUTHORIZED,
-            "invalid_credentials",
+            INVALID_CREDENTIALS,
             "E-mail address or password is wrong. After several wrong tries, wait some minutes or use a link by mail.",
         )
     };
@@ -156,14 +160,23 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
     };
     // An unknown address costs the same hash as a known one.
     let good = passwords::verify(app, body.password, credentials.clone()).await?;
-    let (Some(user), Some(verified_hash)) = (user, credentials) else { return Err(wrong()) };
+    let (user, verified_hash) = match (user, credentials) {
+        (Some(user), Some(hash)) => (user, hash),
+        (Some(user), None) => {
+            // Locked, or without a password: whose it is learns that somebody tried.
+            audit::refused(app, from, user, INVALID_CREDENTIALS);
+            return Err(wrong());
+        }
+        (None, _) => return Err(wrong()),
+    };
     if !good {
         app.actors.account(&user, account::Command::LoginFailed { from: place(app, from) }).await?;
+        audit::refused(app, from, user, INVALID_CREDENTIALS);
         return Err(wrong());
     }
     let (session, secret) = new_session(app, from, None, headers);
     let reply = app.actors.account(&user, account::Command::LogIn { verified_hash, session }).await?;
-    signed_in(app, reply, &secret).await
+    written(app, from, "session.started", signed_in(app, reply, &secret).await?).await
 }
 
 /// Exchanges a refresh token, given or of the cookie, for a new pair.
@@ -191,7 +204,7 @@ pub(crate) async fn refresh(
 }
 
 /// Ends the session of a refresh token, given or of the cookie; without one there is nothing to end.
-pub(crate) async fn log_out(app: &App, headers: &HeaderMap, given: Option<&str>) -> Result<()> {
+pub(crate) async fn log_out(app: &App, from: IpAddr, headers: &HeaderMap, given: Option<&str>) -> Result<()> {
     let Ok(token) = refresh_token(headers, given) else { return Ok(()) };
     // Only who holds the token may end its session: a refresh proves it, and the new token is thrown away with the session.
     let proof = account::Command::Refresh {
@@ -199,15 +212,25 @@ pub(crate) async fn log_out(app: &App, headers: &HeaderMap, given: Option<&str>)
         token_hash: hash_secret(&token.secret),
         next_hash: hash_secret(&fresh_secret()),
     };
-    if matches!(app.actors.account(&token.user, proof).await, Ok(account::Reply::Session { .. })) {
-        end(app, &token.user, token.family).await?;
+    if let Ok(account::Reply::Session { membership, .. }) = app.actors.account(&token.user, proof).await {
+        let tenant = membership.map(|membership| membership.tenant);
+        end(app, from, &token.user, tenant.as_ref(), token.family).await?;
     }
     Ok(())
 }
 
 /// Ends a session that the caller has shown to be theirs.
-pub(crate) async fn end(app: &App, user: &UserId, family: String) -> Result<()> {
+pub(crate) async fn end(
+    app: &App,
+    from: IpAddr,
+    user: &UserId,
+    tenant: Option<&TenantId>,
+    family: String,
+) -> Result<()> {
     app.actors.account(user, account::Command::Logout { family }).await?;
+    if let Some(tenant) = tenant {
+        audit::person(app, from, tenant, user, "session.ended").await;
+    }
     Ok(())
 }
 
@@ -229,8 +252,16 @@ pub(crate) async fn reset_password(app: &App, from: IpAddr, body: wire::ResetPas
     let (user, secret) = body.token.split_once('.').ok_or_else(void)?;
     let password_hash = passwords::hash(app, body.password.clone()).await?;
     let command = account::Command::UseReset { token_hash: hash_secret(secret), password_hash };
-    match app.actors.account(&user.into(), command).await {
-        Ok(_) => Ok(()),
+    let user = UserId::from(user);
+    match app.actors.account(&user, command).await {
+        Ok(_) => {
+            // It is set, whether or not it can be told where.
+            let organization = account_of(app, &user).await.ok().and_then(|account| account.default_organization_id);
+            if let Some(tenant) = organization.map(TenantId) {
+                audit::person(app, from, &tenant, &user, "password.reset").await;
+            }
+            Ok(())
+        }
         Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
         Err(error) => Err(error.into()),
     }
@@ -244,7 +275,7 @@ pub(crate) async fn follow_magic(app: &App, from: IpAddr, headers: &HeaderMap, t
     let (session, refresh) = new_session(app, from, None, headers);
     let command = account::Command::UseMagic { token_hash: hash_secret(secret), session };
     match app.actors.account(&user.into(), command).await {
-        Ok(reply) => signed_in(app, reply, &refresh).await,
+        Ok(reply) => written(app, from, "session.started", signed_in(app, reply, &refresh).await?).await,
         Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
         Err(error) => Err(error.into()),
     }
@@ -402,6 +433,15 @@ fn mail_link(
         }
     });
     Ok(())
+}
+
+/// Writes who began a session into the log of the organization it is for.
+async fn written(app: &App, from: IpAddr, action: &str, session: wire::Session) -> Result<wire::Session> {
+    let text = |value: &Value| value["id"].as_str().map(str::to_owned);
+    if let (Some(tenant), Some(user)) = (text(&session.organization), text(&session.user)) {
+        audit::person(app, from, &TenantId(tenant), &UserId(user), action).await;
+    }
+    Ok(session)
 }
 
 struct RefreshToken {

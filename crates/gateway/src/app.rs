@@ -95,6 +95,8 @@ pub struct Limits {
     pub invites: [RateLimit; 2],
     /// Console and programs, by principal.
     pub api: RateLimit,
+    /// Entries in the audit log about what is refused before anybody looks at it, by who and what.
+    pub refused: RateLimit,
 }
 
 /// Shared by all handlers.

@@ -1,7 +1,12 @@
 //! Writes every call of people and keys that changes something into their organization's audit log, refused ones too, before it is answered.
 //!
+//! It is noted before it is run: if the node ends in the middle, the log says that nobody knows what became of it. Who signs in, out and up is written
+//! by `accounts`, for the calls and the forms alike.
+//!
 //! What a call is named follows from its path, so that a new route is in the log without anybody thinking of it. An entry holds who, what, when and from
 //! where, and the names of changed fields: never a value, so neither secrets nor words of visitors can get in.
+
+use std::net::IpAddr;
 
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
@@ -9,14 +14,15 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use colloquy_actors::audit;
 use colloquy_actors::cluster::trace;
 use colloquy_actors::domain::audit::{ActorKind, Entry};
-use colloquy_actors::domain::ids::TenantId;
-use colloquy_actors::domain::{Actor, Principal};
+use colloquy_actors::domain::ids::{TenantId, UserId};
+use colloquy_actors::domain::{Actor, Principal, tenant};
+use colloquy_actors::{ActorError, audit};
 use serde_json::Value;
 use tracing::Instrument as _;
 
+use crate::accounts::{account_of, fresh_id};
 use crate::app::{App, AppState};
 use crate::problem::Problem;
 use crate::{auth, body};
@@ -34,7 +40,7 @@ pub(crate) const EXEMPT: [(&str, &str); 9] = [
     ("/api/leads/capture", "visitors'"),
     ("/api/cron/", "the operator's, with a secret of the installation"),
     ("/api/ops/", "the operators' own log"),
-    ("/api/auth/", "before there is an organization; signing in, out and up are in the log"),
+    ("/api/auth/", "before there is an organization; `accounts` writes who signs in, out and up"),
     ("/api/agents/{id}/search", "reads only"),
     ("/api/conversations/{id}/read", "one's own mark"),
     ("/api/notifications/read", "one's own mark"),
@@ -42,11 +48,8 @@ pub(crate) const EXEMPT: [(&str, &str); 9] = [
 ];
 
 /// Calls under an exempt path that are in the log.
-const LOGGED: [&str; 8] = [
-    "/api/auth/login",
-    "/api/auth/signup",
+const LOGGED: [&str; 5] = [
     "/api/auth/switch",
-    "/api/auth/logout",
     "/api/voice/numbers",
     "/api/voice/provision-number",
     "/api/voice/release-number",
@@ -83,10 +86,7 @@ pub(crate) fn named(method: &Method, path: &str) -> Option<Named> {
         Some(Named { action: action.to_owned(), kind: kind.to_owned(), parameter, makes })
     };
     match (method.as_str(), path) {
-        ("POST", "/api/auth/login") => return own("session.started", "user", None, false),
-        ("POST", "/api/auth/signup") => return own("account.created", "user", None, false),
         ("POST", "/api/auth/switch") => return own("session.switched", "user", None, false),
-        ("POST", "/api/auth/logout") => return own("session.ended", "user", None, false),
         ("POST", "/api/scrape") => return own("agent.scrape", "agent", None, false),
         ("POST", "/api/embed") => return own("agent.retrain", "agent", None, false),
         ("POST", "/api/agents/{id}/versions/{n}/restore") => return own("agent.restored", "agent", Some(0), false),
@@ -154,54 +154,158 @@ pub async fn recorded(State(app): State<App>, request: Request, next: Next) -> R
         Some(trace) => tasks.spawn(trace::within(trace, work)),
         None => tasks.spawn(work),
     };
-    running.await.unwrap_or_else(|_| Problem::from(colloquy_actors::ActorError::Failed).into_response())
+    running.await.unwrap_or_else(|_| Problem::from(ActorError::Failed).into_response())
 }
 
 async fn run(app: &AppState, named: Named, path: &str, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    // Who signs in or up is told by the answer.
     let before = auth::known(app, &parts).await;
+    let token = if before.is_none() { auth::token(&parts).map(str::to_owned) } else { None };
     let address = auth::address(app, &parts).to_string();
     let parameters = parameters(path, parts.uri.path());
     let (fields, body) = match fields(app, &parts, body).await {
         Ok(read) => read,
         Err(problem) => return problem.into_response(),
     };
-    let response = next.run(Request::from_parts(parts, body)).await;
-    let (answer, response) = look_into(response, named.makes || before.is_none()).await;
-    let done = response.status().is_success() || response.status().is_redirection();
-    let who = match before {
-        Some(by) => actor(&by).map(|(kind, id)| (by.tenant.clone(), kind, id)),
-        None => signed_in(&answer).filter(|_| done).map(|(tenant, id)| (tenant, ActorKind::User, id)),
-    };
-    // What the caller was told to wait for would fill the log at the speed of the asking.
-    let Some((mut tenant, mut actor_kind, actor_id)) =
-        who.filter(|_| response.status() != StatusCode::TOO_MANY_REQUESTS)
-    else {
-        return response;
-    };
-    let made = answer["id"].as_str().filter(|_| named.makes).map(str::to_owned);
-    let resource_id = named.parameter.and_then(|at| parameters.get(at).cloned()).or(made).unwrap_or_default();
-    if path.starts_with("/api/admin/") && done && !resource_id.is_empty() {
-        // It is the organization it happened to that must see it.
-        (tenant, actor_kind) = (TenantId(resource_id.clone()), ActorKind::Operator);
-    }
-    let resource_id = if named.kind == "user" && resource_id.is_empty() { actor_id.clone() } else { resource_id };
-    let detail = if done { fields } else { Some(code(&response)) };
-    let entry = Entry {
-        actor_kind,
-        actor_id,
+    let who = before.as_ref().and_then(|by| actor(by).map(|(kind, id)| (by.tenant.clone(), kind, id)));
+    let named_id = named.parameter.and_then(|at| parameters.get(at).cloned()).unwrap_or_default();
+    let mut entry = Entry {
         action: named.action,
         resource_kind: named.kind,
-        resource_id,
-        done,
-        detail,
+        resource_id: named_id,
         address: Some(address),
+        ..Entry::default()
     };
-    if let Err(error) = audit::record(&app.actors.client, &tenant, entry.clone()).await {
-        tracing::error!(target: "colloquy::audit", %tenant, %error, ?entry, "a call could not be written to the audit log; it stands in this log");
+    if let Some((_, kind, id)) = &who {
+        (entry.actor_kind, entry.actor_id) = (*kind, id.clone());
+    }
+    let begun = match &who {
+        Some((tenant, ..)) => begin(app, tenant, &entry).await,
+        None => None,
+    };
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let (answer, response) = look_into(response, named.makes).await;
+    entry.done = response.status().is_success() || response.status().is_redirection();
+    entry.detail = if entry.done { fields } else { Some(code(&response)) };
+    if entry.resource_id.is_empty() && named.makes {
+        entry.resource_id = answer["id"].as_str().unwrap_or_default().to_owned();
+    }
+    let tenant = match who {
+        Some((tenant, ..)) => {
+            if entry.resource_kind == "user" && entry.resource_id.is_empty() {
+                entry.resource_id.clone_from(&entry.actor_id);
+            }
+            // What the caller was told to wait for would fill the log at the speed of the asking.
+            let told = response.status() != StatusCode::TOO_MANY_REQUESTS || first(app, &tenant, &entry);
+            if !told {
+                end(app, begun, None).await;
+                return response;
+            }
+            tenant
+        }
+        // Nobody was let in: whose credentials these were, as far as they tell.
+        None if response.status() == StatusCode::UNAUTHORIZED => {
+            let Some((tenant, kind, id)) = claimed(app, token.as_deref()).await else { return response };
+            (entry.actor_kind, entry.actor_id) = (kind, id);
+            if !first(app, &tenant, &entry) {
+                return response;
+            }
+            tenant
+        }
+        None => return response,
+    };
+    if path.starts_with("/api/admin/") && entry.done && !entry.resource_id.is_empty() {
+        // It is the organization it happened to that must see it.
+        end(app, begun, None).await;
+        let tenant = TenantId(entry.resource_id.clone());
+        record(app, &tenant, Entry { actor_kind: ActorKind::Operator, ..entry }).await;
+    } else if let Some(begun) = begun {
+        end(app, Some(begun), Some(entry)).await;
+    } else {
+        record(app, &tenant, entry).await;
     }
     response
+}
+
+/// Whether the same refusal of the same caller was not told a moment ago.
+fn first(app: &AppState, tenant: &TenantId, entry: &Entry) -> bool {
+    let key = (tenant.as_str(), &entry.actor_id, &entry.action, entry.detail.as_deref());
+    app.limits.refused.take(key, app.now_ms()).is_ok()
+}
+
+/// Whose credentials were refused: a session that has ended, or a key of an organization that is revoked or whose secret is wrong. A token that we did
+/// not sign and a key that nobody made are nobody's.
+async fn claimed(app: &AppState, token: Option<&str>) -> Option<(TenantId, ActorKind, String)> {
+    let token = token?;
+    if let Some(access) = app.tokens.signed_access(token) {
+        return Some((access.org, ActorKind::User, access.sub.0));
+    }
+    let (tenant, key) = auth::key_of(token)?;
+    let by = Principal::system(tenant.clone());
+    match app.actors.tenant(&by, tenant::Command::Keys).await {
+        Ok(tenant::Reply::Keys { items }) if items.iter().any(|known| known.id == key) => {
+            Some((tenant, ActorKind::ApiKey, key.0))
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// Notes a call before it is run.
+async fn begin(app: &AppState, tenant: &TenantId, entry: &Entry) -> Option<audit::Begun> {
+    let begun = audit::begin(&app.actors.client, tenant, fresh_id(), entry.clone()).await;
+    // Without a log the work goes on: what it says then stands in this one.
+    begun.inspect_err(|error| lost(tenant, error, entry)).ok()
+}
+
+async fn end(app: &AppState, begun: Option<audit::Begun>, entry: Option<Entry>) {
+    let Some(begun) = begun else { return };
+    if let Err(error) = audit::end(&app.actors.client, begun.clone(), entry.clone()).await {
+        lost(begun.tenant(), &error, &entry.unwrap_or_default());
+    }
+}
+
+/// Writes down what was done, or refused, as a whole.
+pub(crate) async fn record(app: &AppState, tenant: &TenantId, entry: Entry) {
+    if let Err(error) = audit::record(&app.actors.client, tenant, entry.clone()).await {
+        lost(tenant, &error, &entry);
+    }
+}
+
+fn lost(tenant: &TenantId, error: &ActorError, entry: &Entry) {
+    tracing::error!(target: "colloquy::audit", %tenant, %error, ?entry, "a call could not be written to the audit log; it stands in this log");
+}
+
+/// What somebody did about their own login, by a call or a form, in the organization it was for.
+pub(crate) async fn person(app: &AppState, from: IpAddr, tenant: &TenantId, user: &UserId, action: &str) {
+    record(app, tenant, own(from, user, action, None)).await;
+}
+
+/// A login that was refused, in the organization that its owner works in. In a task of its own: the answer's time does not tell whether the address
+/// is known.
+pub(crate) fn refused(app: &App, from: IpAddr, user: UserId, code: &'static str) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let Ok(account) = account_of(&app, &user).await else { return };
+        let Some(tenant) = account.default_organization_id.map(TenantId) else { return };
+        let entry = own(from, &user, "session.started", Some(code));
+        if first(&app, &tenant, &entry) {
+            record(&app, &tenant, entry).await;
+        }
+    });
+}
+
+fn own(from: IpAddr, user: &UserId, action: &str, refused: Option<&str>) -> Entry {
+    Entry {
+        actor_kind: ActorKind::User,
+        actor_id: user.0.clone(),
+        action: action.to_owned(),
+        resource_kind: "user".to_owned(),
+        resource_id: user.0.clone(),
+        done: refused.is_none(),
+        detail: refused.map(str::to_owned),
+        address: Some(from.to_string()),
+        ..Entry::default()
+    }
 }
 
 /// What is refused says why by a code of the contract.
@@ -219,12 +323,6 @@ fn actor(by: &Principal) -> Option<(ActorKind, String)> {
         Actor::Platform { id } => Some((ActorKind::Operator, id.0.clone())),
         Actor::Visitor { .. } | Actor::System => None,
     }
-}
-
-/// Organization and person of an answer that signs somebody in.
-fn signed_in(answer: &Value) -> Option<(TenantId, String)> {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    Some((TenantId(text("/organization/id")?), text("/user/id")?))
 }
 
 /// The values of a path's parameters, in order.
@@ -275,7 +373,7 @@ async fn look_into(response: Response, wanted: bool) -> (Value, Response) {
             let answer = serde_json::from_slice(&bytes).unwrap_or_default();
             (answer, Response::from_parts(parts, Body::from(bytes)))
         }
-        Err(_) => (Value::Null, Problem::from(colloquy_actors::ActorError::Failed).into_response()),
+        Err(_) => (Value::Null, Problem::from(ActorError::Failed).into_response()),
     }
 }
 
@@ -309,7 +407,7 @@ mod tests {
             ("POST", "/api/api-keys", "api_key.created", None),
             ("POST", "/api/privacy/erasures", "erasure.created", None),
             ("PATCH", "/api/admin/tenants/{id}", "organization.updated", Some(0)),
-            ("POST", "/api/auth/login", "session.started", None),
+            ("POST", "/api/auth/switch", "session.switched", None),
             ("POST", "/api/calling/campaigns/{id}/start", "campaign.start", Some(0)),
             ("DELETE", "/api/integrations/{provider}/disconnect", "integration.deleted", Some(0)),
             ("POST", "/api/voice/calls/{id}/hangup", "call.hangup", Some(0)),
@@ -329,6 +427,7 @@ mod tests {
             ("POST", "/api/conversations/{id}/read"),
             ("POST", "/api/cron/auto-sync"),
             ("POST", "/api/auth/refresh"),
+            ("POST", "/api/auth/login"),
             ("POST", "/api/ops/pause"),
             ("POST", "/api/voice/retell/webhook"),
             ("POST", "/signup"),

@@ -93,8 +93,19 @@ impl FromRequestParts<App> for Console {
 
 /// Who sends a request, as far as its credentials tell; for records of what was asked, not for deciding whether it may be done.
 pub(crate) async fn known(app: &AppState, parts: &Parts) -> Option<Principal> {
-    let token = bearer(&parts.headers).or_else(|| cookie(&parts.headers, ACCESS_COOKIE))?;
-    of_token(app, token).await.ok().map(|console| console.by)
+    of_token(app, token(parts)?).await.ok().map(|console| console.by)
+}
+
+/// The token or key that a request carries, good or not.
+pub(crate) fn token(parts: &Parts) -> Option<&str> {
+    bearer(&parts.headers).or_else(|| cookie(&parts.headers, ACCESS_COOKIE))
+}
+
+/// Whose key a text says it is; nothing is proven by it.
+pub(crate) fn key_of(token: &str) -> Option<(TenantId, ApiKeyId)> {
+    let mut parts = token.strip_prefix(SECRET_KEY_PREFIX)?.splitn(3, '_');
+    let (tenant, id, _secret) = (parts.next()?, parts.next()?, parts.next()?);
+    (token.len() <= tokens::TOKEN_MAX).then(|| (TenantId::from(tenant), ApiKeyId::from(id)))
 }
 
 /// The address of the client a request comes from.

@@ -18,6 +18,8 @@ const INVITED_PER_HOUR: u32 = 5;
 const INVITES_PER_HOUR: u32 = 60;
 /// The same for people whose own address nobody has proven: whoever just signed up, with any address, can ask colleagues and nobody else.
 const UNPROVEN_INVITES_PER_HOUR: u32 = 10;
+/// Entries a minute about the same refusal of the same caller, such as a wrong password: one tells it, more would fill the log at the speed of the asking.
+const REFUSED_PER_MINUTE: u32 = 1;
 /// An hour in milliseconds.
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// A minute in milliseconds.
@@ -92,6 +94,11 @@ impl RateLimit {
     /// How many invitations an organization mails: by people with an unproven address, and by others.
     pub fn invites() -> [Self; 2] {
         [UNPROVEN_INVITES_PER_HOUR, INVITES_PER_HOUR].map(Self::per_hour)
+    }
+
+    /// How often the same refusal of the same caller is written into the audit log.
+    pub fn refused() -> Self {
+        Self::per_minute(REFUSED_PER_MINUTE)
     }
 
     fn new(burst: u32, within_ms: u64) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy_actors::knowledge::Library;
-use colloquy_actors::{Actors, Links, Tools};
+use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
@@ -85,6 +85,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     let operations = Arc::new(NodeOperations::new(&settings.cluster.node_id, node.clone()));
     let operations = routes::ops::Ops::new(operations, node.client());
     let demonstrating = settings.has_demo().then(|| tokio::spawn(colloquy_gateway::demonstrate(app.clone())));
+    let keeping = tokio::spawn(upkeep::establish(node.client(), app.actors.tools.clone()));
     let router = colloquy_gateway::router(app, operations.clone());
     let public = Bounded::new(public, settings.limits.sockets_per_address, proxies(&settings));
     let serving = tokio::spawn(public.serve(router, stop.clone()));
@@ -116,6 +117,7 @@ async fn serve(settings: Settings, metrics: PrometheusHandle) -> Result<(), Stri
     over.cancel();
     operating.abort();
     sweeping.abort();
+    keeping.abort();
     if let Some(demonstrating) = demonstrating {
         demonstrating.abort();
     }
@@ -344,6 +346,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
         invited: RateLimit::invited(),
         invites: RateLimit::invites(),
         api: RateLimit::per_minute(limits.api_per_principal_per_minute),
+        refused: RateLimit::refused(),
     };
     let Some(redis) = redis else { return each };
     let counts: Arc<dyn Shared> = Arc::new(cluster::Counts(redis.counts()));
@@ -362,6 +365,7 @@ fn limits(settings: &Settings, redis: Option<&Redis>, secret: &[u8; 32]) -> Limi
         invited: each.invited.shared(counts.clone(), name("invited")),
         invites: shared_invites,
         api: each.api.shared(counts.clone(), name("api")),
+        refused: each.refused.shared(counts.clone(), name("refused")),
     }
 }
 

@@ -129,4 +129,6 @@ pub enum AuditOutcome {
     Ok,
     /// Not done.
     Refused,
+    /// Nobody knows: a node ended in the middle of it.
+    Unknown,
 }

@@ -121,10 +121,6 @@ pub struct PresencePerson {
     pub user_id: String,
     /// The name.
     pub name: String,
-    /// A picture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub avatar_url: Option<String>,
     /// `online` if that is so on any of the person's screens.
     pub status: PresenceStatus,
     /// The conversation in view, on the screen that spoke last.
@@ -229,8 +225,10 @@ pub struct NotificationsRead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[ts(export, export_to = "api.ts")]
 pub struct NotificationChannels {
-    /// In the console. Mail of such things goes to an agent's own address (`escalation_email`).
+    /// In the console.
     pub in_app: bool,
+    /// By mail to the person's own address, unless it was read before. Alerts of an agent go to its `escalation_email` besides.
+    pub email: bool,
 }
 
 /// Whether somebody gets the daily summary.

@@ -235,7 +235,7 @@ test('presence: told at the beginning of every connection, colleagues by convers
   leave();
   expect(FakeSocket.last.sent.at(-1)).toMatchObject({ viewing: null });
   stop();
-  render(Faces, { people: [one('x', { name: EVIL, avatar_url: 'javascript:1', typing: true })] });
+  render(Faces, { people: [one('x', { name: EVIL, typing: true })] });
   expect(screen.getByText(`${EVIL} is typing`)).toBeTruthy();
   expect(document.querySelector('img')).toBeNull();
 });
@@ -287,13 +287,13 @@ test('the bell: what is new is heard once, reading is shown at once and taken ba
 });
 
 test('a preference is shown at once, sent alone, and taken back when it is refused', async () => {
-  const way = { in_app: true };
+  const way = { in_app: true, email: false };
   answers['/api/me/preferences'] = { theme: 'dark', notifications: { escalation: way, emergency: way, assigned: way, lead: way, unanswered: way, training_failed: way, daily_summary: { email: false } } };
   await preferences.load();
   refuse = (url) => (url.includes('preferences') ? 403 : undefined);
-  const failing = preferences.change({ lead: { in_app: false } });
-  expect(preferences.stored?.notifications.lead).toEqual({ in_app: false });
+  const failing = preferences.change({ lead: { email: true } });
+  expect(preferences.stored?.notifications.lead).toEqual({ in_app: true, email: true });
   await expect(failing).rejects.toMatchObject({ status: 403 });
   expect(preferences.stored?.notifications.lead).toEqual(way);
-  expect(sent.at(-1)).toEqual({ method: 'PATCH', url: '/api/me/preferences', body: { notifications: { lead: { in_app: false } } } });
+  expect(sent.at(-1)).toEqual({ method: 'PATCH', url: '/api/me/preferences', body: { notifications: { lead: { email: true } } } });
 });

@@ -5,6 +5,8 @@ use super::{Mail, letter::Letter, letter::Written, one_line};
 /// How much of a name a subject shows; a longer one would push out what the letter is about.
 const SUBJECT_NAME_CHARS_MAX: usize = 60;
 
+/// The longest line about one notice in a letter.
+const NOTICE_CHARS_MAX: usize = 300;
 /// Questions of one list in a letter; the console has all of them.
 const QUESTIONS_MAX: usize = 10;
 /// The longest question in a letter.
@@ -111,6 +113,43 @@ pub fn password_reset(to: &str, key: &str, url: &str, valid_minutes: u32) -> Mai
         .button("Choose a new password", url)
         .sign("If you did not ask for it, ignore this letter: your password stays as it is. Never pass the link on.");
     mail(to, key, "Choose a new password".to_owned(), written)
+}
+
+/// Something that somebody is told of.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// In a few words.
+    pub title: String,
+    /// In a sentence; may be empty.
+    pub body: String,
+    /// Where to look.
+    pub url: String,
+}
+
+/// The letter about what happened lately, the newest first; `more` is what is not shown. `settings` is where its reader chooses, if it goes to a member.
+pub fn notices(to: &str, key: &str, organization: &str, told: &[Told], more: usize, settings: Option<&str>) -> Mail {
+    let all = told.len() + more;
+    let first = told.first().map_or("", |first| first.title.as_str());
+    let heading = if all == 1 { first.to_owned() } else { format!("{all} things to look at") };
+    let mut letter = Letter::new(&heading);
+    for one in told {
+        if all > 1 {
+            letter = letter.paragraph(&one_line(&one.title, NOTICE_CHARS_MAX));
+        }
+        letter = letter.quote(&one_line(&one.body, NOTICE_CHARS_MAX)).button("Open", &one.url);
+    }
+    if more > 0 {
+        letter = letter.paragraph(&format!("And {more} more, which stand in the console."));
+    }
+    let written = match settings {
+        Some(settings) => letter.sign(&format!("You chose to get this by e-mail. Change it here: {settings}")),
+        None => letter.sign(&format!("You get this because alerts of {} go to this address.", name(organization))),
+    };
+    let subject = match all {
+        0 | 1 => format!("[{}] {first}", name(organization)),
+        _ => format!("[{}] {first}, and {} more", name(organization), all - 1),
+    };
+    mail(to, key, subject, written)
 }
 
 /// What happened on one day.
@@ -267,6 +306,7 @@ mod tests {
             url: "https://c.example/app".into(),
             ..DailySummary::default()
         };
+        let told = Told { title: evil.to_owned(), body: evil.to_owned(), url: "https://c.example/app/leads/1".into() };
         vec![
             alert("jo@example.com", "k1", &alert_of(true)),
             alert("jo@example.com", "k2", &alert_of(false)),
@@ -275,6 +315,8 @@ mod tests {
             magic_link("jo@example.com", "k5", "https://c.example/m/1", 15),
             password_reset("jo@example.com", "k6", "https://c.example/r/1", 1),
             daily_summary("jo@example.com", "k7", &day),
+            notices("jo@example.com", "k8", evil, &[told.clone()], 0, Some("https://c.example/app/settings")),
+            notices("jo@example.com", "k9", evil, &vec![told; 10], 190, None),
         ]
     }
 
@@ -312,6 +354,16 @@ mod tests {
             assert!(mail.text.contains(words), "{words} in {}", mail.text);
         }
         assert!(mail.text.contains("> Do you fix kites? (1 time, not answered)"), "{}", mail.text);
+    }
+
+    #[test]
+    fn a_letter_of_notices_shows_some_and_counts_the_rest() {
+        let letters = all("Ann asks for a person");
+        assert_eq!(letters[7].subject, "[Ann asks for a person] Ann asks for a person");
+        assert!(!letters[7].text.contains("more") && letters[7].text.contains("app/settings"), "{}", letters[7].text);
+        assert_eq!(letters[8].subject, "[Ann asks for a person] Ann asks for a person, and 199 more");
+        assert!(letters[8].text.contains("And 190 more"), "{}", letters[8].text);
+        assert_eq!(letters[8].text.matches("Open: https://c.example/").count(), 10);
     }
 
     #[test]

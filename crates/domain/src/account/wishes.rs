@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    bulletin::Kind,
     check::merge_patch,
     principal::Role,
     rejection::{FieldError, Rejection},
@@ -14,6 +15,11 @@ const DAILY_SUMMARY: [&str; 3] = ["notifications", "daily_summary", "email"];
 /// Whether somebody wants the daily summary by mail: unless they said, who runs the organization does.
 pub fn wants_daily_summary(preferences: &Map<String, Value>, role: Role) -> bool {
     said(preferences).and_then(Value::as_bool).unwrap_or(role >= Role::Admin)
+}
+
+/// Whether somebody wants notices of a kind by mail: only who asked for it gets any.
+pub fn wants_mail(preferences: &Map<String, Value>, kind: Kind) -> bool {
+    preferences.get("notifications").is_some_and(|all| all[kind.word()]["email"] == true)
 }
 
 /// The preferences with what holds where nothing was said.
@@ -60,6 +66,16 @@ mod tests {
         let said = map(json!({ "notifications": { "daily_summary": { "email": false }, "lead": { "email": true } } }));
         assert!(!wants_daily_summary(&said, Role::Owner));
         assert_eq!(with_defaults(said.clone(), Role::Owner), said, "nothing else is touched");
+    }
+
+    #[test]
+    fn only_who_asked_for_it_gets_notices_by_mail() {
+        let said = map(json!({ "notifications": { "lead": { "email": true }, "escalation": { "email": false } } }));
+        assert!(wants_mail(&said, Kind::Lead));
+        assert!(!wants_mail(&said, Kind::Escalation) && !wants_mail(&said, Kind::Assigned));
+        assert!(
+            !wants_mail(&map(json!({ "notifications": true })), Kind::Lead) && !wants_mail(&Map::new(), Kind::Lead)
+        );
     }
 
     #[test]

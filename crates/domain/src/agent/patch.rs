@@ -200,6 +200,7 @@ mod tests {
             (json!({"chat_theme": {"border_radius": 900}}), "chat_theme.border_radius"),
             (json!({"chat_theme": {"mode": "pink"}}), "chat_theme.mode"),
             (json!({"chat_avatar_url": "data:image/png,x"}), "chat_avatar_url"),
+            (json!({"chat_avatar_url": "http://example.com/face.png"}), "chat_avatar_url"),
             (json!({"allowed_origins": ["https://a.com/path"]}), "allowed_origins.0"),
             (json!({"escalation_email": "x"}), "escalation_email"),
             (json!({"max_messages_per_convo": 1}), "max_messages_per_convo"),

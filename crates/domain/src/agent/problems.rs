@@ -142,6 +142,8 @@ fn chat(config: &AgentConfig, checks: &mut Checks) {
     }
     if let Some(url) = &config.chat_avatar_url {
         checks.web_address("chat_avatar_url", url);
+        // A page on https shows no picture without it.
+        checks.ensure(!url.starts_with("http://"), "chat_avatar_url", "must begin with https://");
     }
     checks.count("allowed_origins", config.allowed_origins.len(), ORIGINS_MAX);
     for (n, origin) in config.allowed_origins.iter().enumerate() {

@@ -166,6 +166,9 @@ pub enum Command {
         /// New content, for documents and texts.
         #[serde(default)]
         content: Option<Blob>,
+        /// The version it was made from; one that is not the newest is refused.
+        #[serde(default)]
+        if_version: Option<u64>,
     },
     /// Removes a source with all its pages.
     RemoveSource {
@@ -259,6 +262,9 @@ pub enum Command {
         faq: FaqId,
         /// The patch.
         patch: Value,
+        /// The version it was made from; one that is not the newest is refused.
+        #[serde(default)]
+        if_version: Option<u64>,
     },
     /// Removes a question.
     RemoveFaq {

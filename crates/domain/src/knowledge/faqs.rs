@@ -66,9 +66,12 @@ pub(super) fn new(state: &Knowledge, cx: &Context, text: Text) -> Result<Event, 
     })
 }
 
-pub(super) fn update(state: &Knowledge, cx: &Context, id: FaqId, patch: &Value) -> Outcome {
+pub(super) fn update(state: &Knowledge, cx: &Context, id: FaqId, patch: &Value, if_version: Option<u64>) -> Outcome {
     writer(state, cx)?;
     let known = state.faqs.get(&id).ok_or_else(|| Rejection::not_found("question"))?;
+    if if_version.is_some_and(|version| version != known.version) {
+        return Err(Rejection::Stale { current: serde_json::to_value(view::faq(&id, known)).unwrap_or(Value::Null) });
+    }
     let Value::Object(fields) = patch else { return Err(Rejection::invalid("body", "must be a JSON object")) };
     let mut checks = Checks::default();
     for field in fields.keys().filter(|field| !CHANGEABLE.contains(&field.as_str())) {

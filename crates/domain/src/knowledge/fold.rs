@@ -26,11 +26,12 @@ impl Knowledge {
             }
             Event::LimitsSet { max_pages } => self.max_pages = *max_pages,
             Event::SourceAdded { source, new } => {
-                self.sources.insert(source.clone(), new_source(new, at_ms));
+                self.sources.insert(source.clone(), new_source(new, seq, at_ms));
             }
             Event::SourceUpdated { source, new, next_sync_ms } => {
                 if let Some(source) = self.sources.get_mut(source) {
                     source.spec = new.clone();
+                    source.version = seq;
                     source.next_sync_ms = *next_sync_ms;
                     source.updated_ms = at_ms;
                 }
@@ -103,6 +104,7 @@ impl Knowledge {
                     source_url: source_url.clone(),
                     created_ms: before.map_or(at_ms, |before| before.created_ms),
                     updated_ms: at_ms,
+                    version: seq,
                 };
                 self.faqs.insert(faq.clone(), put);
                 if answered || *status == FaqStatus::Accepted {
@@ -271,9 +273,10 @@ impl Knowledge {
     }
 }
 
-fn new_source(new: &NewSource, at_ms: i64) -> Source {
+fn new_source(new: &NewSource, version: u64, at_ms: i64) -> Source {
     Source {
         spec: new.clone(),
+        version,
         status: ScrapeStatus::Pending,
         error: None,
         note: None,

@@ -83,7 +83,9 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
         }
         Command::AddSource { new } => sources::add(state, cx, new),
         Command::Scrape { url, limit } => sources::scrape(state, cx, &url, limit),
-        Command::UpdateSource { source, patch, content } => sources::update(state, cx, source, &patch, content),
+        Command::UpdateSource { source, patch, content, if_version } => {
+            sources::update(state, cx, source, &patch, content, if_version)
+        }
         Command::RemoveSource { source } => sources::remove(state, cx, source),
         Command::Retrain { source } => runs::retrain(state, cx, source),
         Command::SyncDue => runs::sync_due(state, cx),
@@ -107,7 +109,7 @@ pub fn decide(state: &Knowledge, cx: &Context, command: Command) -> Outcome {
         Command::AddFaq { question, answer, category, priority } => {
             faqs::add(state, cx, faqs::Text { question, answer, category, priority })
         }
-        Command::UpdateFaq { faq, patch } => faqs::update(state, cx, faq, &patch),
+        Command::UpdateFaq { faq, patch, if_version } => faqs::update(state, cx, faq, &patch, if_version),
         Command::RemoveFaq { faq } => faqs::remove(state, cx, faq),
         Command::GenerateFaqs => faqs::generate(state, cx),
         Command::FaqsGenerated { run, attempt, faqs } => faqs::generated(state, cx, &run, attempt, faqs),

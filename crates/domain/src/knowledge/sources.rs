@@ -135,9 +135,20 @@ pub(super) fn scrape(state: &Knowledge, cx: &Context, url: &str, limit: Option<u
     Ok(seen(state, cx, events, id))
 }
 
-pub(super) fn update(state: &Knowledge, cx: &Context, id: SourceId, patch: &Value, content: Option<Blob>) -> Outcome {
+pub(super) fn update(
+    state: &Knowledge,
+    cx: &Context,
+    id: SourceId,
+    patch: &Value,
+    content: Option<Blob>,
+    if_version: Option<u64>,
+) -> Outcome {
     writer(state, cx)?;
     let source = state.sources.get(&id).ok_or_else(no_source)?;
+    if if_version.is_some_and(|version| version != source.version) {
+        let current = serde_json::to_value(view::source(state, &id)).unwrap_or(Value::Null);
+        return Err(Rejection::Stale { current });
+    }
     let Value::Object(fields) = patch else { return Err(Rejection::invalid("body", "must be a JSON object")) };
     let mut checks = Checks::default();
     for field in fields.keys().filter(|field| !CHANGEABLE.contains(&field.as_str())) {

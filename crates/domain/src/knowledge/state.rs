@@ -100,6 +100,9 @@ pub enum RunKind {
 pub struct Source {
     /// What its owner said.
     pub spec: NewSource,
+    /// Rises with each change by a person; its entity tag.
+    #[serde(default)]
+    pub version: u64,
     /// How far it is.
     pub status: ScrapeStatus,
     /// Why it failed.
@@ -234,6 +237,9 @@ pub struct Faq {
     pub created_ms: i64,
     /// When it last changed.
     pub updated_ms: i64,
+    /// Rises with each change by a person; its entity tag.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// A question that got the fallback message. Its words are read from the conversations.

@@ -408,11 +408,19 @@ fn sources_are_checked() {
         panic!()
     };
     assert_eq!((source.name.as_str(), source.url.as_deref()), ("a.example", Some("https://a.example/map.xml")));
-    let update = |patch| Command::UpdateSource { source: source.id.clone(), patch, content: None };
+    let update = |patch| Command::UpdateSource { source: source.id.clone(), patch, content: None, if_version: None };
     assert_eq!(code(base.manager(update(json!({"status": "completed"})))), "status");
     assert_eq!(code(base.manager(update(json!({"sync_frequency": "hourly"})))), "body");
     base.manager(update(json!({"name": "Map", "sync_frequency": "monthly"}))).unwrap();
     assert_eq!(base.state.sources[&source.id].spec.name, "Map");
+    let late = |if_version| {
+        let patch = json!({"auto_sync": false});
+        Command::UpdateSource { source: source.id.clone(), patch, content: None, if_version }
+    };
+    let Err(Rejection::Stale { current }) = base.manager(late(Some(source.version))) else { panic!("saved first") };
+    assert_eq!((&current["name"], &current["auto_sync"]), (&json!("Map"), &json!(true)));
+    base.manager(late(current["version"].as_u64())).unwrap();
+    assert!(!base.state.sources[&source.id].spec.auto_sync);
 }
 
 #[test]
@@ -422,13 +430,19 @@ fn due_sources_are_read_again_by_themselves() {
     let source = base.finish(RunOutcome::Complete);
     base.build();
     assert_eq!(timer(&base.state), None, "not by itself unless asked to");
-    base.manager(Command::UpdateSource { source: source.clone(), patch: json!({"auto_sync": true}), content: None })
-        .unwrap();
+    base.manager(Command::UpdateSource {
+        source: source.clone(),
+        patch: json!({"auto_sync": true}),
+        content: None,
+        if_version: None,
+    })
+    .unwrap();
     assert_eq!(timer(&base.state), Some(base.now_ms + 7 * DAY_MS), "weekly, as VB §3.1 has it");
     base.manager(Command::UpdateSource {
         source: source.clone(),
         patch: json!({"sync_frequency": "daily"}),
         content: None,
+        if_version: None,
     })
     .unwrap();
     base.now_ms += DAY_MS;
@@ -493,13 +507,25 @@ fn questions_are_written_changed_and_removed() {
     }
     let Reply::Faq(faq) = base.manager(add("Do you\n tow?", "Yes.", 1)).unwrap() else { panic!("a question") };
     assert_eq!(faq.question, "Do you tow?");
-    let update = |patch| Command::UpdateFaq { faq: faq.id.clone(), patch };
+    let update = |patch| Command::UpdateFaq { faq: faq.id.clone(), patch, if_version: None };
     assert_eq!(code(base.manager(update(json!({"is_auto": true})))), "is_auto");
     base.manager(update(json!({"answer": "No."}))).unwrap();
     assert_eq!(base.state.faqs[&faq.id].answer, "No.");
+    let late = |if_version| Command::UpdateFaq { faq: faq.id.clone(), patch: json!({"answer": "Maybe."}), if_version };
+    let Err(Rejection::Stale { current }) = base.manager(late(Some(faq.version))) else {
+        panic!("somebody saved first")
+    };
+    assert_eq!(
+        (&current["answer"], current["version"].as_u64()),
+        (&json!("No."), Some(base.state.faqs[&faq.id].version))
+    );
+    base.manager(late(current["version"].as_u64())).unwrap();
     base.manager(Command::RemoveFaq { faq: faq.id.clone() }).unwrap();
     assert_eq!(code(base.manager(Command::RemoveFaq { faq: faq.id })), "not_found");
-    assert_eq!(code(base.manager(Command::UpdateFaq { faq: FaqId::from("x"), patch: json!({}) })), "not_found");
+    assert_eq!(
+        code(base.manager(Command::UpdateFaq { faq: FaqId::from("x"), patch: json!({}), if_version: None })),
+        "not_found"
+    );
 }
 
 #[test]
@@ -528,7 +554,12 @@ fn generated_questions_wait_to_be_accepted() {
     assert_eq!(code(base.system(Command::FaqsGenerated { run, attempt: 1, faqs: Vec::new() })), "superseded");
     let Reply::Faqs { items } = base.manager(Command::Faqs).unwrap() else { panic!("questions") };
     assert!(items[0].is_auto && items[0].status == FaqStatus::Pending);
-    base.manager(Command::UpdateFaq { faq: items[0].id.clone(), patch: json!({"status": "accepted"}) }).unwrap();
+    base.manager(Command::UpdateFaq {
+        faq: items[0].id.clone(),
+        patch: json!({"status": "accepted"}),
+        if_version: None,
+    })
+    .unwrap();
     assert_eq!(base.state.content_version, content + 1);
 }
 

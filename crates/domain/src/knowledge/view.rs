@@ -56,6 +56,8 @@ pub struct SourceView {
     pub created_at: String,
     /// When its settings last changed, RFC 3339.
     pub updated_at: String,
+    /// Rises with each change by a person: send it as `If-Match` with the next one.
+    pub version: u64,
 }
 
 /// `GET /api/agents/:id/scrape/status`.
@@ -153,6 +155,8 @@ pub struct FaqView {
     pub created_at: String,
     /// When it last changed, RFC 3339.
     pub updated_at: String,
+    /// Rises with each change by a person: send it as `If-Match` with the next one.
+    pub version: u64,
 }
 
 /// One unanswered question, as its agent's knowledge keeps it: where it was asked, without its words.
@@ -304,6 +308,7 @@ pub fn source(state: &Knowledge, id: &SourceId) -> Option<SourceView> {
         metadata: spec.metadata.clone(),
         created_at: rfc3339(source.created_ms),
         updated_at: rfc3339(source.updated_ms),
+        version: source.version,
     })
 }
 
@@ -390,6 +395,7 @@ pub fn faq(id: &FaqId, faq: &Faq) -> FaqView {
         source_url: faq.source_url.clone(),
         created_at: rfc3339(faq.created_ms),
         updated_at: rfc3339(faq.updated_ms),
+        version: faq.version,
     }
 }
 

@@ -65,6 +65,9 @@ pub enum Command {
         user: UserId,
         /// Which.
         role: Role,
+        /// The version it was made from; one that is not the newest is refused.
+        #[serde(default)]
+        if_version: Option<u64>,
     },
     /// Removes a member; anyone may remove themselves.
     RemoveMember {

@@ -19,9 +19,13 @@ pub(super) fn list(state: &Tenant, cx: &Context) -> Outcome {
     Ok(Decision::reply(Reply::Members { items: view::members(state) }))
 }
 
-pub(super) fn set_role(state: &Tenant, cx: &Context, user: UserId, role: Role) -> Outcome {
+pub(super) fn set_role(state: &Tenant, cx: &Context, user: UserId, role: Role, if_version: Option<u64>) -> Outcome {
     let own = need(cx, Role::Admin, "change roles")?;
     let Some(member) = state.members.get(&user) else { return Err(Rejection::not_found("member")) };
+    if if_version.is_some_and(|version| version != member.version) {
+        let current = serde_json::to_value(view::member(&user, member)).unwrap_or_default();
+        return Err(Rejection::Stale { current });
+    }
     if member.role > own {
         return Err(Rejection::forbidden("You cannot change the role of someone above you."));
     }
@@ -32,7 +36,9 @@ pub(super) fn set_role(state: &Tenant, cx: &Context, user: UserId, role: Role) -
         another_owner(state)?;
     }
     let mut after = member.clone();
-    after.role = role;
+    if member.role != role {
+        (after.role, after.version) = (role, cx.seq + 1);
+    }
     let reply = Reply::Member(view::member(&user, &after));
     Ok(if member.role == role { Decision::reply(reply) } else { Decision::event(Event::RoleSet { user, role }, reply) })
 }

@@ -71,7 +71,7 @@ pub fn decide(state: &Tenant, cx: &Context, command: Command) -> Outcome {
             Ok(Decision::reply(Reply::Facts(Box::new(view::facts(state)))))
         }
         Command::Members => members::list(state, cx),
-        Command::SetRole { user, role } => members::set_role(state, cx, user, role),
+        Command::SetRole { user, role, if_version } => members::set_role(state, cx, user, role, if_version),
         Command::RemoveMember { user } => members::remove(state, cx, user),
         Command::PersonChanged(person) => members::changed(state, cx, person),
         Command::Invitations => invitations::list(state, cx),

@@ -15,6 +15,15 @@ use crate::{
 /// Longest part of a postal address.
 const ADDRESS_CHARS_MAX: usize = 200;
 
+/// The setting that says for how many days conversations are kept.
+const KEPT_CONVERSATIONS: &str = "conversations_days";
+
+/// For how many days conversations are kept by settings (`retention.conversations_days`); for ever if none.
+pub fn keep_days(settings: &Map<String, Value>) -> Option<u32> {
+    let days = settings.get("retention")?.get(KEPT_CONVERSATIONS)?.as_u64()?;
+    u32::try_from(days).ok()
+}
+
 /// A postal address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,7 +66,7 @@ pub struct Profile {
     pub timezone: String,
     /// Its logo.
     pub logo_url: Option<String>,
-    /// Settings: `retention` in days, `routing_teams`, and what the console keeps.
+    /// Settings: `retention` (see [`keep_days`]), `routing_teams`, and what the console keeps.
     pub settings: Map<String, Value>,
     /// What only this trade has; texts here fill variables of the same name.
     pub metadata: Map<String, Value>,
@@ -217,6 +226,11 @@ impl Profile {
             };
             for (kind, days) in retention {
                 let field = format!("settings.retention.{kind}");
+                if kind != KEPT_CONVERSATIONS {
+                    // Who is promised that something is erased must not wait for it in vain.
+                    checks.fail(field, format!("is not erased by age; only {KEPT_CONVERSATIONS} are"));
+                    continue;
+                }
                 let right =
                     days.is_null() || days.as_u64().is_some_and(|days| (1..=RETENTION_DAYS_MAX).contains(&days));
                 checks.ensure(right, field, format!("must be null or a number of days from 1 to {RETENTION_DAYS_MAX}"));
@@ -290,6 +304,7 @@ mod tests {
             (json!({"business_hours": {"mon": {"open": "9", "close": "17:00"}}}), "business_hours.mon"),
             (json!({"business_hours": {"someday": null}}), "business_hours.someday"),
             (json!({"settings": {"retention": {"conversations_days": 0}}}), "settings.retention.conversations_days"),
+            (json!({"settings": {"retention": {"dreams_days": 5}}}), "settings.retention.dreams_days"),
             (json!({"settings": {"routing_teams": {"a": "b"}}}), "settings.routing_teams.a"),
             (json!({"metadata": {"x": "y".repeat(40_000)}}), "metadata"),
             (json!({"owner_id": "me"}), "owner_id"),

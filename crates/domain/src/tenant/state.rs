@@ -74,6 +74,9 @@ pub struct Member {
     pub invited_email: Option<String>,
     /// When they joined.
     pub accepted_ms: i64,
+    /// Rises with each change of the role; its entity tag.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// An open invitation.
@@ -218,7 +221,7 @@ impl Tenant {
         self.members.values().filter(|member| member.role == Role::Owner).count()
     }
 
-    pub(super) fn fold(&mut self, event: &Event, _seq: u64, at_ms: i64) {
+    pub(super) fn fold(&mut self, event: &Event, seq: u64, at_ms: i64) {
         match event {
             Event::Created { id, profile, owner, plan, deployment_mode } => {
                 self.id = id.clone();
@@ -228,7 +231,7 @@ impl Tenant {
                 self.deployment_mode = *deployment_mode;
                 self.created_ms = at_ms;
                 self.updated_ms = at_ms;
-                self.join(owner, Role::Owner, None, at_ms);
+                self.join(owner, Role::Owner, None, (seq, at_ms));
             }
             Event::Updated { profile, .. } => {
                 self.profile = (**profile).clone();
@@ -237,11 +240,11 @@ impl Tenant {
             }
             Event::MemberJoined { person, role, invitation, invited_email } => {
                 self.invitations.remove(invitation);
-                self.join(person, *role, invited_email.clone(), at_ms);
+                self.join(person, *role, invited_email.clone(), (seq, at_ms));
             }
             Event::RoleSet { user, role } => {
                 if let Some(member) = self.members.get_mut(user) {
-                    member.role = *role;
+                    (member.role, member.version) = (*role, seq);
                 }
             }
             Event::MemberLeft { user } => {
@@ -335,9 +338,9 @@ impl Tenant {
         }
     }
 
-    fn join(&mut self, person: &Person, role: Role, invited_email: Option<String>, at_ms: i64) {
-        let member =
-            Member { role, name: person.name.clone(), email: person.email.clone(), invited_email, accepted_ms: at_ms };
+    fn join(&mut self, person: &Person, role: Role, invited_email: Option<String>, (version, accepted_ms): (u64, i64)) {
+        let (name, email) = (person.name.clone(), person.email.clone());
+        let member = Member { role, name, email, invited_email, accepted_ms, version };
         self.members.insert(person.user.clone(), member);
     }
 

@@ -153,7 +153,7 @@ fn nobody_gives_or_takes_above_their_own_role_and_an_owner_stays() {
     org.join("admin", Role::Admin);
     org.join("rep", Role::Rep);
     let admin = user("admin", Role::Admin);
-    let set = |who: &str, role| Command::SetRole { user: who.into(), role };
+    let set = |who: &str, role| Command::SetRole { user: who.into(), role, if_version: None };
     assert_eq!(code(org.ask(admin.clone(), set("rep", Role::Owner))), "forbidden");
     assert_eq!(code(org.ask(admin.clone(), set("owner", Role::Viewer))), "forbidden");
     assert_eq!(code(org.ask(admin.clone(), Command::RemoveMember { user: "owner".into() })), "forbidden");
@@ -162,6 +162,11 @@ fn nobody_gives_or_takes_above_their_own_role_and_an_owner_stays() {
     assert_eq!(code(org.ask(user("rep", Role::Rep), set("rep", Role::Admin))), "forbidden");
     assert_eq!(code(org.owner(set("owner", Role::Admin))), "last_owner");
     assert_eq!(code(org.owner(Command::RemoveMember { user: "owner".into() })), "last_owner");
+    let seen = org.state.members[&UserId::from("rep")].version;
+    org.owner(set("rep", Role::Manager)).unwrap();
+    let late = Command::SetRole { user: "rep".into(), role: Role::Viewer, if_version: Some(seen) };
+    let Err(Rejection::Stale { current }) = org.owner(late) else { panic!("somebody saved first") };
+    assert_eq!((&current["role"], current["version"].as_u64() > Some(seen)), (&json!("manager"), true));
     org.owner(set("admin", Role::Owner)).unwrap();
     org.owner(Command::RemoveMember { user: "owner".into() }).unwrap();
     assert_eq!(org.state.owners(), 1);
@@ -394,7 +399,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     let who = || prop::sample::select(vec!["owner", "a", "b", "c"]);
     let name = || prop::sample::select(vec!["x1", "x2", "x3"]);
     prop_oneof![
-        (who(), any_role()).prop_map(|(user, role)| Command::SetRole { user: user.into(), role }),
+        (who(), any_role()).prop_map(|(user, role)| Command::SetRole { user: user.into(), role, if_version: None }),
         who().prop_map(|user| Command::RemoveMember { user: user.into() }),
         (name(), any_role()).prop_map(|(code, role)| Command::Invite { code_hash: code.into(), email: None, role }),
         (name(), who())

@@ -104,6 +104,9 @@ pub struct MemberView {
     pub invited_email: Option<String>,
     /// When they joined, RFC 3339.
     pub accepted_at: String,
+    /// Rises with each change of the role: send it as `If-Match` with the next one.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// One of `GET /api/team/invitations`.
@@ -255,6 +258,7 @@ pub fn member(user: &UserId, member: &Member) -> MemberView {
         role: member.role,
         invited_email: member.invited_email.clone(),
         accepted_at: rfc3339(member.accepted_ms),
+        version: member.version,
     }
 }
 

@@ -150,7 +150,11 @@ impl<'a> Names<'a> {
             actor: wire::AuditActor { kind, id: entry.actor_id, name },
             action: entry.action,
             resource: wire::AuditResource { kind: entry.resource_kind, id: entry.resource_id, name: thing },
-            outcome: if entry.done { wire::AuditOutcome::Ok } else { wire::AuditOutcome::Refused },
+            outcome: match (entry.unknown, entry.done) {
+                (true, _) => wire::AuditOutcome::Unknown,
+                (false, true) => wire::AuditOutcome::Ok,
+                (false, false) => wire::AuditOutcome::Refused,
+            },
             detail: entry.detail,
             address: entry.address,
         }

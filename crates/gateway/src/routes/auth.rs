@@ -68,10 +68,11 @@ async fn refresh(
 #[utoipa::path(post, path = "/api/auth/logout", tag = "auth", request_body = wire::RefreshRequest, responses((status = 204)))]
 async fn log_out(
     State(app): State<App>,
+    Address(from): Address,
     headers: HeaderMap,
     OptionalJson(body): OptionalJson<wire::RefreshRequest>,
 ) -> Result<Response> {
-    accounts::log_out(&app, &headers, body.refresh_token.as_deref()).await?;
+    accounts::log_out(&app, from, &headers, body.refresh_token.as_deref()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     accounts::clear_session(&app, response.headers_mut());
     Ok(response)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest as _, Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::agent::AgentEntity;
@@ -28,8 +28,8 @@ use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::{Console, PlatformAdmin};
 use crate::body::{Json, OptionalJson, Query, parse};
-use crate::listing;
 use crate::problem::{Problem, Result};
+use crate::{etag, listing};
 
 /// Characters of a snippet in search results.
 const SNIPPET: usize = 240;
@@ -110,15 +110,17 @@ async fn add_source(
     source_added(&app, &console.by, &id, new).await
 }
 
-/// Change a source.
+/// Change a source; `If-Match` with its `version` guards against overwriting.
 #[utoipa::path(patch, path = "/api/agents/{id}/sources/{sid}", tag = "knowledge", params(("id" = String, Path), ("sid" = String, Path)), request_body = wire::SourcePatch, responses((status = 200, body = Value)))]
 async fn update_source(
     State(app): State<App>,
     console: Console,
     Path((id, sid)): Path<(String, String)>,
+    headers: HeaderMap,
     Json(mut body): Json<wire::SourcePatch>,
-) -> Result<Json<Value>> {
+) -> Result<Response> {
     console.need(Role::Manager, "change sources")?;
+    let if_version = etag::if_match(&headers)?;
     let content = match body.content.take() {
         None => None,
         Some(text) => {
@@ -126,9 +128,9 @@ async fn update_source(
             Some(store(&app, &console.by, &id, Bytes::from(text), "text/markdown", "").await?)
         }
     };
-    let command = Command::UpdateSource { source: SourceId(sid), patch: json!(body), content };
+    let command = Command::UpdateSource { source: SourceId(sid), patch: json!(body), content, if_version };
     match knows(&app, &console.by, &id, command).await? {
-        Reply::Source { source } => Ok(Json(json!(source))),
+        Reply::Source { source } => Ok(etag::tagged(&source, source.version)),
         _ => Err(Problem::not_found("source")),
     }
 }
@@ -199,18 +201,20 @@ async fn add_faq(
     }
 }
 
-/// Change a question; `status: "accepted"` takes a generated one into service.
+/// Change a question; `status: "accepted"` takes a generated one into service. `If-Match` with its `version` guards against overwriting.
 #[utoipa::path(patch, path = "/api/agents/{id}/faqs/{fid}", tag = "knowledge", params(("id" = String, Path), ("fid" = String, Path)), request_body = wire::FaqBody, responses((status = 200, body = Value)))]
 async fn update_faq(
     State(app): State<App>,
     console: Console,
     Path((id, fid)): Path<(String, String)>,
+    headers: HeaderMap,
     Json(body): Json<wire::FaqBody>,
-) -> Result<Json<Value>> {
+) -> Result<Response> {
     console.need(Role::Manager, "change questions")?;
-    let command = Command::UpdateFaq { faq: FaqId(fid), patch: json!(body) };
+    let if_version = etag::if_match(&headers)?;
+    let command = Command::UpdateFaq { faq: FaqId(fid), patch: json!(body), if_version };
     match knows(&app, &console.by, &id, command).await? {
-        Reply::Faq(faq) => Ok(Json(json!(faq))),
+        Reply::Faq(faq) => Ok(etag::tagged(&faq, faq.version)),
         _ => Err(Problem::not_found("question")),
     }
 }

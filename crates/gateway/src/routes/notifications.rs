@@ -93,7 +93,10 @@ pub(crate) fn with_defaults(mut preferences: Map<String, Value>) -> Map<String, 
     let said = preferences.remove("notifications").unwrap_or_default();
     let mut all = said.as_object().cloned().unwrap_or_default();
     for kind in WANTED {
-        all.insert(kind.to_owned(), json!({ "in_app": said[kind]["in_app"].as_bool().unwrap_or(true) }));
+        let channel = |name: &str, otherwise: bool| said[kind][name].as_bool().unwrap_or(otherwise);
+        // Mail is for who asks for it: alerts have an address of their own.
+        let channels = json!({ "in_app": channel("in_app", true), "email": channel("email", false) });
+        all.insert(kind.to_owned(), channels);
     }
     preferences.insert("notifications".to_owned(), Value::Object(all));
     preferences
@@ -108,8 +111,7 @@ pub(crate) fn check(patch: &Value) -> Result<()> {
     };
     for (kind, channels) in kinds {
         let names: &[&str] = match kind.as_str() {
-            // No mail: alerts go to an agent's own address.
-            kind if WANTED.contains(&kind) => &["in_app"],
+            kind if WANTED.contains(&kind) => &["in_app", "email"],
             "daily_summary" => &["email"],
             _ => return Err(Problem::field(&format!("notifications.{kind}"), "is not a kind of notification")),
         };
@@ -138,21 +140,21 @@ mod tests {
             (json!({ "notifications": { "lead": true } }), "notifications.lead"),
             (json!({ "notifications": { "lead": { "sms": true } } }), "notifications.lead.sms"),
             (json!({ "notifications": { "lead": { "in_app": "yes" } } }), "notifications.lead.in_app"),
-            (json!({ "notifications": { "lead": { "email": true } } }), "notifications.lead.email"),
+            (json!({ "notifications": { "lead": { "email": 1 } } }), "notifications.lead.email"),
             (json!({ "notifications": { "daily_summary": { "in_app": true } } }), "notifications.daily_summary.in_app"),
         ] {
             let problem = check(&patch).expect_err("refused");
             assert_eq!(problem.body.errors[0].field, field);
         }
-        assert!(check(&json!({ "theme": "dark", "notifications": { "lead": { "in_app": true } } })).is_ok());
+        assert!(check(&json!({ "theme": "dark", "notifications": { "lead": { "email": true } } })).is_ok());
     }
 
     #[test]
     fn what_was_not_said_has_a_default() {
-        let said = json!({ "theme": "dark", "notifications": { "lead": { "in_app": false } } });
+        let said = json!({ "theme": "dark", "notifications": { "lead": { "email": true } } });
         let all = Value::Object(with_defaults(said.as_object().cloned().unwrap_or_default()));
         assert_eq!(all["theme"], "dark");
-        assert_eq!(all["notifications"]["lead"], json!({ "in_app": false }));
-        assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true }));
+        assert_eq!(all["notifications"]["lead"], json!({ "in_app": true, "email": true }));
+        assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true, "email": false }));
     }
 }

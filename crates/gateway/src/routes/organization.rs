@@ -142,17 +142,19 @@ async fn members(State(app): State<App>, console: Console) -> Result<Json<Value>
     }
 }
 
-/// Give a member another role.
+/// Give a member another role; `If-Match` with the member's `version` guards against overwriting.
 #[utoipa::path(patch, path = "/api/team/members/{id}", tag = "team", params(("id" = String, Path)), request_body = wire::MemberPatch, responses((status = 200, body = Value)))]
 async fn set_role(
     State(app): State<App>,
     console: Console,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Json(body): Json<wire::MemberPatch>,
-) -> Result<Json<Value>> {
-    let command = Command::SetRole { user: UserId(id), role: role(&body.role)? };
+) -> Result<Response> {
+    let if_version = etag::if_match(&headers)?;
+    let command = Command::SetRole { user: UserId(id), role: role(&body.role)?, if_version };
     match app.actors.tenant(&console.by, command).await? {
-        Reply::Member(member) => Ok(Json(json!(member))),
+        Reply::Member(member) => Ok(etag::tagged(&member, member.version)),
         _ => Err(Problem::not_found("member")),
     }
 }

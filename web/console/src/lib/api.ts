@@ -142,6 +142,12 @@ const data =
   async <T>(path: string, body?: unknown, options: Options = {}): Promise<T> =>
     (await send<T>(method, path, { ...options, body })).data;
 
+/** The version of a thing as the server takes it with a change of that thing. */
+export const tag = (version: number) => `"${version}"`;
+
+/** What is stored now, when a change came too late. */
+export const storedNow = <T>(error: unknown): T | null => (error instanceof ApiError && error.status === 412 ? ((error.problem.current as T | undefined) ?? null) : null);
+
 /** Shorthands that give the body alone. */
 export const api = {
   get: async <T>(path: string, query?: Options['query'], options: Options = {}): Promise<T> => (await send<T>('GET', path, { ...options, query })).data,

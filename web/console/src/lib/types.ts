@@ -34,7 +34,7 @@ export interface Organization {
   timezone: string;
   logo_url: string | null;
   subscription_plan: string;
-  settings: Record<string, unknown>;
+  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null } };
   version: number;
 }
 
@@ -168,6 +168,7 @@ export interface SourceRow {
   auto_sync: boolean;
   sync_frequency: string;
   created_at: string;
+  version: number;
 }
 
 export interface CrawledPage {
@@ -197,6 +198,7 @@ export interface Faq {
   is_auto: boolean;
   status: string;
   source_url: string | null;
+  version: number;
   updated_at: string;
 }
 
@@ -395,6 +397,7 @@ export interface Member {
   email: string;
   role: Role;
   accepted_at: string | null;
+  version: number;
 }
 
 export interface Invitation {

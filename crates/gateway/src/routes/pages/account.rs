@@ -482,12 +482,18 @@ async fn logout(State(app): State<App>, Seen(access): Seen, headers: HeaderMap) 
         .to(&app, &browser)
 }
 
-async fn log_out(State(app): State<App>, Seen(access): Seen, headers: HeaderMap, sent: Sent) -> Response {
+async fn log_out(
+    State(app): State<App>,
+    Address(from): Address,
+    Seen(access): Seen,
+    headers: HeaderMap,
+    sent: Sent,
+) -> Response {
     let browser = Browser::of(&headers);
     let outcome = async {
         browser.check(&app, &headers, &sent)?;
         match access {
-            Some(access) => accounts::end(&app, &access.sub, access.sid).await,
+            Some(access) => accounts::end(&app, from, &access.sub, Some(&access.org), access.sid).await,
             None => Ok(()),
         }
     };

@@ -14,6 +14,7 @@ use super::forms::{Browser, Field, Form, Sent, encoded};
 use super::{onward, with_status, without_referrer};
 use crate::accounts::{self, Invited, account_of};
 use crate::app::App;
+use crate::audit;
 use crate::auth::{Address, SESSION_COOKIE, access_of_cookie, cookie};
 use crate::problem::{Problem, Result};
 
@@ -72,6 +73,7 @@ async fn accept(
         browser.check(&app, &headers, &sent)?;
         app.limits.login_address.take(from, app.now_ms()).map_err(Problem::too_many)?;
         let (organization, _) = accounts::accept(&app, &access.sub, code).await?;
+        audit::person(&app, from, &organization, &access.sub, "invitation.accept").await;
         accounts::switch(&app, &access.sub, access.sid, organization).await
     };
     match outcome.await {
