@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use decide::{apply, decide, on_timer, timer};
+pub use decide::{SLOT_CLOSED, SLOT_TAKEN, apply, decide, on_timer, timer};
 pub use settings::{Exception, Kind, Organization, Provider, Settings};
 pub use slots::{Query, Slot, Span, Want};
 
