@@ -87,7 +87,7 @@ fn it_asks_its_calendar_until_that_has_answered_and_then_stands() {
     assert_eq!(ask(&mut state, 1, Actor::System, given(1, STARTS)), Err(Rejection::Superseded));
     let shown = view(&state).unwrap();
     assert_eq!((shown.title.as_str(), shown.when.as_str()), ("Haircut: Jo Lee", "Monday, November 23 at 10:00 AM"));
-    assert_eq!((shown.email.as_deref(), shown.phone.as_deref()), (Some("jo@example.com"), Some("+14155550100")));
+    assert_eq!((shown.email.as_deref(), shown.phone.as_deref()), (Some("Jo@example.com"), Some("+14155550100")));
     assert_eq!(numbers(&state).total().all.appointments, 1);
 }
 
@@ -231,7 +231,7 @@ fn the_file_is_icalendar_with_everything_escaped_and_folded() {
     assert!(business.split("\r\n").all(|line| line.len() <= 75), "folded");
     assert_eq!(business.split("\r\n").filter(|line| *line == "BEGIN:VEVENT").count(), 1, "text begins no event");
     let unfolded = business.replace("\r\n ", "");
-    assert!(unfolded.contains("DESCRIPTION:Jo Lee\\, +14155550100\\, jo@example.com\\nLine one\\nBEGIN:VEVENT\\; and\\, more \\\\ "));
+    assert!(unfolded.contains("DESCRIPTION:Jo Lee\\, +14155550100\\, Jo@example.com\\nLine one\\nBEGIN:VEVENT\\; and\\, more \\\\ "));
     ask(&mut state, STARTS - 2 * DAY, rep(), cancel()).unwrap();
     assert!(ics::file([&view(&state).unwrap()], ics::For::Guest("Snip"), STARTS).contains("STATUS:CANCELLED"));
 }
