@@ -166,14 +166,21 @@ async fn wished(
 ) -> Result<AppointmentView, ActorError> {
     let key = EntityKey::new(by.tenant.as_str(), appointment::KIND, id.as_str());
     let mut changes = client.watch(&key).followed().await;
-    ask_after_rows::<AppointmentEntity>(client, by, id.as_str(), command).await?;
+    let Reply::State(asked) = ask_after_rows::<AppointmentEntity>(client, by, id.as_str(), command).await? else {
+        return Err(ActorError::Failed);
+    };
+    // An earlier refusal is none of this one.
+    let n = asked.wish.as_ref().map_or(asked.n, |wish| wish.n);
     let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
     loop {
         let state = get(client, by, id.as_str()).await?;
-        match (&state.wish, &state.refusal) {
-            (None, Some(refusal)) => return Err(Rejection::conflict(&refusal.code, refusal.detail.clone()).into()),
-            (None, None) => return Ok(view(&state).ok_or(ActorError::Failed)?),
-            (Some(_), _) => {}
+        if state.wish.as_ref().is_none_or(|wish| wish.n != n) {
+            return match &state.refusal {
+                Some(refusal) if refusal.n == n || state.slot.is_none() => {
+                    Err(Rejection::conflict(&refusal.code, refusal.detail.clone()).into())
+                }
+                Some(_) | None => Ok(view(&state).ok_or(ActorError::Failed)?),
+            };
         }
         if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {
             return Err(ActorError::Unavailable("its calendar takes longer than usual; it goes on by itself".into()));

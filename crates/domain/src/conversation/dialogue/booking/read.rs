@@ -96,6 +96,12 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     let moving = active.and_then(|booking| booking.moving.clone());
     let (going, complete) = match &understanding.facts.form {
         FormMove::Going { progress } => (progress.form == FORM, false),
+        // Nobody is booked whom nobody could name or reach.
+        FormMove::Done { form, complete: false }
+            if form == FORM && super::details(setting, brief, understanding).is_empty() =>
+        {
+            return Step::Drop;
+        }
         FormMove::Done { form, .. } => (form == FORM, true),
         FormMove::Cancelled { form } if form == FORM => return Step::Drop,
         FormMove::Cancelled { .. } => (false, false),

@@ -139,10 +139,12 @@ impl Steering<'_> {
         plan.intro = None;
         plan.confirmation = None;
         plan.prompt = None;
+        plan.offer = None;
         plan.wants_knowledge = false;
         plan.handled = true;
         // Lines of the form that the calendar's own replace: that values were noted, that the form was stopped.
         plan.acknowledge.clear();
+        self.understanding.facts.offer = None;
         self.understanding.facts.signals.remove("form_completed");
     }
 
