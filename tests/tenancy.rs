@@ -92,6 +92,17 @@ impl Tenant {
             .await
             .expect(202);
         owner.learned_text(&agent).await;
+        let calendar = owner
+            .api
+            .post(
+                "/api/calendars",
+                json!({ "name": format!("Chairs {marker}"), "providers": [{ "id": "anna", "name": format!("Anna {marker}") }] }),
+            )
+            .await
+            .expect(201);
+        let free = owner.api.list("/api/appointments/slots?limit=1").await.remove(0);
+        let booking = json!({ "starts_at": free["starts_at"], "name": format!("Ann {marker}"), "phone": "217-555-0133" });
+        let appointment = owner.api.post("/api/appointments", booking).await.expect(201);
         let mut ids = Ids::made_up();
         for (kind, id) in [
             ("agent", agent),
@@ -106,6 +117,9 @@ impl Tenant {
             ("erasure", text(&erasure, "id")),
             ("tenant", owner.organization.clone()),
             ("visitor", visitor.id.clone()),
+            ("calendar", text(&calendar, "id")),
+            ("appointment", text(&appointment, "id")),
+            ("provider", "anna".to_owned()),
             ("template", "home_services.receptionist".to_owned()),
         ] {
             ids.0.insert(kind, id);
@@ -132,6 +146,9 @@ impl Tenant {
             format!("/api/conversations/{conversation}/journal"),
             "/api/leads".to_owned(),
             format!("/api/leads/{lead}"),
+            "/api/calendars".to_owned(),
+            "/api/appointments".to_owned(),
+            format!("/api/appointments/{}", self.ids.0["appointment"]),
         ] {
             all.insert(path.clone(), self.owner.api.get(&path).await.expect(200));
         }

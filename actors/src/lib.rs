@@ -1,13 +1,15 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
 pub mod answers;
+pub mod appointment;
 pub mod audit;
 pub mod bulletin;
+pub mod calendar;
 pub mod conversation;
 mod copies;
 pub mod core;
@@ -71,6 +73,8 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(knowledge::KnowledgeEntity::new(tools.clone()))
         .entity(conversation::ConversationEntity::new(tools.clone()))
         .entity(lead::LeadEntity::new(tools.clone()))
+        .entity(calendar::CalendarEntity)
+        .entity(appointment::AppointmentEntity::new(tools.clone()))
         .entity(traffic::TrafficEntity)
         .entity(ops_log::OpsLogEntity)
         .entity(audit::AuditEntity)

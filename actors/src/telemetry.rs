@@ -16,6 +16,8 @@ pub(crate) const MODEL_TOKENS: &str = "colloquy_model_tokens_total";
 pub(crate) const ALERTS: &str = "colloquy_alerts_total";
 /// Letters of notices by outcome (`sent`, `failed`, `refused`, `read`: nothing was left to tell), and alerts held for the next one (`held`).
 pub(crate) const LETTERS: &str = "colloquy_letters_total";
+/// Letters and text messages to people who have an appointment, by channel and outcome.
+pub(crate) const APPOINTMENT_LETTERS: &str = "colloquy_appointment_letters_total";
 /// Seconds of a search, the question's embedding included.
 pub(crate) const SEARCH_SECONDS: &str = "colloquy_search_seconds";
 /// Questions that could not be embedded.
@@ -36,6 +38,7 @@ pub fn describe() {
     describe_counter!(MODEL_TOKENS, "Tokens of models by direction");
     describe_counter!(ALERTS, "Alerts to people of the business by channel and outcome");
     describe_counter!(LETTERS, "Letters of notices by outcome, and alerts held for the next one");
+    describe_counter!(APPOINTMENT_LETTERS, "Letters and text messages about appointments by channel and outcome");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "How long a search took, the question's embedding included");
     describe_counter!(EMBED_FAILURES, "Questions that could not be embedded and were searched by keywords only");
     describe_histogram!(EMBED_PAGE_SECONDS, Unit::Seconds, "How long one page took to be embedded");

@@ -23,6 +23,8 @@ use crate::search::Words;
 pub struct Links {
     /// The console.
     pub console: String,
+    /// The API.
+    pub api: String,
 }
 
 impl Links {
@@ -57,6 +59,8 @@ pub struct Tools {
     pub knowledge: Library,
     /// Recognises whom an erasure is about; derived from the installation's secret.
     pub erasure_key: [u8; 32],
+    /// Opens calendar files to programs without a login; derived from the installation's secret.
+    pub(crate) calendar_key: [u8; 32],
     /// Names the words of conversations where they stand at rest; derived from the installation's secret.
     pub(crate) words: Words,
     /// Answers in the making on this node.
@@ -98,6 +102,7 @@ impl Tools {
             sms,
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),
+            calendar_key: blake3::derive_key("colloquy calendar files v1", secret),
             words: Words::new(blake3::derive_key("colloquy search words v1", secret)),
             streams: Streams::default(),
             tenants: Copies::default(),

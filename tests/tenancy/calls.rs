@@ -108,6 +108,9 @@ impl Ids {
             "tenant",
             "template",
             "visitor",
+            "calendar",
+            "appointment",
+            "provider",
         ];
         let all = kinds.map(|kind| {
             (kind, if kind == "version" { "1".to_owned() } else { format!("{FAKE}{}", &random_id()[20..]) })
@@ -131,6 +134,8 @@ impl Ids {
             "erasures" => "erasure",
             "tenants" => "tenant",
             "templates" => "template",
+            "calendars" => "calendar",
+            "appointments" => "appointment",
             // Nobody here administers the platform: what the ids name does not matter.
             "nodes" | "shards" | "moves" | "entities" | "{kind}" => "agent",
             _ => panic!("teach this test which id follows `{before}` in {}", call.name()),
@@ -197,6 +202,15 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/ops/rebalance" => json!({ "dry_run": true }),
         "post /api/admin/tenants" => json!({ "name": "n", "owner_email": "someone@example.com" }),
         "patch /api/admin/tenants/{id}" => json!({ "suspended": "by a stranger" }),
+        "post /api/calendars" => json!({ "name": "mine", "agent_ids": [id("agent")] }),
+        "patch /api/calendars/{id}" => json!({ "name": "taken over" }),
+        "post /api/appointments" => {
+            json!({ "calendar_id": id("calendar"), "agent_id": id("agent"), "conversation_id": id("conversation"), "starts_at": "2030-01-07T15:00:00Z" })
+        }
+        "post /api/appointments/holds" => {
+            json!({ "calendar_id": id("calendar"), "conversation_id": id("conversation"), "starts_at": "2030-01-07T15:00:00Z" })
+        }
+        "patch /api/appointments/{id}" => json!({ "status": "canceled" }),
         "post /api/notifications/read" => json!({ "all": true }),
         other if call.has_body && !call.is(&PUBLIC) => panic!("teach this test a body for {other}"),
         _ => return None,

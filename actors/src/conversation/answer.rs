@@ -14,7 +14,7 @@ use colloquy_domain::{Principal, Rejection, text};
 use tokio::sync::mpsc;
 
 use super::stream::{self, Piece};
-use super::{ConversationEntity, model};
+use super::{ConversationEntity, booking, model};
 use crate::core::Asked;
 use crate::{ActorError, Tools};
 
@@ -34,6 +34,8 @@ pub(super) struct Attempt<'a> {
 /// What was said, and how it came about.
 pub(super) struct Said {
     pub(super) answer: Answer,
+    /// When, what and with whom a model wants to find free times.
+    pub(super) wish: Option<String>,
 }
 
 /// Ends what is kept of an answer in the making when its task ends, whatever ends it.
@@ -86,6 +88,7 @@ async fn attempt_turn(
         Some(config) => (Arc::new((**config).clone()), Arc::new(Confidential::of(config))),
         None => (agent.config.clone(), agent.confidential.clone()),
     };
+    let config = booking::offered(tools, handle, config, &brief).await;
     let setting = Setting {
         config: &config,
         confidential: &confidential,
@@ -98,7 +101,10 @@ async fn attempt_turn(
     let (understanding, sent) = match &brief.understood {
         Some(understood) => ((**understood).clone(), true),
         None => {
-            let understanding = dialogue::understand(&setting, &brief);
+            let understanding = match booking::attend(tools, handle, &setting, &brief).await {
+                Some(booked) => booked,
+                None => dialogue::understand(&setting, &brief),
+            };
             let ahead = understanding.facts.must_not_wait();
             if ahead {
                 let facts =
@@ -124,9 +130,15 @@ async fn attempt_turn(
     let attempt_of =
         Attempt { tools, handle, setting, brief: &brief, understanding: &understanding, retrieved: &retrieved };
     let mut said = match &tools.model {
-        Some(chat_model) => model::answer(&attempt_of, chat_model.as_ref()).await,
-        None => built_in(&attempt_of).await,
+        // What the calendar says is said exactly: a model is only asked where something else is to be answered too.
+        Some(chat_model) if !understanding.facts.books() || understanding.plan.wants_knowledge => {
+            model::answer(&attempt_of, chat_model.as_ref()).await
+        }
+        Some(_) | None => built_in(&attempt_of).await,
     };
+    if let Some(wish) = said.wish.take() {
+        booking::find(&attempt_of, &wish, &mut said.answer).await;
+    }
     let answer = &mut said.answer;
     answer.turn = turn.clone();
     answer.attempt = attempt;
@@ -183,7 +195,7 @@ pub(super) fn composed(of: &Attempt<'_>, found: Option<&KnowledgeAnswer>) -> Sai
         trace: Trace { stages: Stages::default(), ..Trace::default() },
         ..Answer::default()
     };
-    Said { answer }
+    Said { answer, wish: None }
 }
 
 /// Shows a finished text to watchers word by word, as a model's would come.

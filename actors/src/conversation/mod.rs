@@ -2,6 +2,7 @@
 
 mod alert;
 mod answer;
+mod booking;
 mod model;
 mod stream;
 

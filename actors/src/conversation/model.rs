@@ -128,6 +128,7 @@ fn accepted(of: &Attempt<'_>, answer: ChatAnswer, left_out: Vec<String>) -> Said
             .filter_map(|attempt| attempt.error.map(|error| format!("{}: {}", attempt.model, error.as_str()))),
     );
     Said {
+        wish: checked.booking,
         answer: Answer {
             text: checked.text,
             sources: checked.sources,

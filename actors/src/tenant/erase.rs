@@ -9,10 +9,11 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId};
 use colloquy_domain::tenant::{Command, ErasureWho, Whom};
-use colloquy_domain::{Principal, conversation, knowledge, lead};
+use colloquy_domain::{Principal, appointment, calendar, conversation, knowledge, lead};
 use serde_json::Value;
 
 use super::TenantEntity;
+use crate::calendar::CalendarEntity;
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::knowledge::KnowledgeEntity;
@@ -25,11 +26,16 @@ const BATCH: usize = 500;
 const ROWS_TRAIL: Duration = Duration::from_secs(2);
 
 /// What is searched: lists, and the kind of entity that stands behind their rows.
-const SEARCHED: [(&str, &str); 3] = [
+const SEARCHED: [(&str, &str); 5] = [
     (crate::conversation::LIST, conversation::KIND),
     (crate::conversation::SANDBOXES, conversation::KIND),
     (crate::lead::LIST, lead::KIND),
+    (crate::appointment::LIST, appointment::KIND),
+    (crate::appointment::REFUSED, appointment::KIND),
 ];
+
+/// Lists whose rows name the conversation they come from instead of being one.
+const OF_CONVERSATIONS: [&str; 3] = [crate::lead::LIST, crate::appointment::LIST, crate::appointment::REFUSED];
 
 /// Runs one try of an erasure. What is gone stays gone, so it may be repeated.
 pub(super) async fn run(tools: &Tools, handle: &EffectHandle, id: &str, attempt: u32, whom: &Whom) {
@@ -92,12 +98,13 @@ async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Th
         && theirs.known.insert((crate::lead::LIST, lead.clone()))
     {
         gone(lead::KIND, &lead).await?;
-        theirs.rows.push(Found { list: crate::lead::LIST, id: lead, agent: None });
+        theirs.rows.push(Found { list: crate::lead::LIST, id: lead, agent: None, calendar: None });
     }
     if kind == conversation::KIND {
         let agent = row.agent.as_deref().filter(|_| row.list == crate::conversation::LIST);
         return erase_conversation(tools, client, &TenantId::from(tenant), &row.id, agent).await;
     }
+    give_back(client, tenant, &row).await?;
     gone(kind, &row.id).await?;
     tools.mailer.forget(&row.id);
     tools.sms.forget(&row.id);
@@ -148,6 +155,17 @@ async fn forget(client: &Client, tenant: &TenantId, id: &str, agent: Option<&str
     }
 }
 
+/// Gives the slot of an appointment back: who was erased does not come.
+async fn give_back(client: &Client, tenant: &str, row: &Found) -> Result<(), String> {
+    let Some(calendar) = row.calendar.as_deref() else { return Ok(()) };
+    let by = Principal::system(TenantId::from(tenant));
+    let release = calendar::Command::Release { appointment: row.id.as_str().into() };
+    match ask::<CalendarEntity>(client, &by, calendar, release).await {
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// What is the person's.
 #[derive(Default)]
 struct Theirs {
@@ -166,6 +184,7 @@ struct Found {
     list: &'static str,
     id: String,
     agent: Option<String>,
+    calendar: Option<String>,
 }
 
 /// All rows that are about the person, and what hangs together with them: a lead and its conversation, what else the same browser said, and forks
@@ -208,7 +227,7 @@ impl Theirs {
             }
             return;
         }
-        let conversation = if list == crate::lead::LIST { text("conversation_id") } else { Some(id.clone()) };
+        let conversation = if OF_CONVERSATIONS.contains(&list) { text("conversation_id") } else { Some(id.clone()) };
         let visitor = text("visitor_id");
         let linked = conversation.as_ref().is_some_and(|id| self.conversations.contains(id))
             || visitor.as_ref().is_some_and(|id| self.visitors.contains(id));
@@ -217,7 +236,7 @@ impl Theirs {
         }
         self.conversations.extend(conversation);
         self.visitors.extend(visitor);
-        self.rows.push(Found { list, id, agent: text("agent_id") });
+        self.rows.push(Found { list, id, agent: text("agent_id"), calendar: text("calendar_id") });
     }
 }
 

@@ -53,6 +53,10 @@ ids! {
     TurnId,
     /// A captured lead.
     LeadId,
+    /// A calendar.
+    CalendarId,
+    /// An appointment.
+    AppointmentId,
     /// A contact, shared by leads and conversations of one person.
     ContactId,
     /// A source of knowledge.

@@ -2,12 +2,14 @@
 //!
 //! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
 //! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; [`numbers`], what a row contributes to live counts; and [`demo`].
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`]; [`numbers`], what a row contributes to live counts; and [`demo`].
 
 pub mod account;
 pub mod agent;
+pub mod appointment;
 pub mod audit;
 pub mod bulletin;
+pub mod calendar;
 pub mod catalog;
 pub mod check;
 pub mod context;

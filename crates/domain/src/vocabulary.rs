@@ -33,6 +33,8 @@ vocabulary! {
     LeadIntent { /** An appointment. */ BookAppointment, /** A price. */ GetQuote, /** Something else. */ GeneralInquiry }
     /// The life of a lead.
     LeadStatus { /** Just captured. */ New, /** Somebody wrote or called. */ Contacted, /** Worth pursuing. */ Qualified, /** Became a customer. */ Converted, /** Did not. */ Lost }
+    /// The life of an appointment.
+    AppointmentStatus { /** Agreed. */ Scheduled, /** Said again by who comes. */ Confirmed, /** Given up. */ Canceled, /** It took place. */ Completed, /** Nobody came. */ NoShow }
     /// What a source of knowledge is.
     SourceType { /** Pages of a website. */ WebsiteScrape, /** A document. */ FileUpload, /** Typed text. */ ManualText, /** Questions and answers. */ Faq, /** A video. */ Youtube, /** Pages of a sitemap. */ Sitemap }
     /// How far a crawl is.

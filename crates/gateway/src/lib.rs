@@ -81,6 +81,8 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::chat::routes())
         .merge(routes::conversations::routes())
         .merge(routes::leads::routes())
+        .merge(routes::appointments::routes())
+        .merge(routes::calendars::routes())
         .merge(routes::notifications::routes())
         .merge(routes::analytics::routes())
         .merge(routes::charts::routes())

@@ -203,7 +203,7 @@ fn tools(
     };
     notices.push(mailer.describe());
     let sms = Arc::new(RecordedSms::new(mailbox.clone()));
-    let links = Links { console: settings.public.url.clone() };
+    let links = Links { console: settings.public.url.clone(), api: settings.api_url().to_owned() };
     let tools = Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, library, secret);
     Ok((Arc::new(tools), notices))
 }

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod agents;
 pub mod analytics;
+pub mod appointments;
 pub mod audit;
 pub mod chat;
 pub mod common;

@@ -74,7 +74,7 @@ pub struct AgentConfig {
     pub personality_traits: PersonalityTraits,
     /// Named things it must never do or say, one sentence each.
     pub guardrails: Vec<String>,
-    /// What it may do: `capture_lead`, `escalate`, `end_conversation`, later `book_meeting`, `send_sms`, `transfer_to_human`.
+    /// What it may do: `capture_lead`, `escalate`, `end_conversation`, `book_meeting`, later `send_sms`, `transfer_to_human`.
     pub tools: Vec<String>,
     /// Qualification frameworks its prompt uses.
     pub frameworks: Vec<String>,

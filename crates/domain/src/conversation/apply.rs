@@ -303,6 +303,7 @@ fn absorb(state: &mut State, facts: &Facts) {
             dialogue.form = None;
         }
     }
+    super::dialogue::booking::absorb(&mut dialogue.booking, &mut dialogue.agreed, &facts.booking);
     if facts.intent.is_some() {
         dialogue.intent = facts.intent;
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     confidential::Confidential,
-    dialogue::{self, Brief, Escalation, Facts, Prompt, Setting, Understanding},
+    dialogue::{self, Brief, Escalation, Facts, Prompt, Setting, Understanding, booking},
     retrieved::{Retrieved, SOURCES_MAX, SourceRef},
 };
 use crate::{
@@ -19,6 +19,8 @@ use crate::{
 const SHARED_WORDS_MIN: usize = 3;
 /// The shortest word that says something about where an answer is from.
 const TELLING_WORD_CHARS_MIN: usize = 4;
+/// Characters of a wish for an appointment.
+const WISH_CHARS_MAX: usize = 200;
 /// Characters of a tool's arguments that are read.
 const ARGUMENTS_CHARS_MAX: usize = 8_000;
 /// Tool calls of one answer that are looked at.
@@ -59,6 +61,8 @@ pub struct Accepted {
     pub fallback: bool,
     /// Whether the owner should see the question as unanswered.
     pub question: bool,
+    /// When, what and with whom a model wants to find free times.
+    pub booking: Option<String>,
     /// What the tools did.
     pub tool_facts: Option<Box<Facts>>,
     /// Each tool call, carried out or ignored, with the reason.
@@ -256,7 +260,14 @@ fn use_tools(
     let mut facts = Facts::default();
     for call in calls.iter().take(TOOL_CALLS_MAX) {
         let name = text::shorten(&text::one_line(&call.name), 40);
-        let outcome = use_tool(setting, brief, understanding, call, &mut facts);
+        let outcome = match wish(setting, understanding, call) {
+            Some(Ok(wish)) => {
+                accepted.booking = Some(wish);
+                Ok("looks for free times".to_owned())
+            }
+            Some(Err(reason)) => Err(reason),
+            None => use_tool(setting, brief, understanding, call, &mut facts),
+        };
         accepted.tools.push(match outcome {
             Ok(done) => format!("{name}: {done}"),
             Err(reason) => format!("{name}: ignored, {reason}"),
@@ -269,6 +280,22 @@ fn use_tools(
         facts.contact = dialogue::contact(setting.config, &facts.values);
         accepted.tool_facts = Some(Box::new(facts));
     }
+}
+
+/// What a model wants of the calendar, if that is what it calls: words for when, what and with whom. They only find what may be offered; the visitor
+/// chooses.
+fn wish(setting: &Setting<'_>, understanding: &Understanding, call: &ToolCall) -> Option<Result<String, String>> {
+    if call.name != booking::TOOL || !setting.config.tools.contains(&call.name) {
+        return None;
+    }
+    if understanding.mood.injection {
+        return Some(Err("the message tries to give the agent orders".to_owned()));
+    }
+    let read = arguments(&call.arguments).map(|arguments| {
+        let words = ["type", "provider", "when"].into_iter().filter_map(|name| arguments.get(name)?.as_str());
+        text::shorten(&text::one_line(&words.collect::<Vec<_>>().join(" ")), WISH_CHARS_MAX)
+    });
+    Some(read)
 }
 
 fn use_tool(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    dialogue::{self, Brief, FormMove, Plan, Setting, Understanding},
+    dialogue::{self, Brief, FormMove, Plan, Setting, Understanding, booking},
     retrieved::Retrieved,
 };
 use crate::{
@@ -309,6 +309,15 @@ fn tools(setting: &Setting<'_>) -> Vec<ToolSpec> {
             name: name.to_owned(),
             description: "Ask people of the business to look at this conversation.".to_owned(),
             parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}, "urgency": {"type": "string", "enum": ["low", "normal", "high", "emergency"]}}, "required": ["reason"], "additionalProperties": false}),
+        }),
+        booking::TOOL => Some(ToolSpec {
+            name: name.to_owned(),
+            description: "Find free times for an appointment and offer them. The visitor chooses; the booking itself is made for you.".to_owned(),
+            parameters: json!({"type": "object", "properties": {
+                "when": {"type": "string", "description": "The visitor's wish in English, such as: Tuesday afternoon, November 24 at 3 pm; empty if any time will do."},
+                "type": {"type": "string", "description": "What is to be booked, if the visitor said."},
+                "provider": {"type": "string", "description": "With whom, if the visitor said."},
+            }, "required": ["when"], "additionalProperties": false}),
         }),
         "end_conversation" => Some(ToolSpec {
             name: name.to_owned(),

@@ -2,8 +2,10 @@
 
 pub mod agents;
 pub mod analytics;
+pub mod appointments;
 pub mod audit;
 pub mod auth;
+pub mod calendars;
 pub mod charts;
 pub mod chat;
 pub mod conversations;

@@ -5,6 +5,7 @@
 
 mod alert;
 mod area;
+pub mod booking;
 mod choices;
 mod compose;
 mod extract;
@@ -156,6 +157,12 @@ pub struct Dialogue {
     pub told_closed: bool,
     /// Whether the last answer was the fallback, which invites the visitor to leave a name and number.
     pub invited: bool,
+    /// How far an appointment is from being made, moved or given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booking: Option<Box<booking::Booking>>,
+    /// Appointments that the conversation led to, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agreed: Vec<booking::Agreed>,
 }
 
 /// Where a form stands.
@@ -241,12 +248,26 @@ pub struct Facts {
     pub told_closed: bool,
     /// The conversation has come to its end.
     pub ended: bool,
+    /// What becomes of the appointment being made.
+    #[serde(skip_serializing_if = "is_same")]
+    pub booking: booking::Move,
+}
+
+/// Most turns book nothing.
+fn is_same(booking: &booking::Move) -> bool {
+    *booking == booking::Move::Same
 }
 
 impl Facts {
-    /// Whether these facts must be journaled before the answer is looked for: somebody is alerted, or a value was given that must not be lost.
+    /// Whether these facts must be journaled before the answer is looked for: somebody is alerted, a value was given that must not be lost, or a slot
+    /// was taken.
     pub fn must_not_wait(&self) -> bool {
-        !self.escalations.is_empty() || !self.alerts.is_empty() || !self.values.is_empty()
+        !self.escalations.is_empty() || !self.alerts.is_empty() || !self.values.is_empty() || self.books()
+    }
+
+    /// Whether a calendar had the word in this turn.
+    pub fn books(&self) -> bool {
+        !is_same(&self.booking)
     }
 }
 
@@ -350,6 +371,13 @@ pub enum Prompt {
         options: Vec<String>,
         /// The field they answer.
         field: Option<String>,
+    },
+    /// Free slots to choose from.
+    Slots {
+        /// What the buttons say.
+        options: Vec<String>,
+        /// The same with their times.
+        slots: Vec<booking::SlotChoice>,
     },
 }
 

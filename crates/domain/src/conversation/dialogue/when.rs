@@ -254,7 +254,7 @@ fn days_until(today: Date, weekday: Weekday) -> i64 {
     i64::from(today.weekday().until(weekday))
 }
 
-fn weekday(word: &str) -> Option<Weekday> {
+pub(super) fn weekday(word: &str) -> Option<Weekday> {
     Some(match word.trim_end_matches('s') {
         "monday" | "mon" => Weekday::Monday,
         "tuesday" | "tue" => Weekday::Tuesday,
@@ -267,7 +267,7 @@ fn weekday(word: &str) -> Option<Weekday> {
     })
 }
 
-fn month(word: &str) -> Option<i8> {
+pub(super) fn month(word: &str) -> Option<i8> {
     const MONTHS: [&str; 12] = [
         "january",
         "february",
@@ -288,7 +288,7 @@ fn month(word: &str) -> Option<i8> {
     i8::try_from(found + 1).ok()
 }
 
-fn ordinal(word: &str) -> Option<i8> {
+pub(super) fn ordinal(word: &str) -> Option<i8> {
     let digits = word.trim_end_matches(|c: char| c.is_alphabetic());
     let ending = &word[digits.len()..];
     matches!(ending, "" | "st" | "nd" | "rd" | "th")

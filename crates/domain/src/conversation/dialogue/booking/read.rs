@@ -1,0 +1,322 @@
+//! What a visitor wants of the calendar: read from the message and from how far the booking is.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{Brief, FormMove, Setting, Understanding, when},
+    Booking, CANCELS, FORM, MOVES, Offered, kind_of, query, standing,
+};
+use crate::{
+    calendar::{Query, Settings},
+    ids::AppointmentId,
+    local_time::{days_after, local_clock, local_date, day_start_ms, zone_or_utc},
+    text::Words,
+};
+
+/// Days looked through where the visitor names none: who finds nothing in four weeks calls.
+const AHEAD_DAYS: i32 = 28;
+/// Words up to which a message without a question is only a choice.
+const CHOICE_WORDS_MAX: usize = 8;
+
+/// What is to be done with the calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: the message is about something else.
+    Leave,
+    /// The form asks what is to be booked.
+    Ask,
+    /// Look for free slots and offer some.
+    Offer {
+        /// Which.
+        query: Box<Query>,
+        /// The instant that was named exactly, Unix milliseconds.
+        exact_ms: Option<i64>,
+        /// The visitor's words for when.
+        phrase: Option<String>,
+        /// The appointment that is to be moved there.
+        moving: Option<AppointmentId>,
+    },
+    /// The offer stands; something else was asked in between.
+    Remind,
+    /// None of them suits, and the visitor has not said what does.
+    AskWhen,
+    /// Hold a slot while details are asked for.
+    Hold {
+        /// Which.
+        slot: Offered,
+    },
+    /// Everything is known: book it.
+    Book {
+        /// Which.
+        slot: Offered,
+        /// The appointment that is moved there.
+        moving: Option<AppointmentId>,
+    },
+    /// The visitor wants no appointment any more.
+    Drop,
+    /// Ask whether an appointment is really to be given up.
+    AskCancel {
+        /// Which.
+        appointment: AppointmentId,
+    },
+    /// Give it up.
+    Cancel {
+        /// Which.
+        appointment: AppointmentId,
+    },
+    /// It stays.
+    KeepIt,
+}
+
+/// Reads what is to be done. `setting` and `brief` are the prepared ones, `understanding` what they led to.
+pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding, settings: &Settings) -> Step {
+    let mood = &understanding.mood;
+    if understanding.plan.emergency || mood.injection {
+        return Step::Leave;
+    }
+    let words = Words::of(&brief.text);
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
+    let active = brief.dialogue.booking.as_deref();
+    if let Some(appointment) = active.and_then(|booking| booking.canceling.clone()) {
+        if mood.denies {
+            return Step::KeepIt;
+        }
+        if mood.confirms || words.has("cancel") {
+            return Step::Cancel { appointment };
+        }
+    }
+    if let Some(agreed) = standing(brief) {
+        if says(&MOVES) {
+            return offer(setting, brief, settings, None, Some(agreed.id.clone()), &words);
+        }
+        if says(&CANCELS) {
+            return Step::AskCancel { appointment: agreed.id.clone() };
+        }
+    }
+    let moving = active.and_then(|booking| booking.moving.clone());
+    let (going, complete) = match &understanding.facts.form {
+        FormMove::Going { progress } => (progress.form == FORM, false),
+        // Nobody is booked whom nobody could name or reach.
+        FormMove::Done { form, complete: false }
+            if form == FORM && super::details(setting, brief, understanding).is_empty() =>
+        {
+            return Step::Drop;
+        }
+        FormMove::Done { form, .. } => (form == FORM, true),
+        FormMove::Cancelled { form } if form == FORM => return Step::Drop,
+        FormMove::Cancelled { .. } => (false, false),
+        FormMove::Same => (brief.dialogue.form.as_ref().is_some_and(|progress| progress.form == FORM), false),
+    };
+    if !going && moving.is_none() {
+        return Step::Leave;
+    }
+    if mood.cancels {
+        return Step::Drop;
+    }
+    let complete = complete || moving.is_some();
+    let mut values: BTreeMap<String, String> = brief.dialogue.values.clone();
+    values.extend(understanding.facts.values.clone());
+    if moving.is_none() && kind_of(settings, &values).is_none() {
+        return Step::Ask;
+    }
+    let kind = kind_of(settings, &values).map(|kind| kind.id.clone());
+    let take = |slot: Offered| {
+        if complete { Step::Book { slot, moving: moving.clone() } } else { Step::Hold { slot } }
+    };
+    let Some(booking) = active.filter(|booking| !booking.offered.is_empty()) else {
+        return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
+    };
+    if let Some(chosen) = &booking.chosen {
+        // While details are asked for only a plain change of mind is one: a name may be a day too.
+        let other = says(&["another time", "different time", "other time", "another day", "different day", "instead"])
+            || names_day(&words) && understanding.facts.values.is_empty();
+        if other {
+            return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
+        }
+        return take(chosen.clone());
+    }
+    match choice(booking, &brief.text, &words, setting, settings) {
+        Some(slot) => take(slot),
+        None => {
+            let other = says(&["later", "earlier", "other", "others", "another", "different", "else", "more", "none of", "neither"]);
+            let asks_when = find(&brief.text, setting.now_ms, &settings.timezone).is_some();
+            if asks_when || provider_in(settings, &words).is_some() || other {
+                return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
+            }
+            if mood.denies { Step::AskWhen } else { Step::Remind }
+        }
+    }
+}
+
+/// The slot that a message chooses among those offered.
+fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, settings: &Settings) -> Option<Offered> {
+    let offered = &booking.offered;
+    // A button says exactly what was offered.
+    let said = words.joined();
+    if let Some(slot) = offered.iter().find(|slot| Words::of(&slot.label).joined() == said) {
+        return Some(slot.clone());
+    }
+    let zone = zone_or_utc(&settings.timezone);
+    if let Some(found) = find(text, setting.now_ms, &settings.timezone) {
+        let day = names_day(words).then(|| local_date(&zone, found.from_ms));
+        let clock = found.exact_ms.map(|at| time_of_day(&zone, at));
+        let fits = |slot: &&Offered| {
+            day.as_ref().is_none_or(|day| local_date(&zone, slot.starts_ms) == *day)
+                && clock.is_none_or(|clock| time_of_day(&zone, slot.starts_ms) == clock)
+                && found.hours.is_none_or(|(first, last)| {
+                    (first..last).contains(&local_clock(&zone, slot.starts_ms).hour)
+                })
+        };
+        let mut fitting = offered.iter().filter(fits);
+        return match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Some(only.clone()),
+            (Some(_), Some(_)) | (None, _) => None,
+        };
+    }
+    if words.len() > CHOICE_WORDS_MAX {
+        return None;
+    }
+    let nth = |n: usize| offered.get(n).cloned();
+    const NAMES: [[&str; 3]; 3] = [["first", "1st", "1"], ["second", "2nd", "2"], ["third", "3rd", "3"]];
+    if let Some(n) = NAMES.iter().position(|names| words.has_any(names)) {
+        return nth(n);
+    }
+    if words.has("last") {
+        return offered.last().cloned();
+    }
+    // "At 10" among 10:00 and 2:30.
+    let hour = words.all().iter().find_map(|word| word.text.parse::<u8>().ok()).filter(|hour| (1..=12).contains(hour));
+    if let Some(hour) = hour {
+        let mut fitting = offered.iter().filter(|slot| local_clock(&zone, slot.starts_ms).hour % 12 == hour % 12);
+        return match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Some(only.clone()),
+            (Some(_), Some(_)) | (None, _) => None,
+        };
+    }
+    let mood = super::super::Mood::of(text, words);
+    let agrees = mood.confirms && !mood.denies;
+    match offered.as_slice() {
+        [only] if agrees => Some(only.clone()),
+        [first, ..] if agrees && words.has_any(&["any", "either", "whichever", "whatever"]) => Some(first.clone()),
+        _ => None,
+    }
+}
+
+/// Which slots a message asks for.
+fn offer(
+    setting: &Setting<'_>,
+    brief: &Brief,
+    settings: &Settings,
+    kind: Option<&str>,
+    moving: Option<AppointmentId>,
+    words: &Words,
+) -> Step {
+    let kind = kind.map(str::to_owned).or_else(|| settings.types.first().map(|kind| kind.id.clone())).unwrap_or_default();
+    let mut query = query(&kind, provider_in(settings, words), brief.conversation_id.as_str());
+    let zone = zone_or_utc(&settings.timezone);
+    let found = find(&brief.text, setting.now_ms, &settings.timezone);
+    let active = brief.dialogue.booking.as_deref();
+    query.from_ms = setting.now_ms;
+    query.to_ms = later(&zone, setting.now_ms, AHEAD_DAYS);
+    let (mut exact_ms, mut phrase) = (None, None);
+    match found {
+        Some(found) => {
+            query.from_ms = found.from_ms;
+            query.to_ms = found.to_ms;
+            query.hours = found.hours;
+            exact_ms = found.exact_ms;
+            phrase = Some(found.phrase);
+        }
+        // "Something later" is after what was offered.
+        None => {
+            if let Some(last) = active.and_then(|booking| booking.offered.last()).filter(|_| !words.has("earlier")) {
+                query.from_ms = last.starts_ms + 1;
+            }
+        }
+    }
+    if moving.is_some() {
+        query.kind = None;
+    }
+    Step::Offer { query: Box::new(query), exact_ms, phrase, moving }
+}
+
+/// When a message says.
+pub(super) struct Found {
+    pub(super) phrase: String,
+    pub(super) from_ms: i64,
+    pub(super) to_ms: i64,
+    pub(super) hours: Option<(u8, u8)>,
+    pub(super) exact_ms: Option<i64>,
+}
+
+/// The day, part of the day or time that a message names.
+pub(super) fn find(text: &str, now_ms: i64, timezone: &str) -> Option<Found> {
+    let found = when::find_when(text, now_ms, timezone).filter(|found| found.definite && !found.past)?;
+    let zone = zone_or_utc(timezone);
+    let words = Words::of(text);
+    let hours = if words.has_any(&["morning", "mornings"]) {
+        Some((0, 12))
+    } else if words.has_any(&["afternoon", "afternoons"]) {
+        Some((12, 17))
+    } else if words.has_any(&["evening", "evenings", "tonight"]) {
+        Some((17, 24))
+    } else if words.has("lunchtime") {
+        Some((11, 14))
+    } else {
+        None
+    };
+    let ahead = |from_ms: i64, days: i32| later(&zone, from_ms, days);
+    let Some(at) = found.earliest_ms else {
+        let (from_ms, to_ms) = if words.find("next week").is_some() {
+            let until_monday = 7 - i32::try_from(local_clock(&zone, now_ms).weekday).unwrap_or(0);
+            (ahead(now_ms, until_monday), ahead(now_ms, until_monday + 7))
+        } else if hours.is_some() {
+            (now_ms, ahead(now_ms, AHEAD_DAYS))
+        } else {
+            return None;
+        };
+        return Some(Found { phrase: found.phrase, from_ms, to_ms, hours, exact_ms: None });
+    };
+    let start = day_start_ms(&zone, &local_date(&zone, at))?;
+    let clock = at != start && at != now_ms;
+    // A bare time that has passed today is meant for tomorrow.
+    let at = if clock && at <= now_ms && !names_day(&words) { at + 24 * 3600 * 1000 } else { at };
+    let open = words.has_any(&["after", "from", "past", "before", "until"]);
+    let from_ms = if words.has_any(&["before", "until"]) { start } else { at };
+    let to_ms = if clock && words.has_any(&["before", "until"]) { at } else { ahead(at, 1) };
+    let exact_ms = (clock && !open).then_some(at);
+    // A time says more than a part of the day.
+    Some(Found { phrase: found.phrase, from_ms, to_ms, hours: hours.filter(|_| !clock), exact_ms })
+}
+
+/// The beginning of the local day so many days after an instant's.
+fn later(zone: &jiff::tz::TimeZone, at_ms: i64, days: i32) -> i64 {
+    days_after(&local_date(zone, at_ms), days).and_then(|day| day_start_ms(zone, &day)).unwrap_or(at_ms)
+}
+
+/// The provider whose name a message says.
+fn provider_in(settings: &Settings, words: &Words) -> Option<String> {
+    let named = |name: &str| {
+        let first = name.split_whitespace().next().unwrap_or(name).to_lowercase();
+        words.find(&name.to_lowercase()).is_some() || first.chars().count() > 2 && words.has(&first)
+    };
+    settings.providers.iter().find(|provider| provider.active && named(&provider.name)).map(|provider| provider.id.clone())
+}
+
+/// Whether a day is named, rather than only a time.
+fn names_day(words: &Words) -> bool {
+    words.all().iter().any(|word| {
+        when::weekday(&word.text).is_some()
+            || matches!(word.text.as_str(), "today" | "tomorrow" | "tonight")
+    }) || words.all().windows(2).any(|pair| {
+        when::month(&pair[0].text).is_some() && when::ordinal(&pair[1].text).is_some()
+            || when::ordinal(&pair[0].text).is_some() && when::month(&pair[1].text).is_some()
+    })
+}
+
+/// Hour and minute of the local clock.
+fn time_of_day(zone: &jiff::tz::TimeZone, at_ms: i64) -> (i8, i8) {
+    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let local = zone.to_datetime(at);
+    (local.hour(), local.minute())
+}

@@ -1,0 +1,263 @@
+//! What is read from a visitor's words while a booking goes on, against a calendar that is only described here.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    agent::config::BusinessHours,
+    calendar::{Provider, Span},
+    catalog::scoring::Scoring,
+    conversation::{
+        confidential::Confidential,
+        dialogue::{FormMove, Prompt, Understanding, understand},
+    },
+};
+
+const ZONE: &str = "America/New_York";
+/// Friday, 20 November 2026, noon in New York.
+const NOW: i64 = 1_795_194_000_000;
+
+fn ms(text: &str) -> i64 {
+    text.parse::<Timestamp>().unwrap().as_millisecond()
+}
+
+fn salon() -> Settings {
+    let settings = Settings { name: "Salon".into(), timezone: ZONE.into(), ..Settings::default() };
+    settings.patched(&json!({ "providers": [{ "id": "anna", "name": "Anna Berg" }, { "id": "ben", "name": "Ben" }] })).unwrap()
+}
+
+fn slot(starts: &str, provider: &str) -> Slot {
+    let starts_ms = ms(starts);
+    let span = Span { provider: provider.into(), starts_ms, ends_ms: starts_ms + 1_800_000, before_ms: 0, after_ms: 0 };
+    Slot { span, kind: "consultation".into(), kind_name: "Consultation".into(), provider_name: Some("Anna Berg".into()) }
+}
+
+/// A dialogue with a calendar of which only the answers are known.
+struct Talk {
+    config: AgentConfig,
+    confidential: Confidential,
+    scoring: Scoring,
+    settings: Settings,
+    brief: Brief,
+}
+
+impl Talk {
+    fn new() -> Self {
+        let config = AgentConfig { tools: vec![TOOL.into()], ..AgentConfig::default() };
+        let confidential = Confidential::of(&config);
+        let brief = Brief { conversation_id: "talk".into(), ..Brief::default() };
+        Self { config, confidential, scoring: Scoring::default(), settings: salon(), brief }
+    }
+
+    /// Reads a message: what is to be done, and what is understood once `outcome` has come of it.
+    fn say(&mut self, text: &str, outcome: impl FnOnce(&Step) -> Outcome) -> Option<(Step, Understanding)> {
+        self.brief.text = text.into();
+        self.brief.question = text.into();
+        let hours = BusinessHours::new();
+        let setting = Setting { config: &self.config, confidential: &self.confidential, scoring: &self.scoring, hours: &hours, timezone: ZONE, now_ms: NOW };
+        if !concerns(&setting, &self.brief) {
+            return None;
+        }
+        let (config, brief) = prepared(&setting, &self.brief, &self.settings);
+        let setting = Setting { config: &config, ..setting };
+        let mut understood = understand(&setting, &brief);
+        let step = step(&setting, &brief, &understood, &self.settings);
+        let outcome = outcome(&step);
+        steer(&setting, &brief, &mut understood, &"c".into(), &step, outcome);
+        // As the conversation folds it.
+        let dialogue = &mut self.brief.dialogue;
+        dialogue.values.extend(understood.facts.values.clone());
+        match &understood.facts.form {
+            FormMove::Same => {}
+            FormMove::Going { progress } => dialogue.form = Some(progress.clone()),
+            FormMove::Done { form, .. } => {
+                dialogue.completed.insert(form.clone());
+                dialogue.form = None;
+            }
+            FormMove::Cancelled { .. } => dialogue.form = None,
+        }
+        absorb(&mut dialogue.booking, &mut dialogue.agreed, &understood.facts.booking);
+        Some((step, understood))
+    }
+
+    fn offered(&mut self, text: &str, slots: &[Slot]) -> (Step, Understanding) {
+        let offered = slots.iter().map(|slot| Offered::of(slot, &self.settings)).collect();
+        self.say(text, |_| Outcome::Slots { offered, others: false, taken: false }).unwrap()
+    }
+}
+
+const TUESDAY_TWO: &str = "2026-11-24T19:00:00Z";
+const TUESDAY_FOUR: &str = "2026-11-24T21:00:00Z";
+const WEDNESDAY_TEN: &str = "2026-11-25T15:00:00Z";
+
+fn three() -> [Slot; 3] {
+    [slot(TUESDAY_TWO, "anna"), slot(TUESDAY_FOUR, "anna"), slot(WEDNESDAY_TEN, "ben")]
+}
+
+fn spoken(understood: &Understanding) -> String {
+    let plan = &understood.plan;
+    let asks = plan.asks.iter().map(|ask| ask.text.clone());
+    plan.acknowledge.iter().cloned().chain(plan.confirmation.clone()).chain(plan.offer.clone()).chain(asks).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_wish_for_a_day_is_a_question_to_the_calendar_and_its_slots_are_offered() {
+    let mut talk = Talk::new();
+    let (step, understood) = talk.offered("Can I come on Tuesday afternoon?", &three());
+    let Step::Offer { query, exact_ms: None, phrase: Some(phrase), moving: None } = step else { panic!("{step:?}") };
+    assert_eq!(phrase, "Tuesday afternoon");
+    assert_eq!((query.from_ms, query.to_ms, query.hours), (ms("2026-11-24T05:00:00Z"), ms("2026-11-25T05:00:00Z"), Some((12, 17))));
+    let said = spoken(&understood);
+    assert_eq!(said, "I can offer you Tuesday, November 24 at 2:00 PM with Anna Berg, Tuesday, November 24 at 4:00 PM with Anna Berg or Wednesday, November 25 at 10:00 AM with Anna Berg. Which one suits you?");
+    let Some(Prompt::Slots { options, slots }) = &understood.plan.prompt else { panic!("slots") };
+    assert_eq!((options.len(), slots[2].provider_id.as_deref()), (3, Some("ben")));
+    assert!(!understood.plan.wants_knowledge && understood.facts.must_not_wait());
+}
+
+#[test]
+fn a_slot_is_chosen_by_its_button_number_time_or_day() {
+    for (text, chosen) in [
+        ("Tuesday, November 24 at 4:00 PM with Anna Berg", Some(TUESDAY_FOUR)),
+        ("the second one", Some(TUESDAY_FOUR)),
+        ("1", Some(TUESDAY_TWO)),
+        ("the last one please", Some(WEDNESDAY_TEN)),
+        ("2pm works", Some(TUESDAY_TWO)),
+        ("at 10", Some(WEDNESDAY_TEN)),
+        ("Wednesday", Some(WEDNESDAY_TEN)),
+        ("either is fine", None),
+        ("Tuesday", None),
+        ("Thursday morning", None),
+        ("something later", None),
+        ("6pm", None),
+    ] {
+        let mut talk = Talk::new();
+        talk.offered("can i come next week?", &three());
+        let (step, _) = talk.say(text, |_| Outcome::Held).unwrap();
+        let held = match &step {
+            Step::Hold { slot } => Some(slot.starts_ms),
+            _ => None,
+        };
+        assert_eq!(held, chosen.map(ms), "{text}: {step:?}");
+    }
+}
+
+#[test]
+fn name_and_number_are_asked_only_while_unknown_and_then_it_is_booked() {
+    let mut talk = Talk::new();
+    talk.offered("I need an appointment", &three());
+    let (_, held) = talk.say("2pm", |_| Outcome::Held).unwrap();
+    let said = spoken(&held);
+    assert!(said.contains("I'm holding Tuesday, November 24 at 2:00 PM with Anna Berg for you.") && said.contains("name"), "{said}");
+    let (step, asked) = talk.say("Jo Lee", |_| Outcome::Held).unwrap();
+    assert!(matches!(step, Step::Hold { .. }), "held again while the rest is asked for: {step:?}");
+    assert!(spoken(&asked).contains("number"), "{}", spoken(&asked));
+    let settled = Settled { id: "a".into(), what: "Consultation".into(), when: "Tuesday".into(), file: "https://x.example/a.ics".into(), email: None };
+    let (step, booked) = talk.say("+1 415 555 0100", |_| Outcome::Booked(settled.clone())).unwrap();
+    assert!(matches!(&step, Step::Book { slot, moving: None } if slot.starts_ms == ms(TUESDAY_TWO)), "{step:?}");
+    assert_eq!(spoken(&booked), "You're booked: Consultation on Tuesday. Add it to your calendar: https://x.example/a.ics");
+    assert!(talk.brief.dialogue.booking.is_none() && talk.brief.dialogue.agreed.len() == 1);
+    // The next one asks for nothing that is known.
+    talk.offered("I need an appointment", &three());
+    let (step, _) = talk.say("the first", |_| Outcome::Booked(settled)).unwrap();
+    assert!(matches!(step, Step::Book { .. }), "{step:?}");
+}
+
+#[test]
+fn somebody_who_is_known_is_booked_with_the_choice() {
+    let mut talk = Talk::new();
+    talk.brief.visitor.name = Some("Jo".into());
+    talk.brief.visitor.phone = Some("+14155550100".into());
+    talk.offered("any openings tomorrow?", &three());
+    let (step, _) = talk.say("1", |_| Outcome::Unavailable).unwrap();
+    assert!(matches!(step, Step::Book { .. }), "{step:?}");
+}
+
+#[test]
+fn a_question_in_between_is_answered_and_the_offer_stands() {
+    let mut talk = Talk::new();
+    talk.offered("can i come next week?", &three());
+    let (step, understood) = talk.say("how much does a consultation cost?", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::Remind);
+    assert!(understood.plan.wants_knowledge && understood.plan.prompt.is_some());
+    let (step, _) = talk.say("the first one", |_| Outcome::Held).unwrap();
+    assert!(matches!(step, Step::Hold { .. }), "{step:?}");
+}
+
+#[test]
+fn a_kind_is_asked_for_where_there_are_several() {
+    let mut talk = Talk::new();
+    talk.settings = talk.settings.patched(&json!({ "types": [{ "id": "cut", "name": "Haircut", "duration_minutes": 30 }, { "id": "color", "name": "Color", "duration_minutes": 90 }] })).unwrap();
+    let (step, asked) = talk.say("I'd like to book an appointment", |_| Outcome::None).unwrap();
+    assert_eq!((step, spoken(&asked).as_str()), (Step::Ask, "What would you like to book: Haircut or Color?"));
+    let (step, _) = talk.offered("color please", &three());
+    assert!(matches!(&step, Step::Offer { query, .. } if query.kind.as_deref() == Some("color")), "{step:?}");
+}
+
+#[test]
+fn somebody_who_was_asked_for_by_name_is() {
+    let mut talk = Talk::new();
+    let (step, _) = talk.offered("can i come to Ben on Monday?", &three());
+    let Step::Offer { query, .. } = step else { panic!("{step:?}") };
+    assert_eq!((query.provider.as_deref(), query.any_provider), (Some("ben"), false));
+}
+
+#[test]
+fn an_appointment_is_moved_and_given_up_on_request_and_not_without_asking() {
+    let mut talk = Talk::new();
+    let agreed = Agreed { id: "a1".into(), calendar: "c".into(), when: "Monday".into(), canceled: false };
+    talk.brief.dialogue.agreed.push(agreed);
+    let (step, understood) = talk.say("I need to cancel my appointment", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::AskCancel { appointment: "a1".into() });
+    assert!(spoken(&understood).contains("Shall I cancel it?"));
+    let (step, _) = talk.say("No, keep it", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::KeepIt);
+    let (step, _) = talk.offered("can we reschedule to Wednesday?", &three());
+    assert!(matches!(&step, Step::Offer { moving: Some(_), .. }), "{step:?}");
+    let (step, _) = talk.say("at 10", |_| Outcome::Unavailable).unwrap();
+    assert!(matches!(&step, Step::Book { moving: Some(_), slot } if slot.starts_ms == ms(WEDNESDAY_TEN)), "{step:?}");
+    talk.brief.dialogue.booking = None;
+    talk.say("cancel my appointment", |_| Outcome::None).unwrap();
+    let (step, understood) = talk.say("Yes, cancel it", |_| Outcome::Canceled { when: "Monday".into(), late: true }).unwrap();
+    assert_eq!(step, Step::Cancel { appointment: "a1".into() });
+    assert!(understood.facts.escalations.iter().any(|escalation| escalation.rule == "late_cancellation"));
+    assert!(standing(&talk.brief).is_none());
+    assert!(talk.say("cancel my appointment", |_| Outcome::None).is_none(), "there is none any more");
+}
+
+#[test]
+fn nothing_is_booked_for_who_does_not_want_it_or_may_not() {
+    let mut talk = Talk::new();
+    assert!(talk.say("what are your hours?", |_| Outcome::None).is_none());
+    talk.offered("I need an appointment", &three());
+    let (step, understood) = talk.say("never mind", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::Drop);
+    assert!(spoken(&understood).contains("haven't booked") && talk.brief.dialogue.form.is_none());
+    talk.brief.sandbox = true;
+    assert!(talk.say("I need an appointment", |_| Outcome::None).is_none(), "a sandbox books nothing");
+    let mut other = Talk::new();
+    other.config.tools.clear();
+    assert!(other.say("I need an appointment", |_| Outcome::None).is_none(), "its owner does not let it");
+}
+
+#[test]
+fn nothing_free_is_said_and_a_person_offered() {
+    let mut talk = Talk::new();
+    let (_, understood) = talk.say("I need an appointment", |_| Outcome::Slots { offered: Vec::new(), others: true, taken: false }).unwrap();
+    assert!(spoken(&understood).contains("can't find a free time"));
+    assert!(talk.brief.dialogue.booking.is_none() && understood.facts.offer.is_some());
+}
+
+#[test]
+fn offered_slots_lie_apart_where_there_are_enough() {
+    let at = |minutes: i64| {
+        let mut one = slot(TUESDAY_TWO, "anna");
+        one.span.starts_ms += minutes * 60_000;
+        one
+    };
+    let starts = |slots: Vec<Slot>| slots.iter().map(|slot| (slot.span.starts_ms - ms(TUESDAY_TWO)) / 60_000).collect::<Vec<_>>();
+    assert_eq!(starts(spread(vec![at(0), at(30), at(60), at(90), at(120), at(200)])), [0, 90, 200]);
+    assert_eq!(starts(spread(vec![at(0), at(30), at(60)])), [0, 30, 60]);
+    assert!(spread(Vec::new()).is_empty());
+    assert!(Provider::default().does("anything"));
+}
