@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
 //! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; [`numbers`], what a row contributes to live counts; and [`demo`].
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`contact_guard`]; [`numbers`], what a row contributes to live counts; and [`demo`].
 
 pub mod account;
 pub mod agent;
@@ -11,6 +11,7 @@ pub mod bulletin;
 pub mod catalog;
 pub mod check;
 pub mod context;
+pub mod contact_guard;
 pub mod conversation;
 pub mod decision;
 pub mod demo;
