@@ -20,6 +20,7 @@ pub mod ids;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
+pub mod lines;
 pub mod local_time;
 pub mod numbers;
 pub mod ops_log;
@@ -27,6 +28,7 @@ pub mod principal;
 pub mod rejection;
 pub mod tenant;
 pub mod text;
+pub mod thread;
 pub mod traffic;
 pub mod vocabulary;
 
