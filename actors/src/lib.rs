@@ -343,6 +343,7 @@ impl Actors {
             terms: agent.terms(),
             agent_live: true,
             continues: false,
+            carried: None,
         };
         let posted =
             ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), Command::Post(Box::new(post)))
