@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -16,9 +16,12 @@ pub mod demo;
 pub mod digest;
 mod error;
 pub mod feed;
+pub mod guard;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
+pub mod lines;
+pub mod messages;
 pub mod once;
 pub mod ops_log;
 pub mod presence;
@@ -27,6 +30,7 @@ pub mod search;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
+pub mod thread;
 mod tools;
 pub mod traffic;
 
@@ -43,6 +47,7 @@ use colloquy_domain::tenant::view::OrgFacts;
 pub use colloquy_cluster as cluster;
 pub use colloquy_connectors as connectors;
 pub use colloquy_domain as domain;
+pub use colloquy_telephony as telephony;
 pub use error::ActorError;
 pub use tools::{Links, Tools};
 
@@ -73,6 +78,9 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(digest::DigestEntity::new(tools.clone()))
         .entity(inbox::InboxEntity)
         .entity(bulletin::BulletinEntity)
+        .entity(guard::ContactGuardEntity)
+        .entity(lines::LinesEntity)
+        .entity(thread::ThreadEntity)
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }
@@ -301,7 +309,8 @@ impl Actors {
                         return Ok(view);
                     }
                 }
-                Ok(colloquy_domain::lead::Reply::Done) | Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
+                Ok(colloquy_domain::lead::Reply::Done | colloquy_domain::lead::Reply::FollowUp { .. })
+                | Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
                 Err(error) => return Err(error),
             }
             if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {

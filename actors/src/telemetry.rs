@@ -14,6 +14,8 @@ pub(crate) const MODEL_CALL_SECONDS: &str = "colloquy_model_call_seconds";
 pub(crate) const MODEL_TOKENS: &str = "colloquy_model_tokens_total";
 /// Alerts by channel and outcome.
 pub(crate) const ALERTS: &str = "colloquy_alerts_total";
+/// Messages over carriers by channel and outcome (`sent`, `later`, `failed`).
+pub(crate) const MESSAGES: &str = "colloquy_messages_total";
 /// Seconds of a search, the question's embedding included.
 pub(crate) const SEARCH_SECONDS: &str = "colloquy_search_seconds";
 /// Questions that could not be embedded.
@@ -33,6 +35,7 @@ pub fn describe() {
     describe_histogram!(MODEL_CALL_SECONDS, Unit::Seconds, "How long a call of a model provider took, by outcome");
     describe_counter!(MODEL_TOKENS, "Tokens of models by direction");
     describe_counter!(ALERTS, "Alerts to people of the business by channel and outcome");
+    describe_counter!(MESSAGES, "Messages over carriers by channel and outcome");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "How long a search took, the question's embedding included");
     describe_counter!(EMBED_FAILURES, "Questions that could not be embedded and were searched by keywords only");
     describe_histogram!(EMBED_PAGE_SECONDS, Unit::Seconds, "How long one page took to be embedded");

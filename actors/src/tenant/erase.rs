@@ -9,13 +9,14 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId};
 use colloquy_domain::tenant::{Command, ErasureWho, Whom};
-use colloquy_domain::{Principal, conversation, knowledge, lead};
+use colloquy_domain::{Principal, conversation, knowledge, lead, thread};
 use serde_json::Value;
 
 use super::TenantEntity;
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::knowledge::KnowledgeEntity;
+use crate::thread::ThreadEntity;
 use crate::{ActorError, Tools, answers, feed};
 
 /// Rows looked at in one go.
@@ -94,6 +95,9 @@ async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Th
         gone(lead::KIND, &lead).await?;
         theirs.rows.push(Found { list: crate::lead::LIST, id: lead, agent: None });
     }
+    if kind == conversation::KIND {
+        forget_threads(tools, client, tenant, &row.id).await?;
+    }
     forget(client, tenant, &row).await?;
     gone(kind, &row.id).await?;
     // Letters and text messages recorded for developers: an alert links to its conversation.
@@ -115,6 +119,26 @@ async fn lead_of(client: &Client, tenant: &str, conversation: &str) -> Result<Op
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Lets the threads of its numbers forget a conversation. They know no number and no word, but where a number's messages went.
+async fn forget_threads(tools: &Tools, client: &Client, tenant: &str, conversation: &str) -> Result<(), String> {
+    let by = Principal::system(TenantId::from(tenant));
+    let state = match ask::<ConversationEntity>(client, &by, conversation, conversation::Command::Get).await {
+        Ok(conversation::Reply::State(state)) => state,
+        // What is gone, or cannot be read any more, names no number.
+        Ok(_) | Err(ActorError::Rejected(_) | ActorError::Damaged(_)) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    for line in state.lines.values() {
+        let thread = crate::thread::id(tools, &state.agent_id, &line.to);
+        let forget = thread::Command::Forget { conversation: state.id.clone() };
+        match ask::<ThreadEntity>(client, &by, &thread, forget).await {
+            Ok(_) | Err(ActorError::Rejected(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// Lets the agent's knowledge forget a conversation. It holds no words of it, only where a question stands.

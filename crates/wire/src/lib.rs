@@ -13,5 +13,6 @@ pub mod conversations;
 pub mod inbox;
 pub mod knowledge;
 pub mod live;
+pub mod messages;
 pub mod ops;
 pub mod sockets;

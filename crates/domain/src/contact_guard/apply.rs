@@ -3,14 +3,17 @@
 use super::{
     ContactGuard, Event,
     command::{Permit, Placed},
-    state::{Attempt, CONSENTS_MAX, Consent, DIAL_KEPT_MS, DIAL_OPEN_MS, DIALS_MAX, DialKey, Entry, MESSAGES_MAX},
+    state::{
+        Attempt, CONSENTS_MAX, Consent, DIAL_KEPT_MS, DIAL_OPEN_MS, DIALS_MAX, DialKey, Entry, MESSAGES_MAX, ORDERS_MAX,
+    },
 };
 use crate::vocabulary::Channel;
 
 /// Folds one event.
 pub fn apply(state: &mut ContactGuard, event: &Event, seq: u64, at_ms: i64) {
     match event {
-        Event::EntryAdded { entry, by } => {
+        Event::EntryAdded { tenant, entry, by } => {
+            state.tenant = tenant.clone();
             know(state, &entry.masked);
             let known =
                 state.entries.iter().position(|known| (known.reach, known.source) == (entry.reach, entry.source));
@@ -30,6 +33,12 @@ pub fn apply(state: &mut ContactGuard, event: &Event, seq: u64, at_ms: i64) {
                 Some(at) => state.entries[at] = added,
                 None => state.entries.push(added),
             }
+        }
+        Event::Ordered { message, .. } => {
+            if state.orders.len() >= ORDERS_MAX {
+                state.orders.pop_front();
+            }
+            state.orders.push_back(message.clone());
         }
         Event::EntryLifted { reach, source, .. } => {
             for entry in state.entries.iter_mut().filter(|entry| (entry.reach, entry.source) == (*reach, *source)) {
@@ -102,6 +111,7 @@ pub fn stopped(state: &ContactGuard, event: &Event, at_ms: i64) -> Vec<DialKey> 
             .collect(),
         Event::EntryAdded { .. }
         | Event::EntryLifted { .. }
+        | Event::Ordered { .. }
         | Event::ConsentRecorded { .. }
         | Event::DialPermitted { .. }
         | Event::MessagePermitted { .. }

@@ -6,7 +6,7 @@ use super::{
     address::Masked,
     state::{ConsentKind, ContactGuard, DialKey, Reach, Source},
 };
-use crate::vocabulary::Channel;
+use crate::{ids::TenantId, vocabulary::Channel};
 
 /// A new entry of the do-not-contact list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,12 +107,24 @@ pub enum Placed {
 pub enum Command {
     /// Somebody must not be contacted. What stands already changes nothing.
     AddEntry(Box<NewEntry>),
-    /// An entry is taken off. START takes off what STOP put on, and nothing else.
+    /// An entry is taken off.
     Lift {
         /// What it forbids.
         reach: Reach,
         /// Who said so.
         source: Source,
+    },
+    /// The person ordered it by a word: STOP puts everything that goes to the number on the list, START takes off what STOP and the carrier put
+    /// there. The same message again, also long after, changes nothing.
+    Order {
+        /// Whom, as people are shown it.
+        masked: Masked,
+        /// The provider's id of the message.
+        message: String,
+        /// STOP, or START.
+        stop: bool,
+        /// Over what.
+        channel: Channel,
     },
     /// A consent was given or withdrawn.
     RecordConsent(Box<NewConsent>),
@@ -240,10 +252,19 @@ pub enum Reply {
 pub enum Event {
     /// Somebody must not be contacted.
     EntryAdded {
+        /// In which organization: its timer needs it.
+        tenant: TenantId,
         /// Whom and why.
         entry: Box<NewEntry>,
         /// Who wrote it down.
         by: String,
+    },
+    /// A message with an order was heard.
+    Ordered {
+        /// The provider's id of it.
+        message: String,
+        /// STOP, or START.
+        stop: bool,
     },
     /// An entry was taken off, or ended.
     EntryLifted {

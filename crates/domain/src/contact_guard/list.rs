@@ -2,14 +2,16 @@
 
 use super::{
     ContactGuard, Decision, Reply,
+    address::Masked,
     command::{Event, NewConsent, NewEntry},
-    state::{Reach, Source},
+    state::{Entry, Reach, STOP_REACHES, Source},
 };
 use crate::{
     check::Checks,
     context::Context,
     principal::{Actor, Role},
     rejection::Rejection,
+    vocabulary::Channel,
 };
 
 /// Characters of a reason.
@@ -20,6 +22,8 @@ const CONSENT_CHARS_MAX: usize = 4_000;
 const SOURCE_CHARS_MAX: usize = 500;
 /// Who is named when an entry ended by itself.
 const TIME: &str = "time";
+/// Who is named when the person ordered it.
+const PERSON: &str = "person";
 /// How far in the future a consent may have been given, ms: clocks differ.
 const CLOCKS_DIFFER_MS: i64 = 5 * 60 * 1000;
 
@@ -45,7 +49,55 @@ pub(super) fn add(state: &ContactGuard, cx: &Context, entry: NewEntry) -> Result
     }) {
         return Ok(Decision::reply(Reply::Done));
     }
-    Ok(Decision::event(Event::EntryAdded { entry: Box::new(entry), by }, Reply::Done))
+    Ok(Decision::event(
+        Event::EntryAdded { tenant: cx.principal.tenant.clone(), entry: Box::new(entry), by },
+        Reply::Done,
+    ))
+}
+
+pub(super) fn order(
+    state: &ContactGuard,
+    cx: &Context,
+    masked: Masked,
+    message: String,
+    stop: bool,
+    channel: Channel,
+) -> Result<Decision, Rejection> {
+    let mut checks = Checks::default();
+    checks.line("message", &message, 1, SOURCE_CHARS_MAX);
+    checks.finish()?;
+    if state.orders.contains(&message) {
+        return Ok(Decision::reply(Reply::Done));
+    }
+    let mut events = vec![Event::Ordered { message, stop }];
+    if stop {
+        let reason = match channel {
+            Channel::Whatsapp => "said STOP by WhatsApp",
+            Channel::Chat | Channel::Voice | Channel::Sms | Channel::Email | Channel::Linkedin | Channel::Messenger => {
+                "said STOP by text message"
+            }
+        };
+        let entry = NewEntry {
+            masked,
+            reach: STOP_REACHES,
+            source: Source::Keyword,
+            reason: reason.to_owned(),
+            expires_ms: None,
+        };
+        events.push(Event::EntryAdded {
+            tenant: cx.principal.tenant.clone(),
+            entry: Box::new(entry),
+            by: PERSON.to_owned(),
+        });
+    } else {
+        let own = |entry: &&Entry| entry.source.is_the_persons_own() && entry.holds(cx.now_ms);
+        events.extend(state.entries.iter().filter(own).map(|entry| Event::EntryLifted {
+            reach: entry.reach,
+            source: entry.source,
+            by: PERSON.to_owned(),
+        }));
+    }
+    Ok(Decision::new(events, Reply::Done))
 }
 
 pub(super) fn lift(state: &ContactGuard, cx: &Context, reach: Reach, source: Source) -> Result<Decision, Rejection> {

@@ -56,6 +56,9 @@ pub fn decide(state: &ContactGuard, cx: &Context, command: Command) -> Result<De
     match command {
         Command::AddEntry(entry) => list::add(state, cx, *entry),
         Command::Lift { reach, source } => list::lift(state, cx, reach, source),
+        Command::Order { masked, message, stop, channel } => {
+            system(cx).and_then(|()| list::order(state, cx, masked, message, stop, channel))
+        }
         Command::RecordConsent(consent) => list::consent(state, cx, *consent),
         Command::AuthorizeDial(request) => system(cx).and_then(|()| authorize::dial(state, cx, *request)),
         Command::AuthorizeMessage(request) => system(cx).and_then(|()| authorize::message(state, cx, *request)),

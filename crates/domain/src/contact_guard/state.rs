@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{address::Masked, command::Permit};
-use crate::vocabulary::Channel;
+use crate::{ids::TenantId, vocabulary::Channel};
 
 /// Dials kept to count attempts and to know repeats: more than any cap of a month allows.
 pub const DIALS_MAX: usize = 500;
@@ -13,6 +13,8 @@ pub const DIALS_MAX: usize = 500;
 pub const DIAL_KEPT_MS: i64 = 31 * 24 * 3600 * 1000;
 /// Message permits kept to know repeats: a message is asked for again within minutes, and a long text has five parts.
 pub const MESSAGES_MAX: usize = 200;
+/// Orders remembered, so that a replayed STOP does not undo a START: nobody says either a hundred times in a day.
+pub const ORDERS_MAX: usize = 100;
 /// Consent records kept; the newest of a kind decides, the rest is for the record.
 pub const CONSENTS_MAX: usize = 100;
 /// How long a permitted dial that nobody settled may still be on its way, ms: after two minutes without a word it is given up.
@@ -200,6 +202,8 @@ pub struct Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContactGuard {
+    /// The organization; empty before the first entry.
+    pub tenant: TenantId,
     /// What people are shown; empty while nothing is known.
     pub masked: Masked,
     /// The list, one entry for each reach and source ever used.
@@ -212,6 +216,8 @@ pub struct ContactGuard {
     pub dials: VecDeque<Attempt>,
     /// Permitted messages by name, oldest first.
     pub messages: VecDeque<(String, Permit)>,
+    /// Messages that were orders, oldest first.
+    pub orders: VecDeque<String>,
     /// The sequence number of the last event.
     pub seq: u64,
 }

@@ -213,6 +213,24 @@ fn stop_silences_everything_but_its_own_confirmation_and_only_start_takes_it_bac
 }
 
 #[test]
+fn a_replayed_stop_does_not_undo_a_start() {
+    let mut run = Run::new();
+    let order =
+        |message: &str, stop| Command::Order { masked: masked(), message: message.into(), stop, channel: Channel::Sms };
+    run.add(Reach::Phone, Source::Staff, None);
+    run.system(order("SM1", true));
+    assert!(run.state.stopped_by_person(Channel::Sms, run.now_ms));
+    run.system(order("SM2", false));
+    assert!(!run.state.stopped_by_person(Channel::Sms, run.now_ms));
+    let seq = run.state.seq;
+    run.system(order("SM1", true));
+    assert_eq!(run.state.seq, seq);
+    assert!(run.state.blocked(Channel::Sms, run.now_ms).is_some(), "START takes off only what the person put on");
+    let forged = run.by(person(Role::Owner), order("SM3", false));
+    assert!(matches!(forged, Err(Rejection::Forbidden { .. })));
+}
+
+#[test]
 fn an_entry_of_the_staff_forbids_to_reach_out_but_not_to_answer() {
     let mut run = Run::new();
     run.add(Reach::Phone, Source::Staff, None);

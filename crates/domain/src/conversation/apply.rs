@@ -7,8 +7,8 @@ use super::{
     event::{AnswerGiven, Opening, Said},
     merge,
     state::{
-        Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, MessageStatus, OpenTurn, Seen,
-        Turn, TurnOutcome, Unanswered,
+        Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, MessageStatus,
+        OpenTurn, Seen, Turn, TurnOutcome, Unanswered,
     },
     turn::calls_a_person,
 };

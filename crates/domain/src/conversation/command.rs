@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     delivery::{Carried, Line},
     dialogue::{AlertDraft, Brief, Facts, Prompt, Understanding},
-    retrieved::SourceRef,
     merge::Absorbed,
+    retrieved::SourceRef,
     state::{Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
 };
 use crate::{

@@ -28,6 +28,8 @@ pub const UNCONFIRMED_AFTER_MS: i64 = 2 * 60 * 1000;
 pub const WHATSAPP_WINDOW_MS: i64 = 24 * 3_600_000 - 60_000;
 /// How long after the person wrote a word of ours still answers them, ms.
 const ANSWERS_WITHIN_MS: i64 = 24 * 3_600_000;
+/// Messages whose ids a look-up is told: those that a day's list could confuse with the one that is sought.
+const KNOWN_MAX: usize = 50;
 /// Parts of one message: what the codecs cut a long text into.
 const PARTS_MAX: u32 = 10;
 /// Characters of a failure's reason.
@@ -164,6 +166,8 @@ pub struct Outgoing {
     pub attempt: u32,
     /// When the attempt was journaled, if it was: then its outcome is looked up.
     pub attempted_ms: Option<i64>,
+    /// Ids of what the provider has of the same channel: a look-up must not take one of them for this.
+    pub known: Vec<String>,
 }
 
 /// What became of a message, for the console.
@@ -240,9 +244,10 @@ pub(super) fn sayable(state: &State, cx: &Context, channel: Channel) -> Result<(
             }
             Ok(())
         }
-        Channel::Email | Channel::Linkedin | Channel::Messenger => {
-            Err(Rejection::conflict("channel_not_connected", "This channel is not connected: nothing can be sent over it."))
-        }
+        Channel::Email | Channel::Linkedin | Channel::Messenger => Err(Rejection::conflict(
+            "channel_not_connected",
+            "This channel is not connected: nothing can be sent over it.",
+        )),
     }
 }
 
@@ -252,7 +257,13 @@ pub fn in_window(line: &Line, now_ms: i64) -> bool {
 }
 
 /// A part is about to be sent.
-pub(super) fn attempt(state: &State, message: &MessageId, part: u32, of: u32, attempt: u32) -> Result<Decision, Rejection> {
+pub(super) fn attempt(
+    state: &State,
+    message: &MessageId,
+    part: u32,
+    of: u32,
+    attempt: u32,
+) -> Result<Decision, Rejection> {
     let delivery = current(state, message, part, attempt)?;
     let planned = delivery.of == 0 || delivery.of == of;
     if !planned || !(1..=PARTS_MAX).contains(&of) || part >= of {
@@ -305,9 +316,8 @@ pub(super) fn failed(
         Step::Waiting { .. } | Step::Done | Step::Failed => return Err(Rejection::Superseded),
     }
     let backoff = SEND_RETRY_MS.saturating_mul(1 << attempt.saturating_sub(1).min(10));
-    let retry_at_ms = retry_ms
-        .filter(|_| attempt < SEND_ATTEMPTS_MAX)
-        .map(|asked| cx.now_ms.saturating_add(asked.max(backoff)));
+    let retry_at_ms =
+        retry_ms.filter(|_| attempt < SEND_ATTEMPTS_MAX).map(|asked| cx.now_ms.saturating_add(asked.max(backoff)));
     let reason = text::shorten(&text::one_line(reason), REASON_CHARS_MAX);
     Ok(Decision::event(Event::SendFailed { message_id: message.clone(), part, reason, retry_at_ms }, Reply::Done))
 }
@@ -388,10 +398,18 @@ pub(super) fn pending(state: &State) -> Vec<(String, u32, Effect)> {
             part,
             attempt: delivery.attempt,
             attempted_ms,
+            known: known(state, delivery.channel),
         };
         pending.push((format!("send:{id}:{part}"), delivery.attempt, Effect::Send { outgoing: Box::new(outgoing) }));
     }
     pending
+}
+
+/// The provider's ids of the newest messages of a channel.
+fn known(state: &State, channel: Channel) -> Vec<String> {
+    let newest = state.messages.iter().rev().filter_map(|message| state.deliveries.get(&message.id));
+    let of_channel = newest.filter(|delivery| delivery.channel == channel).take(KNOWN_MAX);
+    of_channel.flat_map(|delivery| delivery.parts.iter().map(|part| part.id.clone())).collect()
 }
 
 /// A line is what it is now. A code is good once.
@@ -503,10 +521,7 @@ pub(super) fn link(state: &State, with: Vec<ConversationId>) -> Decision {
 
 /// What is done or given up no longer holds up what comes after it.
 fn settle(state: &mut State, message: &MessageId) {
-    let over = state
-        .deliveries
-        .get(message)
-        .is_none_or(|delivery| matches!(delivery.step, Step::Done | Step::Failed));
+    let over = state.deliveries.get(message).is_none_or(|delivery| matches!(delivery.step, Step::Done | Step::Failed));
     if over {
         state.outgoing.retain(|id| id != message);
     }

@@ -185,7 +185,10 @@ fn a_failure_may_come_after_sent_and_arriving_after_a_failure() {
     };
     system(&mut run, failed).expect("receipt");
     let delivery = &run.state.deliveries[&id];
-    assert_eq!((delivery.status(), delivery.error.as_deref()), (MessageStatus::Failed, Some("the carrier did not deliver it (error 30003)")));
+    assert_eq!(
+        (delivery.status(), delivery.error.as_deref()),
+        (MessageStatus::Failed, Some("the carrier did not deliver it (error 30003)"))
+    );
     receipt(&mut run, &id, "SMout", MessageStatus::Delivered).expect("receipt");
     assert_eq!((status(&run, &id), run.state.deliveries[&id].error.clone()), (MessageStatus::Delivered, None));
 }
@@ -305,7 +308,10 @@ fn merging_ends_one_conversation_and_fills_the_other_without_replacing_anything(
     let seq = from.state.seq;
     from.ask(person("u", Role::Rep), merge).expect("again");
     assert_eq!(from.state.seq, seq);
-    assert!(is_conflict(from.ask(person("u", Role::Rep), Command::MergeInto { into: "other".into() }), "already_merged"));
+    assert!(is_conflict(
+        from.ask(person("u", Role::Rep), Command::MergeInto { into: "other".into() }),
+        "already_merged"
+    ));
     assert!(is_conflict(system(&mut from, text_message("SM7", "hm", Channel::Sms, None)), "conversation_closed"));
 
     let mut into = Run::new();

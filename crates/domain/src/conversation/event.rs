@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     delivery::Line,
     dialogue::{AlertDraft, Escalation, Facts, Prompt, Understanding},
-    retrieved::SourceRef,
     merge::Absorbed,
+    retrieved::SourceRef,
     state::{Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
 };
 use crate::{

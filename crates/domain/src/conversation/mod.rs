@@ -41,7 +41,9 @@ pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
-pub use state::{Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor};
+pub use state::{
+    Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor,
+};
 pub(crate) use turn::calls_a_person;
 
 use crate::{
@@ -131,7 +133,9 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         Command::AlertFailed { id, attempt, error, retry } => {
             system(cx).and_then(|()| alerts::failed(state, cx, &id, attempt, &error, retry))
         }
-        Command::OpenLine { channel, line } => merge::worker(state, cx).map(|()| delivery::open_line(state, channel, *line)),
+        Command::OpenLine { channel, line } => {
+            merge::worker(state, cx).map(|()| delivery::open_line(state, channel, *line))
+        }
         Command::SendAttempt { message_id, part, of, attempt } => {
             system(cx).and_then(|()| delivery::attempt(state, &message_id, part, of, attempt))
         }
