@@ -93,7 +93,6 @@ mod tests {
             tokens: None,
             latency_ms: None,
             used: false,
-            attachments: Vec::new(),
             fallback: false,
             attachments: Vec::new(),
         }
