@@ -224,7 +224,10 @@ async fn a_server_that_is_killed_between_deciding_and_hearing_of_it_sends_nothin
     // Killed while it may not send yet: what was decided leaves after the restart, once.
     carrier.mood(Mood::Busy);
     text_from(&server, ANN, "And tomorrow?").await.expect(200);
-    delivered(&owner, &conversation, "queued").await;
+    eventually("the carrier asked for a pause", SOON, || async {
+        deliveries(&owner, &conversation).await.last()?["retry_at"].as_str().map(str::to_owned)
+    })
+    .await;
     server.kill();
     carrier.mood(Mood::Kind);
     server.boot().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::Entity;
 use colloquy_domain::ids::{AgentId, ConversationId, VisitorId};
-use colloquy_domain::thread::{self, Thread};
+use colloquy_domain::thread;
 
 use crate::Tools;
 use crate::core::{Core, pure_core};

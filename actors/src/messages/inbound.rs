@@ -356,14 +356,14 @@ pub async fn try_account(
     number: Option<&NewNumber>,
     now_ms: i64,
 ) -> Result<(), String> {
-    use colloquy_telephony::rest::Repeat;
+    use colloquy_telephony::rest::{Repeat, Request};
     use colloquy_telephony::twilio::rest::read_numbers;
     let name = provider.name();
     if tools.carriers.base(provider).is_none() {
         return Err("There is no simulated carrier here: set `messages.simulated_url`.".to_owned());
     }
     let refused = |fault: colloquy_telephony::error::Fault| format!("{name} says: {fault}.");
-    let call = async |request| tools.carriers.call(provider, &request, now_ms).await.map_err(refused);
+    let call = async |request: Request| tools.carriers.call(provider, &request, now_ms).await.map_err(refused);
     match (provider, number) {
         (Provider::Twilio | Provider::Simulated, None) => {
             let answer = call(super::carrier::twilio(credentials).account()).await?;
