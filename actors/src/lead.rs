@@ -2,26 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Cx, Decision, Entity, Message, Pending};
 use colloquy_cluster::store::rows::Row;
+use colloquy_connectors::Mail;
 use colloquy_domain::Rejection;
+use colloquy_domain::contact_guard::{Address, Purpose, Verdict};
 use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::lead::follow_up::FollowUp;
 use colloquy_domain::lead::{self, Candidate, Command, Effect, Event, Reply, State, Teams};
 use colloquy_domain::principal::{Principal, Role};
-use colloquy_domain::vocabulary::Urgency;
+use colloquy_domain::vocabulary::{Channel, Urgency};
 
 use crate::core::{Asked, Core, ask, context, decided, pendings};
-use crate::{ActorError, Tools, bulletin, feed};
+use crate::{ActorError, Tools, bulletin, feed, guard};
 
 /// The list that leads are projected into.
 pub const LIST: &str = "leads";
 const VIEW_VERSION: u16 = 1;
 /// Leads whose owners are counted to share turns fairly: the newest ones say who is busy now.
 const COUNTED_LEADS: usize = 500;
+/// The first wait before a letter is tried again, and the longest: a mail server is back within minutes, or somebody has to look at it.
+const MAIL_AGAIN: Duration = Duration::from_secs(10);
+const MAIL_AGAIN_MAX: Duration = Duration::from_secs(320);
 
 /// The kind `lead`.
 pub struct LeadEntity {
@@ -95,6 +102,7 @@ impl Entity for LeadEntity {
 
     async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
         match effect {
+            Effect::Mail { follow_up } => mail(&self.tools, &handle, *follow_up).await,
             Effect::Route { routing, agent_id, config_version: _ } => {
                 if let Err(error) = route(&self.tools, &handle, routing, &agent_id).await {
                     // It stays wanted: the next change or activation asks again.
@@ -105,13 +113,60 @@ impl Entity for LeadEntity {
     }
 }
 
+/// Sends a letter, if the guard lets it. The letter's key makes a second one the same letter.
+async fn mail(tools: &Tools, handle: &EffectHandle, follow_up: FollowUp) {
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let mut wait = MAIL_AGAIN;
+    let error = loop {
+        match mail_once(tools, handle, &tenant, &follow_up).await {
+            Ok(()) => break None,
+            Err((reason, true)) if wait <= MAIL_AGAIN_MAX => {
+                tracing::info!(lead = %handle.key().id, reason, "a letter to a lead is tried again");
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => wait *= 2,
+                    () = handle.cancelled() => return,
+                }
+            }
+            Err((reason, _)) => break Some(reason),
+        }
+    };
+    let command = Command::FollowUpDone { id: follow_up.id, error };
+    if let Err(error) = handle.command::<LeadEntity>(Asked { by: Principal::system(tenant), command }).await {
+        tracing::warn!(lead = %handle.key().id, error = ?error, "what became of a letter could not be brought back");
+    }
+}
+
+/// Why it was not sent, and whether another try may help.
+async fn mail_once(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    follow_up: &FollowUp,
+) -> Result<(), (String, bool)> {
+    let address = Address::email(&follow_up.to).map_err(|rejection| (rejection.to_string(), false))?;
+    let name = format!("{}/{}", handle.key().id, follow_up.id);
+    let asked = guard::may_send(handle.client(), tools, tenant, &address, name, Channel::Email, Purpose::Service).await;
+    match asked.map_err(|error| (error.to_string(), true))? {
+        Verdict::Permitted(_) => {}
+        Verdict::Refused(refusal) => return Err((format!("{}: {}", refusal.code(), refusal.sentence()), false)),
+    }
+    let mail = Mail {
+        to: follow_up.to.clone(),
+        subject: follow_up.subject.clone(),
+        text: follow_up.content.clone(),
+        html: None,
+        idempotency_key: follow_up.id.clone(),
+    };
+    tools.mailer.send(&mail).await.map(|_| ()).map_err(|error| (error.to_string(), error.retryable()))
+}
+
 async fn route(tools: &Tools, handle: &EffectHandle, routing: u32, agent: &AgentId) -> Result<(), ActorError> {
     let client = handle.client();
     let tenant = TenantId::from(&*handle.key().tenant);
     let by = Principal::system(tenant.clone());
     let state = match ask::<LeadEntity>(client, &by, &handle.key().id, Command::Get).await? {
         Reply::State(state) => *state,
-        Reply::Done => return Ok(()),
+        Reply::Done | Reply::FollowUp { .. } => return Ok(()),
     };
     let config = match tools.agent(client, &tenant, agent).await {
         Ok(agent) => agent.config,

@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -18,10 +18,13 @@ pub mod demo;
 pub mod digest;
 mod error;
 pub mod feed;
+pub mod guard;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod letters;
+pub mod lines;
+pub mod messages;
 pub mod once;
 pub mod ops_log;
 pub mod presence;
@@ -30,6 +33,7 @@ pub mod search;
 pub mod signup;
 pub mod telemetry;
 pub mod tenant;
+pub mod thread;
 mod tools;
 pub mod traffic;
 pub mod upkeep;
@@ -47,6 +51,7 @@ use colloquy_domain::tenant::view::OrgFacts;
 pub use colloquy_cluster as cluster;
 pub use colloquy_connectors as connectors;
 pub use colloquy_domain as domain;
+pub use colloquy_telephony as telephony;
 pub use error::ActorError;
 pub use tools::{Links, Tools};
 
@@ -83,6 +88,9 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(upkeep::UpkeepEntity::new(tools.clone()))
         .entity(bulletin::BulletinEntity::new(tools.clone()))
         .entity(letters::LettersEntity::new(tools.clone()))
+        .entity(guard::ContactGuardEntity)
+        .entity(lines::LinesEntity)
+        .entity(thread::ThreadEntity)
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }
@@ -311,7 +319,8 @@ impl Actors {
                         return Ok(view);
                     }
                 }
-                Ok(colloquy_domain::lead::Reply::Done) | Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
+                Ok(colloquy_domain::lead::Reply::Done | colloquy_domain::lead::Reply::FollowUp { .. })
+                | Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
                 Err(error) => return Err(error),
             }
             if tokio::time::timeout_at(deadline, changes.next()).await.is_err() {
@@ -353,6 +362,7 @@ impl Actors {
             terms: agent.terms(),
             agent_live: true,
             continues: false,
+            carried: None,
         };
         let posted =
             ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), Command::Post(Box::new(post)))

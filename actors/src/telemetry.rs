@@ -18,6 +18,8 @@ pub(crate) const ALERTS: &str = "colloquy_alerts_total";
 pub(crate) const LETTERS: &str = "colloquy_letters_total";
 /// Letters and text messages to people who have an appointment, by channel and outcome.
 pub(crate) const APPOINTMENT_LETTERS: &str = "colloquy_appointment_letters_total";
+/// Messages over carriers by channel and outcome (`sent`, `later`, `failed`).
+pub(crate) const MESSAGES: &str = "colloquy_messages_total";
 /// Seconds of a search, the question's embedding included.
 pub(crate) const SEARCH_SECONDS: &str = "colloquy_search_seconds";
 /// Questions that could not be embedded.
@@ -39,6 +41,7 @@ pub fn describe() {
     describe_counter!(ALERTS, "Alerts to people of the business by channel and outcome");
     describe_counter!(LETTERS, "Letters of notices by outcome, and alerts held for the next one");
     describe_counter!(APPOINTMENT_LETTERS, "Letters and text messages about appointments by channel and outcome");
+    describe_counter!(MESSAGES, "Messages over carriers by channel and outcome");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "How long a search took, the question's embedding included");
     describe_counter!(EMBED_FAILURES, "Questions that could not be embedded and were searched by keywords only");
     describe_histogram!(EMBED_PAGE_SECONDS, Unit::Seconds, "How long one page took to be embedded");

@@ -7,6 +7,7 @@ use colloquy_connectors::{Mailer, SmsSender};
 use colloquy_domain::catalog::load::Catalog;
 use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::inbox::Marks;
+use colloquy_domain::lines::Lines;
 use colloquy_models::{ChatModel, Responder};
 use tokio::sync::Semaphore;
 
@@ -15,6 +16,7 @@ use crate::agent::AgentFacts;
 use crate::conversation::Streams;
 use crate::copies::Copies;
 use crate::knowledge::Library;
+use crate::messages::Carriers;
 use crate::questions::Vectors;
 use crate::search::Words;
 
@@ -57,6 +59,10 @@ pub struct Tools {
     pub sms: Arc<dyn SmsSender>,
     /// Crawler, embedder and the indices this node serves.
     pub knowledge: Library,
+    /// The way to providers of messages.
+    pub carriers: Carriers,
+    /// Names numbers and addresses where they are only counted or guarded; derived from the installation's secret.
+    pub contact_key: [u8; 32],
     /// Recognises whom an erasure is about; derived from the installation's secret.
     pub erasure_key: [u8; 32],
     /// Opens calendar files to programs without a login; derived from the installation's secret.
@@ -71,6 +77,8 @@ pub struct Tools {
     /// What people have read.
     pub(crate) marks: Copies<Marks>,
     pub(crate) agents: Copies<AgentFacts>,
+    /// Numbers and accounts.
+    pub(crate) lines: Copies<Lines>,
     /// Vectors of visitors' questions, to bring those together that mean the same.
     pub(crate) vectors: Vectors,
     pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
@@ -89,6 +97,7 @@ impl Tools {
         model_calls_max: usize,
         mailer: Arc<dyn Mailer>,
         sms: Arc<dyn SmsSender>,
+        carriers: Carriers,
         knowledge: Library,
         secret: &[u8; 32],
     ) -> Self {
@@ -100,6 +109,8 @@ impl Tools {
             responder: Responder::default(),
             mailer,
             sms,
+            carriers,
+            contact_key: blake3::derive_key("colloquy contacts v1", secret),
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),
             calendar_key: blake3::derive_key("colloquy calendar files v1", secret),
@@ -109,6 +120,7 @@ impl Tools {
             sessions: Copies::default(),
             marks: Copies::default(),
             agents: Copies::default(),
+            lines: Copies::default(),
             vectors: Vectors::default(),
             homes: Mutex::default(),
         }

@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each test target uses its own part of the harness")]
 
+pub(crate) mod carrier;
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod people;

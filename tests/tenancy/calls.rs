@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 10] = [
+pub(crate) const PUBLIC: [&str; 11] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -21,6 +21,8 @@ pub(crate) const PUBLIC: [&str; 10] = [
     "/dev/",
     "/health",
     "/api/cron/",
+    // Signed by providers: tests/messages.rs.
+    "/api/messages/",
     "/assets/",
 ];
 
@@ -111,6 +113,9 @@ impl Ids {
             "calendar",
             "appointment",
             "provider",
+            "integration",
+            "number",
+            "do_not_contact",
         ];
         let all = kinds.map(|kind| {
             (kind, if kind == "version" { "1".to_owned() } else { format!("{FAKE}{}", &random_id()[20..]) })
@@ -136,6 +141,9 @@ impl Ids {
             "templates" => "template",
             "calendars" => "calendar",
             "appointments" => "appointment",
+            "integrations" => "integration",
+            "numbers" => "number",
+            "dnc" => "do_not_contact",
             // Nobody here administers the platform: what the ids name does not matter.
             "nodes" | "shards" | "moves" | "entities" | "{kind}" => "agent",
             _ => panic!("teach this test which id follows `{before}` in {}", call.name()),
@@ -172,6 +180,17 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         }
         "post /api/conversations/{id}/read" => json!({ "seq": 1 }),
         "post /api/conversations/{id}/merge" => json!({ "into": id("conversation") }),
+        "post /api/integrations/{provider}/connect" => json!({ "account_sid": "AC1", "auth_token": "t" }),
+        "post /api/voice/numbers" => {
+            json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
+        }
+        "patch /api/voice/numbers/{id}" => json!({ "agent_id": id("agent") }),
+        "post /api/dnc" => json!({ "channel": "phone", "address": "+12175550199", "reason": "by a stranger" }),
+        "post /api/consents" => {
+            json!({ "kind": "calls", "address": "+12175550199", "text": "yes", "source": "a stranger" })
+        }
+        "post /api/leads/{id}/follow-up" => json!({ "channel": "email", "content": "from a stranger" }),
+        "post /api/chat/{conversation_id}/continue" => json!({ "channel": "sms" }),
         "post /api/conversations/{id}/fork" => json!({ "at": 1 }),
         "patch /api/leads/{id}" => json!({ "status": "lost", "assigned_to": id("member") }),
         "post /api/leads/capture" => {

@@ -16,7 +16,7 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_domain::conversation::{self, Effect, Event, State};
 use colloquy_domain::ids::VisitorId;
-use colloquy_domain::tenant;
+use colloquy_domain::{tenant, thread};
 use serde_json::json;
 
 pub use stream::{Streamed, Streaming, Streams, streaming};
@@ -107,7 +107,11 @@ impl Entity for ConversationEntity {
         }
         rows.push(own);
         // Without corrections the conversation's own row names all there ever was.
-        if !state.former.is_empty() || state.visitor.email.is_some() || state.visitor.phone.is_some() {
+        if !state.former.is_empty()
+            || !state.lines.is_empty()
+            || state.visitor.email.is_some()
+            || state.visitor.phone.is_some()
+        {
             rows.push(former);
         }
         rows.extend(words);
@@ -130,6 +134,16 @@ impl Entity for ConversationEntity {
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }
+        if let Event::MergedInto { into, .. } = event {
+            let absorbed = conversation::Command::Absorb(Box::new(conversation::merge::Absorbed::of(state)));
+            messages.push(message(&key.tenant, conversation::KIND, into.as_str(), absorbed));
+            let numbers: BTreeSet<&str> = state.lines.values().map(|line| line.to.as_str()).collect();
+            for number in numbers {
+                let thread = crate::thread::id(&self.tools, &state.agent_id, number);
+                let moved = thread::Command::Moved { from: state.id.clone(), into: into.clone() };
+                messages.push(message(&key.tenant, thread::KIND, &thread, moved));
+            }
+        }
         let news = colloquy_domain::bulletin::of_conversation(state, event);
         messages.extend(news.map(|news| bulletin::tell(&key.tenant, news)));
         messages
@@ -147,6 +161,7 @@ impl Entity for ConversationEntity {
             }
             // Once only for text messages, keyed for mail: the attempt is in the journal before anything leaves.
             Effect::SendAlert { alert } => alert::send(&self.tools, &handle, *alert).await,
+            Effect::Send { outgoing } => crate::messages::send::run(&self.tools, &handle, *outgoing).await,
             Effect::CheckAlert { alert } => alert::check(&self.tools, &handle, *alert).await,
         }
     }
@@ -156,7 +171,8 @@ impl Entity for ConversationEntity {
 fn contacts(state: &State) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
     let vouched = (state.visitor.email.as_deref(), state.visitor.phone.as_deref());
     let given = state.former.iter().chain([&state.contact]);
-    given.map(|contact| (contact.email.as_deref(), contact.phone.as_deref())).chain([vouched])
+    let lines = state.lines.values().map(|line| (None, Some(line.to.as_str())));
+    given.map(|contact| (contact.email.as_deref(), contact.phone.as_deref())).chain([vouched]).chain(lines)
 }
 
 /// The list of one visitor's own conversations. Its name stands in the clear and outlives an erasure, so it does not name the visitor: the id ends in

@@ -9,7 +9,7 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId};
 use colloquy_domain::tenant::{Command, ErasureWho, Whom};
-use colloquy_domain::{Principal, appointment, calendar, conversation, knowledge, lead};
+use colloquy_domain::{Principal, appointment, calendar, conversation, knowledge, lead, thread};
 use serde_json::Value;
 
 use super::TenantEntity;
@@ -17,6 +17,7 @@ use crate::calendar::CalendarEntity;
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::knowledge::KnowledgeEntity;
+use crate::thread::ThreadEntity;
 use crate::{ActorError, Tools, answers, feed};
 
 /// Rows looked at in one go.
@@ -119,6 +120,7 @@ pub(crate) async fn erase_conversation(
     id: &str,
     agent: Option<&str>,
 ) -> Result<(), String> {
+    forget_threads(tools, client, tenant, id).await?;
     forget(client, tenant, id, agent).await?;
     let key = EntityKey::new(tenant.as_str(), conversation::KIND, id);
     client.erase(&key).await.map_err(|error| error.to_string())?;
@@ -141,6 +143,26 @@ async fn lead_of(client: &Client, tenant: &str, conversation: &str) -> Result<Op
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Lets the threads of its numbers forget a conversation. They know no number and no word, but where a number's messages went.
+async fn forget_threads(tools: &Tools, client: &Client, tenant: &TenantId, conversation: &str) -> Result<(), String> {
+    let by = Principal::system(tenant.clone());
+    let state = match ask::<ConversationEntity>(client, &by, conversation, conversation::Command::Get).await {
+        Ok(conversation::Reply::State(state)) => state,
+        // What is gone, or cannot be read any more, names no number.
+        Ok(_) | Err(ActorError::Rejected(_) | ActorError::Damaged(_)) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    for line in state.lines.values() {
+        let thread = crate::thread::id(tools, &state.agent_id, &line.to);
+        let forget = thread::Command::Forget { conversation: state.id.clone() };
+        match ask::<ThreadEntity>(client, &by, &thread, forget).await {
+            Ok(_) | Err(ActorError::Rejected(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// Lets the agent's knowledge forget a conversation. It holds no words of it, only where a question stands.

@@ -317,7 +317,10 @@ pub fn of_lead(state: &lead::State, event: &lead::Event) -> Option<News> {
             let to = assignment.user.clone()?;
             Some(News { kind: Kind::Assigned, about: about(), to: Some(to) })
         }
-        lead::Event::Learned { .. } | lead::Event::Updated { .. } => None,
+        lead::Event::Learned { .. }
+        | lead::Event::Updated { .. }
+        | lead::Event::FollowUpQueued { .. }
+        | lead::Event::FollowUpDone { .. } => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
 //! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`]; [`numbers`], what a row contributes to live counts; and [`demo`].
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], [`contact_guard`], [`lines`], [`thread`]; [`numbers`], what a row contributes to live counts; and [`demo`].
 
 pub mod account;
 pub mod agent;
@@ -12,6 +12,7 @@ pub mod bulletin;
 pub mod calendar;
 pub mod catalog;
 pub mod check;
+pub mod contact_guard;
 pub mod context;
 pub mod conversation;
 pub mod decision;
@@ -22,6 +23,7 @@ pub mod inbox;
 pub mod knowledge;
 pub mod lead;
 pub mod letters;
+pub mod lines;
 pub mod local_time;
 pub mod numbers;
 pub mod ops_log;
@@ -29,6 +31,7 @@ pub mod principal;
 pub mod rejection;
 pub mod tenant;
 pub mod text;
+pub mod thread;
 pub mod traffic;
 pub mod upkeep;
 pub mod vocabulary;

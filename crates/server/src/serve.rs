@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use colloquy_actors::knowledge::Library;
+use colloquy_actors::messages::{CarrierSettings, Carriers};
 use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
@@ -203,8 +204,16 @@ fn tools(
     };
     notices.push(mailer.describe());
     let sms = Arc::new(RecordedSms::new(mailbox.clone()));
+    let carriers = Carriers::new(CarrierSettings {
+        twilio_url: settings.messages.twilio_url.clone(),
+        whatsapp_url: settings.messages.whatsapp_url.clone(),
+        simulated_url: Some(settings.messages.simulated_url.clone()).filter(|url| !url.is_empty()),
+        api_url: settings.api_url().to_owned(),
+        unconfirmed_after_ms: i64::from(settings.messages.unconfirmed_after_s) * 1000,
+    })?;
     let links = Links { console: settings.public.url.clone(), api: settings.api_url().to_owned() };
-    let tools = Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, library, secret);
+    let tools =
+        Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, carriers, library, secret);
     Ok((Arc::new(tools), notices))
 }
 

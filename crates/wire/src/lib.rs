@@ -14,5 +14,6 @@ pub mod conversations;
 pub mod inbox;
 pub mod knowledge;
 pub mod live;
+pub mod messages;
 pub mod ops;
 pub mod sockets;

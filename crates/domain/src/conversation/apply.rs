@@ -2,15 +2,18 @@
 
 use super::{
     Event, State,
+    delivery::{self, Part},
     dialogue::{Facts, FormMove, Plan},
     event::{AnswerGiven, Opening, Said},
+    merge,
     state::{
-        Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, OpenTurn, Seen,
-        Turn, TurnOutcome, Unanswered,
+        Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, MessageStatus,
+        OpenTurn, Seen, Turn, TurnOutcome, Unanswered,
     },
     turn::calls_a_person,
 };
 use crate::{
+    contact_guard::Purpose,
     ids::{MessageId, TurnId},
     vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole},
 };
@@ -31,13 +34,18 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             state.started_at_ms = at_ms;
             state.active_at_ms = at_ms;
         }
-        Event::Posted { message_id, client_message_id, channel, text, opening, terms } => {
+        Event::Posted { message_id, client_message_id, channel, text, opening, terms, attachments } => {
             state.terms = (**terms).clone();
             let turn = opening.as_ref().map(|opening| opening.turn.clone());
             add(
                 state,
-                Message { turn: turn.clone(), ..message(message_id, seq, at_ms, MessageRole::User, *channel, text) },
+                Message {
+                    turn: turn.clone(),
+                    attachments: attachments.clone(),
+                    ..message(message_id, seq, at_ms, MessageRole::User, *channel, text)
+                },
             );
+            delivery::heard(state, *channel, at_ms);
             state.visitor_messages += 1;
             state.active_at_ms = at_ms;
             remember(state, client_message_id.as_ref(), seq, &message_id.0, turn);
@@ -220,6 +228,39 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             state.floor = Floor::Assistant;
             end(state, *status, at_ms);
         }
+        Event::OrderAnswered { said, channel } => {
+            add(state, message(&said.message_id, seq, at_ms, MessageRole::Assistant, *channel, &said.text));
+            if let Some(delivery) = state.deliveries.get_mut(&said.message_id) {
+                delivery.purpose = Purpose::Confirmation;
+            }
+        }
+        Event::LineOpened { channel, line } => delivery::opened(state, *channel, line),
+        Event::SendAttempted { message_id, of, .. } => delivery::attempted(state, message_id, *of, at_ms),
+        Event::HandedOver { message_id, provider_id, .. } => {
+            let part = Part { id: provider_id.clone(), status: MessageStatus::Sent, error: None };
+            delivery::arrived(state, message_id, part);
+        }
+        Event::SendFailed { message_id, reason, retry_at_ms, .. } => {
+            delivery::not_sent(state, message_id, reason, *retry_at_ms);
+        }
+        Event::SendRetried { message_id } => delivery::again(state, message_id),
+        Event::Receipted { message_id, part, provider_id, status, error } => {
+            let news = Part { id: provider_id.clone(), status: *status, error: *error };
+            delivery::receipted(state, message_id, *part, news);
+        }
+        Event::Linked { with } => {
+            let room = merge::LINKS_MAX.saturating_sub(state.links.len());
+            state.links.extend(with.iter().take(room).cloned());
+        }
+        Event::JoinCodeMade { join } => state.join = Some(join.clone()),
+        Event::MergedInto { into, .. } => {
+            state.merged_into = Some(into.clone());
+            state.links.insert(into.clone());
+        }
+        Event::Absorbed(absorbed) => {
+            let corrected = merge::absorbed(state, absorbed);
+            remember_former(state, Some(corrected).filter(Contact::reachable));
+        }
         Event::Forked { state: forked, .. } => {
             let mut sandbox = (**forked).clone();
             let open = sandbox.open.as_ref().map(|open| open.id.clone());
@@ -228,6 +269,11 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             sandbox.alerts.clear();
             sandbox.seen.clear();
             sandbox.lead = None;
+            // A sandbox reaches nobody.
+            sandbox.lines.clear();
+            sandbox.deliveries.clear();
+            sandbox.outgoing.clear();
+            sandbox.join = None;
             sandbox.closed = None;
             sandbox.floor = Floor::Assistant;
             sandbox.assigned_to = None;
@@ -416,9 +462,11 @@ fn alert(state: &mut State, id: &str, change: impl FnOnce(&mut Alert)) {
 }
 
 fn add(state: &mut State, message: Message) {
+    let at_ms = message.at_ms;
     state.channels.insert(message.channel);
     state.message_count += 1;
     state.messages.push(message);
+    delivery::queue(state, at_ms);
 }
 
 fn remember(state: &mut State, client_id: Option<&String>, seq: u64, id: &str, turn: Option<TurnId>) {
@@ -447,5 +495,6 @@ fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Cha
         latency_ms: None,
         used: false,
         fallback: false,
+        attachments: Vec::new(),
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    delivery::{Carried, Line},
     dialogue::{AlertDraft, Brief, Facts, Prompt, Understanding},
+    merge::Absorbed,
     retrieved::SourceRef,
-    state::{Contact, Message, State, Terms, Trace, TurnOutcome, Visitor},
+    state::{Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
 };
 use crate::{
     catalog::template::Field,
@@ -39,6 +41,9 @@ pub struct Post {
     /// Whether the client named the conversation: then it must exist, because ids of new ones are not the client's to choose.
     #[serde(default)]
     pub continues: bool,
+    /// How it came in over a carrier, whose signature was believed. Only the service itself says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Box<Carried>>,
 }
 
 /// The finished answer of an attempt.
@@ -236,6 +241,80 @@ pub enum Command {
         /// Whether another attempt may help.
         retry: bool,
     },
+    /// A line for words of ours: a number to reach the person at, and one to write from.
+    OpenLine {
+        /// Over what.
+        channel: Channel,
+        /// From where to where.
+        line: Box<Line>,
+    },
+    /// A part of a message is about to be sent.
+    SendAttempt {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// How many there are.
+        of: u32,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// The provider has a part.
+    HandedOver {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// The provider's id of it.
+        provider_id: String,
+    },
+    /// A part did not leave, or nobody can say that it did.
+    SendFailed {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// Which attempt.
+        attempt: u32,
+        /// Why, for the owner.
+        reason: String,
+        /// It surely did not leave, and may after this many ms.
+        #[serde(default)]
+        retry_ms: Option<i64>,
+    },
+    /// The provider says what became of a part.
+    Receipt {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// The provider's id of it.
+        provider_id: String,
+        /// Where it stands.
+        status: MessageStatus,
+        /// The provider's number for why it failed.
+        #[serde(default)]
+        error: Option<i64>,
+    },
+    /// Other conversations claim the same person; they are shown beside each other.
+    Link {
+        /// Which.
+        with: Vec<ConversationId>,
+    },
+    /// The visitor wants to go on over another channel: this code, sent from there, proves that it is the same person.
+    MakeJoinCode {
+        /// The code.
+        code: String,
+    },
+    /// A person merges this conversation into another one. It ends here.
+    MergeInto {
+        /// Which.
+        into: ConversationId,
+    },
+    /// What another conversation brings along that was merged into this one.
+    Absorb(Box<Absorbed>),
     /// The timer: an attempt's deadline, the end of silence, or an alert's next attempt has come.
     Tick {
         /// The time it was due, Unix milliseconds.

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    delivery::Line,
     dialogue::{AlertDraft, Escalation, Facts, Prompt, Understanding},
+    merge::Absorbed,
     retrieved::SourceRef,
-    state::{Author, CloseReason, State, Terms, Trace, Visitor},
+    state::{Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
 };
 use crate::{
     ids::{AgentId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId},
@@ -99,7 +101,92 @@ pub enum Event {
         opening: Option<Opening>,
         /// Under which configuration.
         terms: Box<Terms>,
+        /// Addresses of what was attached.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<String>,
     },
+    /// A number to reach the person at, and one to write from.
+    LineOpened {
+        /// Over what.
+        channel: Channel,
+        /// From where to where.
+        line: Box<Line>,
+    },
+    /// Something was said to an order such as STOP.
+    OrderAnswered {
+        /// What.
+        said: Said,
+        /// Over what.
+        channel: Channel,
+    },
+    /// A part of a message is on its way; from here its outcome is looked up.
+    SendAttempted {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// How many there are.
+        of: u32,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// The provider has a part.
+    HandedOver {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// The provider's id of it.
+        provider_id: String,
+    },
+    /// A part did not leave, or nobody can say that it did.
+    SendFailed {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// Why.
+        reason: String,
+        /// When the next attempt begins; none: given up.
+        retry_at_ms: Option<i64>,
+    },
+    /// The wait before a message's next attempt is over.
+    SendRetried {
+        /// Which message.
+        message_id: MessageId,
+    },
+    /// The provider said what became of a part.
+    Receipted {
+        /// Which message.
+        message_id: MessageId,
+        /// Which part, from 0.
+        part: u32,
+        /// The provider's id of it.
+        provider_id: String,
+        /// Where it stands.
+        status: MessageStatus,
+        /// The provider's number for why it failed.
+        error: Option<i64>,
+    },
+    /// Other conversations claim the same person.
+    Linked {
+        /// Which.
+        with: Vec<ConversationId>,
+    },
+    /// The visitor was given a code to go on with over another channel.
+    JoinCodeMade {
+        /// Which.
+        join: JoinCode,
+    },
+    /// A person merged it into another conversation; the next event ends it.
+    MergedInto {
+        /// Which.
+        into: ConversationId,
+        /// Who.
+        by: UserId,
+    },
+    /// What another conversation brought along.
+    Absorbed(Box<Absorbed>),
     /// An ended conversation goes on.
     Reopened,
     /// What a turn's words mean, where that must not wait for the answer.

@@ -1,12 +1,15 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
-//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`); then
+//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
 mod apply;
 pub mod command;
 pub mod confidential;
+pub mod delivery;
+#[cfg(test)]
+mod delivery_tests;
 pub mod dialogue;
 pub mod event;
 pub mod guard;
@@ -15,6 +18,7 @@ mod guard_tests;
 #[cfg(test)]
 mod invariants;
 mod leads;
+pub mod merge;
 mod numbers;
 mod people;
 mod post;
@@ -30,13 +34,16 @@ mod visitor;
 
 pub use apply::apply;
 pub use command::{Answer, Command, Outcome, Post, Posted, Reply, SubmitLead};
+pub use delivery::{Carried, Line, Order, Outgoing};
 pub use dialogue::Prompt;
 pub use event::{Event, Said};
 pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
-pub use state::{Alert, Floor, Message, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor};
+pub use state::{
+    Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor,
+};
 pub(crate) use turn::calls_a_person;
 
 use crate::{
@@ -69,6 +76,12 @@ pub enum Effect {
     SendAlert {
         /// The alert.
         alert: Box<state::Alert>,
+    },
+    /// Once only: [`Command::SendAttempt`] comes first, then [`Command::HandedOver`] or [`Command::SendFailed`]. One whose attempt is journaled
+    /// already is looked up at the provider, never repeated.
+    Send {
+        /// What is to be sent.
+        outgoing: Box<delivery::Outgoing>,
     },
     /// An attempt whose outcome is unknown: looked up at the provider, never blindly repeated.
     CheckAlert {
@@ -120,6 +133,25 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         Command::AlertFailed { id, attempt, error, retry } => {
             system(cx).and_then(|()| alerts::failed(state, cx, &id, attempt, &error, retry))
         }
+        Command::OpenLine { channel, line } => {
+            merge::worker(state, cx).map(|()| delivery::open_line(state, channel, *line))
+        }
+        Command::SendAttempt { message_id, part, of, attempt } => {
+            system(cx).and_then(|()| delivery::attempt(state, &message_id, part, of, attempt))
+        }
+        Command::HandedOver { message_id, part, attempt, provider_id } => {
+            system(cx).and_then(|()| delivery::handed_over(state, &message_id, part, attempt, provider_id))
+        }
+        Command::SendFailed { message_id, part, attempt, reason, retry_ms } => {
+            system(cx).and_then(|()| delivery::failed(state, cx, &message_id, part, attempt, &reason, retry_ms))
+        }
+        Command::Receipt { message_id, part, provider_id, status, error } => {
+            system(cx).and_then(|()| delivery::receipt(state, &message_id, part, provider_id, status, error))
+        }
+        Command::Link { with } => system(cx).map(|()| delivery::link(state, with)),
+        Command::MakeJoinCode { code } => own(state, cx).and_then(|()| merge::make_code(state, cx, code)),
+        Command::MergeInto { into } => merge::merge_into(state, cx, into),
+        Command::Absorb(absorbed) => merge::absorb(state, cx, *absorbed),
         Command::Tick { due_ms: _ } => system(cx).and_then(|()| turn::tick(state, cx)),
         Command::Recovered => system(cx).and_then(|()| turn::recovered(state, cx)),
         Command::Fork { id, from, at, state: forked } => post::fork(state, cx, id, from, at, forked),
@@ -136,6 +168,7 @@ pub fn pending(state: &State) -> Vec<(String, u32, Effect)> {
         pending.push((format!("answer:{}", open.id), open.attempt, effect));
     }
     pending.extend(alerts::pending(state));
+    pending.extend(delivery::pending(state));
     pending
 }
 
@@ -147,7 +180,7 @@ pub fn timer(state: &State) -> Option<i64> {
     let deadline = state.open.as_ref().map(|open| open.deadline_ms);
     let idle =
         (state.goes_on() && state.open.is_none()).then_some(state.active_at_ms.saturating_add(state::IDLE_AFTER_MS));
-    [deadline, idle, alerts::timer(state)].into_iter().flatten().min()
+    [deadline, idle, alerts::timer(state), delivery::timer(state)].into_iter().flatten().min()
 }
 
 /// The command that a due timer turns into.

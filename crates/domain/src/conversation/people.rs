@@ -1,7 +1,7 @@
 //! What people of the tenant do: take the floor and give it back, write, whisper, change status.
 
 use super::{
-    Decision, Event, Reply, State, person, post,
+    Decision, Event, Reply, State, delivery, person, post,
     state::{Author, Floor, MESSAGE_CHARS_MAX, MESSAGES_MAX, WHISPER_CHARS_MAX, WHISPERS_MAX},
 };
 use crate::{
@@ -57,6 +57,8 @@ pub(super) fn say(
     if state.messages.len() >= MESSAGES_MAX {
         return Err(Rejection::conflict("conversation_full", "this conversation is too long; please start a new one"));
     }
+    let channel = channel.unwrap_or_else(|| state.messages.last().map_or(state.channel, |message| message.channel));
+    delivery::sayable(state, cx, channel)?;
     let mut events = Vec::new();
     match state.floor {
         Floor::Assistant => events.push(taken(state, author.clone())),
@@ -64,7 +66,6 @@ pub(super) fn say(
     }
     let message_id = MessageId(cx.fresh_id(2));
     let seq = cx.seq + events.len() as u64 + 1;
-    let channel = channel.unwrap_or_else(|| state.messages.last().map_or(state.channel, |message| message.channel));
     events.push(Event::HumanSaid {
         message_id: message_id.clone(),
         client_message_id,

@@ -3,7 +3,7 @@
 use super::{
     Decision, Event, Reply, State,
     command::{Post, Posted},
-    event::Opening,
+    event::{Opening, Said},
     own,
     state::{Floor, MESSAGE_CHARS_MAX, MESSAGES_MAX, TURN_DEADLINE_MS, Visitor},
 };
@@ -81,7 +81,18 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
     } else if !super::dialogue::goes_on(state.status) {
         events.push(Event::Reopened);
     }
+    let carried = post.carried.map(|carried| *carried);
+    if let Some(carried) = &carried {
+        // Who wrote is what the carrier signed; nobody else may say so.
+        if cx.principal.actor != Actor::System {
+            return Err(Rejection::forbidden("this is done by the service itself"));
+        }
+        super::delivery::line_events(state, post.channel, carried.line.clone(), &mut events);
+    }
+    let order = carried.as_ref().and_then(|carried| carried.order.clone());
     let opening = match state.floor {
+        // An order such as STOP is obeyed, not discussed.
+        Floor::Assistant if order.is_some() => None,
         Floor::Assistant => Some(opening(state, cx)),
         // While a person holds the floor the assistant is silent.
         Floor::Person { .. } => None,
@@ -101,7 +112,12 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
         text: post.text,
         opening,
         terms: Box::new(post.terms),
+        attachments: carried.map(|carried| carried.attachments).unwrap_or_default(),
     });
+    if let Some(reply) = order.and_then(|order| order.reply) {
+        let said = Said { message_id: MessageId(cx.fresh_id(4)), text: reply };
+        events.push(Event::OrderAnswered { said, channel: post.channel });
+    }
     Ok(Decision::new(events, Reply::Posted(posted)))
 }
 

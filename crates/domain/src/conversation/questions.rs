@@ -94,6 +94,7 @@ mod tests {
             latency_ms: None,
             used: false,
             fallback: false,
+            attachments: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    delivery::{Delivery, Line},
     dialogue::{Dialogue, Plan, Prompt, Understanding},
     retrieved::SourceRef,
 };
@@ -125,6 +126,24 @@ pub struct State {
     pub contact: Contact,
     /// Addresses and numbers that were corrected since, oldest first: whoever asks to be forgotten may name one of these.
     pub former: Vec<Contact>,
+    /// Where the person is reached over carriers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lines: BTreeMap<Channel, Line>,
+    /// What became of messages that leave over carriers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deliveries: BTreeMap<MessageId, Delivery>,
+    /// Messages whose sending is not finished, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outgoing: Vec<MessageId>,
+    /// The code that lets the visitor go on over another channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<JoinCode>,
+    /// Other conversations that claim the same person, or were merged into this one.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub links: BTreeSet<ConversationId>,
+    /// The conversation that people merged this one into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<ConversationId>,
     /// The last thing a visitor or person did.
     pub active_at_ms: i64,
     /// The sequence number of the last event.
@@ -171,6 +190,12 @@ impl Default for State {
             resolution_s: None,
             contact: Contact::default(),
             former: Vec::new(),
+            lines: BTreeMap::new(),
+            deliveries: BTreeMap::new(),
+            outgoing: Vec::new(),
+            join: None,
+            links: BTreeSet::new(),
+            merged_into: None,
             active_at_ms: 0,
             seq: 0,
         }
@@ -234,6 +259,35 @@ pub enum CloseReason {
     MessageCap,
     /// The visitor ended it.
     Visitor,
+    /// People merged it into another one.
+    Merged,
+}
+
+/// Where a message stands that left over a carrier, in the order in which it gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageStatus {
+    /// It waits for its turn.
+    Queued,
+    /// It is on its way to the provider.
+    Sending,
+    /// The provider has it.
+    Sent,
+    /// It did not arrive. Carriers say so after "sent"; a telephone that has it has it all the same.
+    Failed,
+    /// The telephone has it.
+    Delivered,
+    /// It was read.
+    Read,
+}
+
+/// A code that lets a visitor go on over another channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinCode {
+    /// The code.
+    pub code: String,
+    /// How long it is good, Unix milliseconds.
+    pub until_ms: i64,
 }
 
 /// A line of history for a prompt.
@@ -284,6 +338,9 @@ pub struct Message {
     pub used: bool,
     /// Whether it says that nothing was known.
     pub fallback: bool,
+    /// Addresses of what was attached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
 }
 
 /// A person who wrote.

@@ -115,6 +115,7 @@ pub(super) fn post(id: &str, text: &str) -> Command {
         },
         agent_live: true,
         continues: false,
+        carried: None,
     }))
 }
 

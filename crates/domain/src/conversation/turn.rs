@@ -3,6 +3,7 @@
 use super::{
     Decision, Event, Reply, State,
     command::{Answer, Outcome},
+    delivery,
     dialogue::{self, AlertDraft, Brief, BriefChannel, Escalation, Facts, Plan, Understanding},
     event::AnswerGiven,
     leads,
@@ -176,6 +177,7 @@ pub(super) fn tick(state: &State, cx: &Context) -> Result<Decision, Rejection> {
         .values()
         .filter(|alert| matches!(alert.status, AlertStatus::Waiting { until_ms } if until_ms <= cx.now_ms))
         .map(|alert| Event::AlertRetried { id: alert.id.clone() })
+        .chain(delivery::due(state, cx.now_ms))
         .collect();
     if let Some(open) = state.open.as_ref().filter(|open| open.deadline_ms <= cx.now_ms) {
         let turn = open.id.clone();

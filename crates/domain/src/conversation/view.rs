@@ -536,7 +536,7 @@ fn shown(message: &Message, console: bool) -> MessageView {
         sources: message.sources.clone(),
         confidence: message.confidence,
         prompt: message.prompt.clone(),
-        attachments: Vec::new(),
+        attachments: message.attachments.clone(),
         created_at: rfc3339(message.at_ms),
         thumbs_up: message.thumbs_up,
         internal: None,

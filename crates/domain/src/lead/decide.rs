@@ -1,6 +1,6 @@
 //! How a lead changes: captured and learned from its source, worked on by people, routed by rules.
 
-use super::{Capture, Command, Decision, Event, NOTES_CHARS_MAX, Reply, State, Update};
+use super::{Capture, Command, Decision, Event, NOTES_CHARS_MAX, Reply, State, Update, follow_up};
 use crate::{
     catalog::scoring::Scoring,
     context::Context,
@@ -28,10 +28,21 @@ pub fn decide(state: &State, cx: &Context, command: Command, scoring: &Scoring) 
             system(cx)?;
             Ok(captured(state, cx, id, capture, scoring))
         }
-        Command::Update(_) | Command::Routed { .. } | Command::Get if !state.exists() => {
+        Command::Update(_)
+        | Command::FollowUp { .. }
+        | Command::FollowUpDone { .. }
+        | Command::Routed { .. }
+        | Command::Get
+            if !state.exists() =>
+        {
             Err(Rejection::not_found("lead"))
         }
         Command::Update(update) => updated(state, cx, *update),
+        Command::FollowUp { subject, content } => follow_up::queue(state, cx, &subject, &content),
+        Command::FollowUpDone { id, error } => {
+            system(cx)?;
+            follow_up::done(state, &id, error)
+        }
         Command::Routed { routing, assignment } => {
             system(cx)?;
             if routing != state.routing_wanted || routing <= state.routing_done {
@@ -67,6 +78,13 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             state.routing_wanted = *routing;
         }
         Event::Updated { update, .. } => change(state, update, at_ms),
+        Event::FollowUpQueued { follow_up } => follow_up::add(state, (**follow_up).clone()),
+        Event::FollowUpDone { id, error } => {
+            follow_up::settle(state, id, error.as_ref());
+            if error.is_none() {
+                change(state, &Update { followed_up: Some(true), ..Update::default() }, at_ms);
+            }
+        }
         Event::Routed { routing, assignment } => {
             state.routing_done = *routing;
             if !state.assigned_by_person {

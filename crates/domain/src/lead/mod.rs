@@ -1,6 +1,7 @@
 //! The lead entity: somebody who wants something from the business, captured from a conversation or form, scored, routed and worked on.
 
 mod decide;
+pub mod follow_up;
 mod routing;
 #[cfg(test)]
 mod tests;
@@ -96,6 +97,9 @@ pub struct State {
     pub followed_up: bool,
     /// When.
     pub followed_up_at_ms: Option<i64>,
+    /// Letters to them, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_ups: Vec<follow_up::FollowUp>,
     /// When it was captured.
     pub created_at_ms: i64,
     /// When it last changed.
@@ -122,6 +126,7 @@ impl Default for State {
             routing_done: 0,
             followed_up: false,
             followed_up_at_ms: None,
+            follow_ups: Vec::new(),
             created_at_ms: 0,
             updated_at_ms: 0,
             seq: 0,
@@ -172,6 +177,20 @@ pub enum Command {
     },
     /// A person changes it.
     Update(Box<Update>),
+    /// A person writes to them by mail.
+    FollowUp {
+        /// Subject line.
+        subject: String,
+        /// Plain text.
+        content: String,
+    },
+    /// What became of a letter.
+    FollowUpDone {
+        /// Which.
+        id: String,
+        /// Why it was not sent.
+        error: Option<String>,
+    },
     /// The routing rules were asked.
     Routed {
         /// Which routing this answers.
@@ -216,6 +235,18 @@ pub enum Event {
         /// Who.
         by: String,
     },
+    /// A person wrote to them.
+    FollowUpQueued {
+        /// What.
+        follow_up: Box<follow_up::FollowUp>,
+    },
+    /// What became of a letter.
+    FollowUpDone {
+        /// Which.
+        id: String,
+        /// Why it was not sent.
+        error: Option<String>,
+    },
     /// The rules gave it to somebody.
     Routed {
         /// Which routing this answers.
@@ -231,6 +262,11 @@ pub enum Event {
 pub enum Reply {
     /// Done, or already so.
     Done,
+    /// A letter is queued.
+    FollowUp {
+        /// Which.
+        id: String,
+    },
     /// The whole state.
     State(Box<State>),
 }
@@ -247,10 +283,16 @@ pub enum Effect {
         /// Which version of them.
         config_version: u64,
     },
+    /// Keyed: send a letter. Its result comes back as [`Command::FollowUpDone`].
+    Mail {
+        /// Which.
+        follow_up: Box<follow_up::FollowUp>,
+    },
 }
 
 /// What is still to be done, from state alone.
 pub fn pending(state: &State) -> Vec<(String, u32, Effect)> {
+    let mut pending: Vec<_> = follow_up::pending(state).collect();
     match &state.capture {
         Some(capture) if state.routing_wanted > state.routing_done && !state.assigned_by_person => {
             let effect = Effect::Route {
@@ -258,10 +300,11 @@ pub fn pending(state: &State) -> Vec<(String, u32, Effect)> {
                 agent_id: capture.agent_id.clone(),
                 config_version: capture.config_version,
             };
-            vec![("route".to_owned(), state.routing_wanted, effect)]
+            pending.push(("route".to_owned(), state.routing_wanted, effect));
         }
-        Some(_) | None => Vec::new(),
+        Some(_) | None => {}
     }
+    pending
 }
 
 /// Names of fields that say how to reach somebody, besides the trade's own.

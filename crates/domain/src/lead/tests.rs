@@ -46,7 +46,7 @@ fn capture(fields: &[(&str, &str)], signals: &[&str]) -> Box<Capture> {
     })
 }
 
-fn ask(state: &mut State, actor: Actor, command: Command) -> Result<Reply, Rejection> {
+pub(super) fn ask(state: &mut State, actor: Actor, command: Command) -> Result<Reply, Rejection> {
     let cx =
         Context { now_ms: 1_000, seq: state.seq, seed: [7; 32], principal: Principal { tenant: "t".into(), actor } };
     let decision = decide(state, &cx, command, &scoring())?;
@@ -55,6 +55,14 @@ fn ask(state: &mut State, actor: Actor, command: Command) -> Result<Reply, Rejec
         apply(state, &event, seq, 1_000);
     }
     Ok(decision.reply)
+}
+
+/// A lead with or without an e-mail address.
+pub(super) fn captured(email: Option<&str>) -> State {
+    let mut state = State::default();
+    let capture = Capture { email: email.map(str::to_owned), ..*capture(&[], &[]) };
+    ask(&mut state, Actor::System, Command::Capture { id: "l".into(), capture: Box::new(capture) }).expect("captured");
+    state
 }
 
 fn told(state: &mut State, capture: Box<Capture>) {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{State, contact_fields};
+use super::{
+    State, contact_fields,
+    follow_up::{FollowUpView, shown},
+};
 use crate::{
     catalog::scoring::Reason,
     ids::{AgentId, ConversationId, LeadId, UserId},
@@ -56,6 +59,9 @@ pub struct LeadView {
     pub followed_up: bool,
     /// When.
     pub followed_up_at: Option<String>,
+    /// Letters to them, oldest first.
+    #[serde(default)]
+    pub follow_ups: Vec<FollowUpView>,
     /// Who works on it.
     pub assigned_to: Option<UserId>,
     /// The group it was routed to.
@@ -126,6 +132,7 @@ pub fn view(state: &State) -> Option<LeadView> {
         status: state.status,
         followed_up: state.followed_up,
         followed_up_at: state.followed_up_at_ms.map(rfc3339),
+        follow_ups: state.follow_ups.iter().map(shown).collect(),
         assigned_to: state.assigned_to.clone(),
         team: state.assignment.as_ref().and_then(|assignment| assignment.team.clone()),
         created_at: rfc3339(state.created_at_ms),

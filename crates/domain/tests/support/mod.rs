@@ -143,6 +143,7 @@ impl Talk {
             },
             agent_live: true,
             continues: false,
+            carried: None,
         };
         match self.ask(Self::visitor(), Command::Post(Box::new(post)))? {
             Reply::Posted(posted) => Ok(posted),

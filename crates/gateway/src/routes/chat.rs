@@ -12,10 +12,13 @@ use colloquy_actors::cluster::trace;
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::dialogue::{self, Brief};
-use colloquy_actors::domain::conversation::{Command, Reply, SubmitLead};
+use colloquy_actors::domain::conversation::{Command, Reply, SubmitLead, merge};
 use colloquy_actors::domain::ids::ConversationId;
+use colloquy_actors::domain::vocabulary::Channel;
+use colloquy_actors::messages::inbound;
 use colloquy_actors::once;
 use colloquy_wire::chat as wire;
+use colloquy_wire::messages as wire_messages;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -49,6 +52,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rate))
         .routes(routes!(thumb))
         .routes(routes!(visit))
+        .routes(routes!(go_on))
 }
 
 /// Say something to an agent. With `Accept: text/event-stream` the answer comes as it is made.
@@ -289,6 +293,34 @@ async fn thumb(
     let command = Command::Feedback { message_id: id.into(), thumbs_up: body.thumbs_up, feedback: body.feedback };
     ask::<ConversationEntity>(&app.actors.client, &guest.by(), &conversation, command).await?;
     Ok(Json(json!({ "thumbs_up": body.thumbs_up })))
+}
+
+/// Go on by text message or WhatsApp: a code that, sent from a telephone to the agent's number, proves that both are the same person. It is good for
+/// half an hour, once.
+#[utoipa::path(post, path = "/api/chat/{conversation_id}/continue", tag = "chat", params(("conversation_id" = String, Path)), request_body = wire_messages::Continue, responses((status = 201, body = Value)))]
+async fn go_on(
+    State(app): State<App>,
+    Address(address): Address,
+    MaybeVisitor(token): MaybeVisitor,
+    Path(conversation): Path<String>,
+    Json(body): Json<wire_messages::Continue>,
+) -> Result<Response> {
+    let guest = of_token(&app, need(token)?).await?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
+    let channel: Channel = super::conversations::word("channel", Some(body.channel))?.unwrap_or(Channel::Sms);
+    let conversation = ConversationId(conversation);
+    chat::state(&app, &guest, &conversation).await?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let lines = tools.lines(client, &guest.agent.tenant).await?;
+    let Some((_, number)) = lines.of_agent(&guest.agent.id, channel) else {
+        return Err(Problem::conflict("no_line", "This assistant has no number for that channel."));
+    };
+    let code = inbound::make_code(client, &guest.by(), &guest.agent.id, &conversation, rand::random()).await?;
+    let until = colloquy_actors::domain::local_time::rfc3339(app.now_ms() + merge::JOIN_CODE_MS);
+    let text = inbound::code_text(&code);
+    let answer =
+        json!({ "channel": channel, "number": number.is.number, "code": code, "text": text, "expires_at": until });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 /// Count a page view with the widget on it.

@@ -10,16 +10,20 @@ use colloquy_actors::cluster::store::rows::Range;
 use colloquy_actors::conversation::{self as actor, ConversationEntity};
 use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::agent::patch;
+use colloquy_actors::domain::contact_guard::Address;
+use colloquy_actors::domain::conversation::delivery::deliveries;
 use colloquy_actors::domain::conversation::{self, Command, Reply, State as Talk, view};
 use colloquy_actors::domain::ids::{ConversationId, TenantId, UserId};
 use colloquy_actors::domain::inbox::Marks;
 use colloquy_actors::domain::local_time::{local_clock, zone_or_utc};
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::text::search::{self, Sought};
+use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::inbox;
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::conversations as wire;
 use colloquy_wire::inbox::{ChunkText, ChunkTexts, ReadMark, Streaming};
+use colloquy_wire::messages as wire_messages;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,6 +59,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(journal))
         .routes(routes!(replay))
         .routes(routes!(fork))
+        .routes(routes!(merge))
 }
 
 #[derive(Debug, Deserialize)]
@@ -213,6 +218,9 @@ async fn show(
         "messages": shown.iter().map(|message| view::message(message)).collect::<Vec<_>>(),
         "messages_cursor": cursor,
         "trace": traces(&state),
+        "deliveries": deliveries(&state),
+        "links": state.links,
+        "merged_into": state.merged_into,
         "streaming": streaming(&app, console.tenant(), &id, &state).await,
     });
     Ok(etag::tagged(&body, state.seq))
@@ -273,12 +281,86 @@ async fn say(
     Json(body): Json<wire::PersonMessage>,
 ) -> Result<Response> {
     console.user()?;
-    let command = Command::HumanMessage {
-        client_message_id: idempotency(&headers),
-        text: body.content,
-        channel: word("channel", body.channel)?,
-    };
+    let channel: Option<Channel> = word("channel", body.channel)?;
+    if let Some(channel @ (Channel::Sms | Channel::Whatsapp)) = channel {
+        let state = whole(&app, &console, &id).await?;
+        open_line(&app, &console, &state, channel, None).await?;
+    }
+    let command = Command::HumanMessage { client_message_id: idempotency(&headers), text: body.content, channel };
     said(steer(&app, &console, &id, command).await?)
+}
+
+/// Says something over a carrier to a number, as a person; the message's id.
+pub(crate) async fn say_over(
+    app: &AppState,
+    console: &Console,
+    id: &str,
+    channel: Channel,
+    text: String,
+    headers: &HeaderMap,
+    address: &Address,
+) -> Result<String> {
+    let state = whole(app, console, id).await?;
+    open_line(app, console, &state, channel, Some(address)).await?;
+    let command = Command::HumanMessage { client_message_id: idempotency(headers), text, channel: Some(channel) };
+    match steer(app, console, id, command).await? {
+        Reply::Said { message_id, .. } => Ok(message_id.0),
+        _ => Err(Problem::not_found("conversation")),
+    }
+}
+
+/// Brings the line of a conversation up to date: the agent's number as it is now, and the person's, by proof before by what was said.
+async fn open_line(
+    app: &AppState,
+    console: &Console,
+    state: &Talk,
+    channel: Channel,
+    given: Option<&Address>,
+) -> Result<()> {
+    let proven = state.lines.get(&channel).map(|line| line.to.clone());
+    let said = state.visitor.phone.clone().or_else(|| state.contact.phone.clone());
+    let to = match (given, proven) {
+        (Some(Address::Phone(number)), _) => number.clone(),
+        (Some(Address::Email(_)) | None, Some(proven)) => proven,
+        // Numbers are kept in international form; what is none reaches nobody.
+        (Some(Address::Email(_)) | None, None) => match said {
+            Some(number) => number,
+            None => return Ok(()),
+        },
+    };
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let Some(line) = tools.line_to(client, console.tenant(), &state.agent_id, channel, &to).await? else {
+        return Ok(()); // The conversation itself refuses what has no line.
+    };
+    let command = Command::OpenLine { channel, line: Box::new(line) };
+    steer(app, console, state.id.as_str(), command).await.map(|_| ())
+}
+
+/// Merge this conversation into another one of the same person: it ends, and its numbers, values and contact go along. Its messages stay here.
+#[utoipa::path(post, path = "/api/conversations/{id}/merge", tag = "conversations", params(("id" = String, Path)), request_body = wire_messages::Merge, responses((status = 200, body = Value)))]
+async fn merge(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire_messages::Merge>,
+) -> Result<Json<Value>> {
+    let from = whole(&app, &console, &id).await?;
+    let into = match whole(&app, &console, &body.into).await {
+        Ok(into) => into,
+        Err(problem) if problem.body.status == 404 => {
+            return Err(Problem::field("into", "must be a conversation of your organization"));
+        }
+        Err(problem) => return Err(problem),
+    };
+    if into.agent_id != from.agent_id {
+        return Err(Problem::field("into", "must be a conversation with the same agent"));
+    }
+    if into.sandbox || into.closed.is_some() {
+        return Err(Problem::conflict("conversation_closed", "The other conversation has ended or is a sandbox."));
+    }
+    let command = Command::MergeInto { into: ConversationId(body.into.clone()) };
+    steer(&app, &console, &id, command).await?;
+    Ok(Json(with_hash(&whole(&app, &console, &body.into).await?)))
 }
 
 /// Tell the assistant something that the visitor never sees; it steers the next answer.

@@ -1,22 +1,26 @@
 //! `/api/leads`: captured leads, their score with its reasons, export.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use colloquy_actors::core::{ask, ask_after_rows};
+use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::ids::UserId;
 use colloquy_actors::domain::lead::{self, Command, LeadView, Reply, Update};
 use colloquy_actors::domain::principal::Role;
+use colloquy_actors::domain::vocabulary::Channel;
+use colloquy_actors::guard;
 use colloquy_actors::lead::{self as actor, LeadEntity};
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::conversations as wire;
+use colloquy_wire::messages as wire_messages;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agents::only_agent;
-use super::conversations::word;
+use super::conversations::{say_over, word};
 use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
@@ -46,7 +50,11 @@ const COLUMNS: [&str; 14] = [
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(export)).routes(routes!(show, update))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(export))
+        .routes(routes!(show, update))
+        .routes(routes!(follow_up))
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +136,56 @@ async fn update(
     Ok(etag::tagged(&lead, lead.seq))
 }
 
+/// Get back to a lead by text message, WhatsApp or mail. Who must not be contacted is refused here and again before anything leaves. It counts as
+/// followed up once it was sent.
+#[utoipa::path(post, path = "/api/leads/{id}/follow-up", tag = "leads", params(("id" = String, Path)), request_body = wire_messages::FollowUp, responses((status = 202, body = Value)))]
+async fn follow_up(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<wire_messages::FollowUp>,
+) -> Result<Response> {
+    console.need(Role::Rep, "get back to a lead")?;
+    let lead = of(&app, &console, &id).await?;
+    let channel: Channel = word("channel", Some(body.channel))?.unwrap_or(Channel::Email);
+    let missing = |what: &str| Problem::conflict("no_address", format!("This lead has no {what}."));
+    let address = match channel {
+        Channel::Email => Address::email(lead.email.as_deref().ok_or_else(|| missing("e-mail address"))?)?,
+        Channel::Sms | Channel::Whatsapp => {
+            Address::phone(lead.phone.as_deref().ok_or_else(|| missing("telephone number"))?)?
+        }
+        Channel::Chat | Channel::Voice | Channel::Linkedin | Channel::Messenger => {
+            return Err(Problem::field("channel", "must be sms, whatsapp or email"));
+        }
+    };
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let known = guard::known(client, tools, console.tenant(), &address).await?;
+    if known.blocked(channel, app.now_ms()).is_some() {
+        return Err(Problem::conflict(
+            "do_not_contact",
+            "This person must not be contacted: see the do-not-contact list.",
+        ));
+    }
+    let answer = if channel == Channel::Email {
+        let subject = body.subject.unwrap_or_else(|| "Following up".to_owned());
+        let command = Command::FollowUp { subject, content: body.content };
+        match ask_after_rows::<LeadEntity>(client, &console.by, &id, command).await? {
+            Reply::FollowUp { id: follow_up } => json!({ "id": follow_up, "lead_id": id, "channel": channel }),
+            Reply::Done | Reply::State(_) => return Err(Problem::not_found("lead")),
+        }
+    } else {
+        let conversation = lead.conversation_id.ok_or_else(|| {
+            Problem::conflict("no_conversation", "This lead has no conversation that a message could belong to.")
+        })?;
+        let said = say_over(&app, &console, conversation.as_str(), channel, body.content, &headers, &address).await?;
+        let update = Update { followed_up: Some(true), ..Update::default() };
+        ask_after_rows::<LeadEntity>(client, &console.by, &id, Command::Update(Box::new(update))).await?;
+        json!({ "id": said, "lead_id": id, "conversation_id": conversation, "channel": channel })
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
 /// Leads as CSV, newest first, filtered as the list.
 #[utoipa::path(get, path = "/api/leads/export.csv", tag = "leads", responses((status = 200, content_type = "text/csv")))]
 async fn export(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Response> {
@@ -159,7 +217,7 @@ async fn export(State(app): State<App>, console: Console, Query(filter): Query<F
 pub(crate) async fn of(app: &AppState, console: &Console, id: &str) -> Result<LeadView> {
     let view = match ask::<LeadEntity>(&app.actors.client, &console.by, id, Command::Get).await? {
         Reply::State(state) => lead::view(&state),
-        Reply::Done => None,
+        Reply::Done | Reply::FollowUp { .. } => None,
     };
     let lead = view.ok_or_else(|| Problem::not_found("lead"))?;
     if only_agent(console).is_some_and(|only| lead.agent_id != Some(only)) {

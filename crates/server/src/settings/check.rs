@@ -106,10 +106,15 @@ impl Settings {
             ("public.widget_url", &self.public.widget_url),
             ("public.api_url", &self.public.api_url),
             ("models.openai.base_url", &self.models.openai.base_url),
+            ("messages.twilio_url", &self.messages.twilio_url),
+            ("messages.whatsapp_url", &self.messages.whatsapp_url),
+            ("messages.simulated_url", &self.messages.simulated_url),
         ] {
             let absolute = url.starts_with("http://") || url.starts_with("https://");
             need(
-                absolute || (url.is_empty() && key.starts_with("public.") && key != "public.url"),
+                absolute
+                    || (url.is_empty()
+                        && (key.starts_with("public.") && key != "public.url" || key == "messages.simulated_url")),
                 format!("`{key}` must start with http:// or https://, not `{url}`"),
             );
             need(!url.ends_with('/'), format!("`{key}` must not end with a slash: `{url}`"));

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) demo: Demo,
     /// Who runs this installation.
     pub(crate) legal: Legal,
+    /// Providers of messages.
+    pub(crate) messages: Messages,
     /// Outgoing mail.
     pub(crate) mail: Mail,
     /// Manual triggers.

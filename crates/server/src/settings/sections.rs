@@ -307,6 +307,20 @@ pub(crate) enum SmtpSecurity {
     None,
 }
 
+/// `[messages]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Messages {
+    /// Twilio's interface.
+    pub(crate) twilio_url: String,
+    /// WhatsApp's interface, at Meta.
+    pub(crate) whatsapp_url: String,
+    /// A simulated carrier; none when empty.
+    pub(crate) simulated_url: String,
+    /// Seconds that an unknown outcome is looked up.
+    pub(crate) unconfirmed_after_s: u32,
+}
+
 /// `[demo]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

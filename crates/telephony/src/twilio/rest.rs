@@ -193,6 +193,15 @@ pub struct MessageResource {
     /// To whom.
     #[serde(default, deserialize_with = "crate::json::lenient")]
     pub to: Option<String>,
+    /// From which of our numbers.
+    #[serde(default, deserialize_with = "crate::json::lenient")]
+    pub from: Option<String>,
+    /// What it says.
+    #[serde(default, deserialize_with = "crate::json::lenient")]
+    pub body: Option<String>,
+    /// When it was made, RFC 2822.
+    #[serde(default, deserialize_with = "crate::json::lenient")]
+    pub date_created: Option<String>,
     /// Into how many segments it was cut.
     #[serde(default, deserialize_with = "crate::json::lenient_whole")]
     pub num_segments: Option<i64>,

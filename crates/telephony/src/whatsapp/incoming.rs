@@ -83,6 +83,8 @@ pub enum Event {
         at_s: Option<i64>,
         /// Why it failed.
         error_code: Option<i64>,
+        /// What was sent along to be given back ([`super::rest::referenced`]).
+        reference: Option<String>,
     },
 }
 
@@ -173,6 +175,7 @@ fn read_receipt(phone_number_id: &str, status: &Value) -> Option<Event> {
         status: Status::from(text(status, "status")?.as_str()),
         at_s: status.get("timestamp").and_then(whole),
         error_code: error.and_then(|error| error.get("code")).and_then(whole),
+        reference: text(status, "biz_opaque_callback_data"),
     })
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Fault, Unfit};
-use crate::rest::{Answer, Method, Repeat, Request, segment, web};
+use crate::rest::{Answer, Body, Method, Repeat, Request, segment, web};
 
 /// Where it is.
 pub const BASE_URL: &str = "https://graph.facebook.com";
@@ -124,6 +124,18 @@ impl Whatsapp {
     fn request(&self, method: Method, path: String, repeat: Repeat) -> Request {
         Request::new(method, path, ("authorization", format!("Bearer {}", self.token.expose_secret())), repeat)
     }
+}
+
+/// The same sending with a reference of ours that its receipts give back: they name the message otherwise only by Meta's id, which is not known
+/// while the answer to the sending is missing.
+pub fn referenced(mut request: Request, reference: &str) -> Request {
+    if let Body::Json(text) = &request.body
+        && let Ok(Value::Object(mut body)) = serde_json::from_str::<Value>(text)
+    {
+        body.insert("biz_opaque_callback_data".to_owned(), reference.into());
+        request.body = Body::Json(Value::Object(body).to_string());
+    }
+    request
 }
 
 /// The id of a message out of the answer to its sending.

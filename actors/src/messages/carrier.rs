@@ -1,0 +1,130 @@
+//! Sends the requests that the codecs make, over HTTP, bounded in time and size, and without following anybody elsewhere.
+
+use std::time::Duration;
+
+use colloquy_domain::lines::{Credentials, Provider};
+use colloquy_telephony::error::Fault;
+use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
+use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
+use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
+use futures::StreamExt as _;
+
+/// How long a connection may take, and a whole request: a provider that takes longer has not answered.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where providers are, and how they reach us.
+#[derive(Clone, Debug)]
+pub struct CarrierSettings {
+    /// Twilio's interface.
+    pub twilio_url: String,
+    /// Meta's.
+    pub whatsapp_url: String,
+    /// A simulated carrier's; none: there is none here.
+    pub simulated_url: Option<String>,
+    /// Where providers call us back.
+    pub api_url: String,
+    /// How long an unknown outcome is looked up, ms.
+    pub unconfirmed_after_ms: i64,
+}
+
+impl Default for CarrierSettings {
+    fn default() -> Self {
+        Self {
+            twilio_url: TWILIO.to_owned(),
+            whatsapp_url: WHATSAPP.to_owned(),
+            simulated_url: None,
+            api_url: String::new(),
+            unconfirmed_after_ms: colloquy_domain::conversation::delivery::UNCONFIRMED_AFTER_MS,
+        }
+    }
+}
+
+/// The way to providers.
+pub struct Carriers {
+    http: reqwest::Client,
+    /// Where they are.
+    pub settings: CarrierSettings,
+}
+
+/// An answer that was read.
+pub(crate) struct Answered {
+    status: u16,
+    retry_after: Option<String>,
+    body: Vec<u8>,
+    now_ms: i64,
+}
+
+impl Answered {
+    /// As the codecs read it.
+    pub(crate) fn as_answer(&self) -> Answer<'_> {
+        Answer { status: self.status, retry_after: self.retry_after.as_deref(), body: &self.body, now_ms: self.now_ms }
+    }
+}
+
+impl Carriers {
+    /// With these addresses.
+    ///
+    /// # Errors
+    /// When no TLS can be set up on this machine.
+    pub fn new(settings: CarrierSettings) -> Result<Self, String> {
+        // The first provider that is installed stays for the whole process; if there is one already, it does as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(ANSWER_WITHIN)
+            // A redirect would carry the account's key to somewhere the operator did not name.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("colloquy/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { http, settings })
+    }
+
+    /// Where a provider is; none for a simulated carrier that is not there.
+    pub fn base(&self, provider: Provider) -> Option<&str> {
+        match provider {
+            Provider::Twilio => Some(&self.settings.twilio_url),
+            Provider::Whatsapp => Some(&self.settings.whatsapp_url),
+            Provider::Simulated => self.settings.simulated_url.as_deref(),
+        }
+    }
+
+    /// Sends a request. What went wrong says whether it may have arrived.
+    pub(crate) async fn call(&self, provider: Provider, request: &Request, now_ms: i64) -> Result<Answered, Fault> {
+        let Some(base) = self.base(provider) else { return Err(request.unanswered(false)) };
+        let method =
+            reqwest::Method::from_bytes(request.method.as_str().as_bytes()).map_err(|_| request.unanswered(false))?;
+        let mut sending = self.http.request(method, format!("{base}{}", request.path));
+        for (name, value) in &request.headers {
+            sending = sending.header(*name, value);
+        }
+        let response = match sending.body(request.body_bytes().to_vec()).send().await {
+            Ok(response) => response,
+            // Without a connection, or with a request that cannot be made, nothing was sent.
+            Err(error) => return Err(request.unanswered(!(error.is_connect() || error.is_builder()))),
+        };
+        let status = response.status().as_u16();
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut body = Vec::new();
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) if body.len() + piece.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&piece),
+                Ok(_) | Err(_) => return Err(request.unanswered(true)),
+            }
+        }
+        Ok(Answered { status, retry_after, body, now_ms })
+    }
+}
+
+/// Twilio's requests for an account.
+pub(crate) fn twilio(credentials: &Credentials) -> Twilio {
+    Twilio::new(&credentials.account, &credentials.token.clone().into())
+}
+
+/// WhatsApp's requests for a number.
+pub(crate) fn whatsapp(credentials: &Credentials, phone_number_id: &str) -> Whatsapp {
+    Whatsapp::new(phone_number_id, credentials.token.clone().into())
+}

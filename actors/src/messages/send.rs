@@ -1,0 +1,322 @@
+//! Sends one part of a message: the guard is asked, the attempt journaled, the request made once. What may have arrived is looked up, never repeated.
+
+use std::time::Duration;
+
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_domain::contact_guard::{self, Address, NewEntry, Source, Verdict};
+use colloquy_domain::conversation::delivery::in_window;
+use colloquy_domain::conversation::{Command, Outgoing, Reply};
+use colloquy_domain::ids::TenantId;
+use colloquy_domain::lines::{self, Credentials, Provider};
+use colloquy_domain::local_time::rfc3339;
+use colloquy_domain::vocabulary::Channel;
+use colloquy_domain::{Principal, thread};
+use colloquy_telephony::error::{Fault, Unfit};
+use colloquy_telephony::rest::Request;
+use colloquy_telephony::twilio::keywords::Channel as Carried;
+use colloquy_telephony::twilio::messages::Address as TwilioAddress;
+use colloquy_telephony::twilio::outgoing::{self, Content, CreateMessage, Sender};
+use colloquy_telephony::twilio::rest::{CODE_OPTED_OUT, read_created_message, read_messages};
+use colloquy_telephony::whatsapp::rest as whatsapp;
+use jiff::fmt::rfc2822::DateTimeParser;
+
+use super::carrier::{self, Answered};
+use super::connection_id;
+use crate::conversation::ConversationEntity;
+use crate::core::{Asked, ask};
+use crate::thread::ThreadEntity;
+use crate::{ActorError, Tools, guard};
+
+/// How often an unknown outcome is looked up: a provider lists a message within seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+/// Messages of a day to one number that a look-up reads.
+const LISTED: u32 = 100;
+/// How much the provider's clock may differ from ours, ms.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
+
+/// Why a part does not leave.
+enum Stop {
+    /// For good.
+    Final(String),
+    /// It surely did not leave, and may after this many ms.
+    Later(String, i64),
+    /// Somebody else has it by now, or it cannot be said here: what is journaled decides.
+    Quietly,
+}
+
+/// Sends a part, or finds out what became of it.
+pub(crate) async fn run(tools: &Tools, handle: &EffectHandle, of: Outgoing) {
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let attempted_ms = of.attempted_ms;
+    let outcome = match attempted_ms {
+        Some(at_ms) => look_up(tools, handle, &tenant, &of, at_ms).await,
+        None => send(tools, handle, &tenant, &of).await,
+    };
+    let label = match &outcome {
+        Ok(_) => "sent",
+        Err(Stop::Final(_)) => "failed",
+        Err(Stop::Later(..)) => "later",
+        Err(Stop::Quietly) => return,
+    };
+    let channel = if of.channel == Channel::Whatsapp { "whatsapp" } else { "sms" };
+    metrics::counter!(crate::telemetry::MESSAGES, "channel" => channel, "outcome" => label).increment(1);
+    let (message_id, part, attempt) = (of.message.clone(), of.part, of.attempt);
+    let result = match outcome {
+        Ok(provider_id) => Command::HandedOver { message_id, part, attempt, provider_id },
+        Err(Stop::Final(reason)) => Command::SendFailed { message_id, part, attempt, reason, retry_ms: None },
+        Err(Stop::Later(reason, ms)) => Command::SendFailed { message_id, part, attempt, reason, retry_ms: Some(ms) },
+        Err(Stop::Quietly) => return,
+    };
+    if let Err(error) = command(handle, result).await {
+        tracing::warn!(conversation = %handle.key().id, %error, "what became of a message could not be brought back");
+    }
+}
+
+/// The provider's id of the part.
+async fn send(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, of: &Outgoing) -> Result<String, Stop> {
+    let client = handle.client();
+    let lines = tools.lines(client, tenant).await.map_err(later)?;
+    let connection = lines::connected(&lines, of.line.provider).map_err(|refused| Stop::Final(sentence(&refused)))?;
+    let credentials = &connection.credentials;
+    if tools.carriers.base(of.line.provider).is_none() {
+        return Err(Stop::Final("there is no simulated carrier here: `messages.simulated_url` is not set".to_owned()));
+    }
+    let (request, parts) =
+        build(tools, handle, tenant, of, credentials).map_err(|unfit| Stop::Final(unfit.to_string()))?;
+
+    let address = Address::Phone(of.line.to.clone());
+    // One permit for a message, however many parts it has.
+    let name = format!("{}/{}", handle.key().id, of.message);
+    let verdict =
+        guard::may_send(client, tools, tenant, &address, name, of.channel, of.purpose).await.map_err(later)?;
+    if let Verdict::Refused(refusal) = verdict {
+        return Err(Stop::Final(format!("{}: {}", refusal.code(), refusal.sentence())));
+    }
+    if of.part == 0 {
+        wrote(tools, handle, tenant, &of.line.to).await?;
+    }
+    let attempt =
+        Command::SendAttempt { message_id: of.message.clone(), part: of.part, of: parts, attempt: of.attempt };
+    match command(handle, attempt).await {
+        Ok(_) => {}
+        Err(ActorError::Rejected(_)) => return Err(Stop::Quietly),
+        Err(error) => {
+            tracing::warn!(conversation = %handle.key().id, %error, "a message's attempt could not be journaled");
+            return Err(Stop::Quietly); // It stays queued: the next activation takes it up.
+        }
+    }
+    let attempted_ms = client.now_ms();
+    let answer = tools.carriers.call(of.line.provider, &request, attempted_ms).await;
+    match answer.and_then(|answer| read_sent(of.line.provider, &answer)) {
+        Ok(id) => Ok(id),
+        Err(Fault::OutcomeUnknown { .. }) => look_up(tools, handle, tenant, of, attempted_ms).await,
+        Err(fault) => Err(stop(tools, handle, tenant, &address, fault).await),
+    }
+}
+
+/// The request for a part, and how many there are.
+fn build(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    of: &Outgoing,
+    credentials: &Credentials,
+) -> Result<(Request, u32), Unfit> {
+    let template = of
+        .line
+        .template
+        .as_ref()
+        .filter(|_| of.channel == Channel::Whatsapp && !in_window(&of.line, handle.client().now_ms()));
+    // A template has one place to fill, so it is never cut.
+    let parts = if template.is_some() { vec![of.text.trim().to_owned()] } else { outgoing::parts(&of.text) };
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let text = parts.into_iter().nth(of.part as usize).unwrap_or_default();
+    let request = match of.line.provider {
+        Provider::Twilio | Provider::Simulated => {
+            let channel = if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms };
+            let content = match template {
+                Some(template) => Content::Template {
+                    content_sid: template.name.clone(),
+                    variables: [("1".to_owned(), text.into())].into_iter().collect(),
+                },
+                None => Content::Free { text, media: Vec::new() },
+            };
+            let callback = format!(
+                "{}/api/messages/twilio/status/{}?c={}&m={}&p={}",
+                tools.carriers.settings.api_url,
+                connection_id(of.line.provider, tenant),
+                handle.key().id,
+                of.message,
+                of.part
+            );
+            let message = CreateMessage {
+                to: TwilioAddress { channel, number: of.line.to.clone() },
+                from: Sender::Number(of.line.from.clone()),
+                content,
+                status_callback: Some(callback),
+                validity_s: None,
+            };
+            carrier::twilio(credentials).create_message(&message)?
+        }
+        Provider::Whatsapp => {
+            let number = carrier::whatsapp(credentials, of.line.external_id.as_deref().unwrap_or_default());
+            let request = match template {
+                Some(template) => number.send_template(&of.line.to, &template.name, &template.language, &[text.as_str()])?,
+                None => number.send_text(&of.line.to, &text, None)?,
+            };
+            whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))
+        }
+    };
+    Ok((request, count))
+}
+
+fn read_sent(provider: Provider, answer: &Answered) -> Result<String, Fault> {
+    match provider {
+        Provider::Twilio | Provider::Simulated => read_created_message(&answer.as_answer()).map(|message| message.sid),
+        Provider::Whatsapp => whatsapp::read_sent(&answer.as_answer()),
+    }
+}
+
+/// What a fault means for the message. A carrier that says "they told us to stop" is heard.
+async fn stop(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, address: &Address, fault: Fault) -> Stop {
+    match fault {
+        Fault::RateLimited { retry_after_ms } => {
+            let ms = retry_after_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0);
+            Stop::Later(fault.to_string(), ms)
+        }
+        Fault::Unavailable { .. } => Stop::Later(fault.to_string(), 0),
+        Fault::Refused { code: Some(CODE_OPTED_OUT), .. } => {
+            opted_out(tools, handle.client(), tenant, address).await;
+            Stop::Final("do_not_contact: the carrier does not deliver to this person, who told it to stop".to_owned())
+        }
+        Fault::Refused { code: Some(whatsapp::CODE_OUTSIDE_WINDOW), .. } => {
+            Stop::Final("whatsapp_window_closed: more than 24 hours since the person wrote".to_owned())
+        }
+        Fault::Refused { status, code, message } => {
+            let code = code.map(|code| format!(", error {code}")).unwrap_or_default();
+            Stop::Final(format!("the provider refused it (status {status}{code}): {message}"))
+        }
+        Fault::Credentials | Fault::Payment | Fault::NotFound | Fault::OutcomeUnknown { .. } | Fault::Unreadable => {
+            Stop::Final(fault.to_string())
+        }
+    }
+}
+
+/// Writes down what the carrier knows: nobody may try again what it will not deliver.
+pub(crate) async fn opted_out(tools: &Tools, client: &colloquy_cluster::Client, tenant: &TenantId, address: &Address) {
+    let entry = NewEntry {
+        masked: address.masked(),
+        reach: contact_guard::Reach::Sms,
+        source: Source::Carrier,
+        reason: "the carrier refuses to deliver: this person told it to stop".to_owned(),
+        expires_ms: None,
+    };
+    let command = contact_guard::Command::AddEntry(Box::new(entry));
+    if let Err(error) = guard::ask_guard(client, tools, &Principal::system(tenant.clone()), address, command).await {
+        tracing::warn!(%error, "what a carrier said about a number could not be written down; it will say it again");
+    }
+}
+
+/// Looks for the part at the provider until it is found, a receipt names it, or nobody can say.
+async fn look_up(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    of: &Outgoing,
+    attempted_ms: i64,
+) -> Result<String, Stop> {
+    let until_ms = attempted_ms.saturating_add(tools.carriers.settings.unconfirmed_after_ms);
+    loop {
+        match find(tools, handle, tenant, of, attempted_ms).await {
+            Ok(Some(id)) => return Ok(id),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::info!(conversation = %handle.key().id, %error, "a message could not be looked up yet")
+            }
+        }
+        if handle.client().now_ms() >= until_ms {
+            return Err(Stop::Final("unconfirmed: the provider did not say whether it was sent".to_owned()));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            // A receipt was faster.
+            () = handle.cancelled() => return Err(Stop::Quietly),
+        }
+    }
+}
+
+/// The provider's id of a part, if it lists it. WhatsApp has no list: only its receipt tells.
+async fn find(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    of: &Outgoing,
+    attempted_ms: i64,
+) -> Result<Option<String>, String> {
+    if of.line.provider == Provider::Whatsapp {
+        return Ok(None);
+    }
+    let lines = tools.lines(handle.client(), tenant).await.map_err(|error| error.to_string())?;
+    let connection = lines::connected(&lines, of.line.provider).map_err(|refused| sentence(&refused))?;
+    let channel = if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms };
+    let address = |number: &str| TwilioAddress { channel, number: number.to_owned() }.to_text();
+    let (to, from) = (address(&of.line.to), address(&of.line.from));
+    let text = outgoing::parts(&of.text).into_iter().nth(of.part as usize).unwrap_or_default();
+    let parser = DateTimeParser::new();
+    // Around midnight the provider may have it under either day.
+    for day_ms in [attempted_ms, attempted_ms.saturating_add(CLOCKS_DIFFER_MS)] {
+        let day = rfc3339(day_ms).chars().take(10).collect::<String>();
+        let request = carrier::twilio(&connection.credentials).find_messages(&to, &day, LISTED);
+        let answer = tools
+            .carriers
+            .call(of.line.provider, &request, handle.client().now_ms())
+            .await
+            .and_then(|answer| read_messages(&answer.as_answer()))
+            .map_err(|fault| fault.to_string())?;
+        let ours = answer.into_iter().find(|message| {
+            let made_ms = message.date_created.as_deref().and_then(|at| parser.parse_timestamp(at).ok());
+            message.body.as_deref() == Some(text.as_str())
+                && message.from.as_deref() == Some(from.as_str())
+                && !of.known.contains(&message.sid)
+                && made_ms.is_none_or(|at| at.as_millisecond() >= attempted_ms - CLOCKS_DIFFER_MS)
+        });
+        if let Some(message) = ours {
+            return Ok(Some(message.sid));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells the number's thread that this conversation writes to it, so that the answer finds its way.
+async fn wrote(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, number: &str) -> Result<(), Stop> {
+    let client = handle.client();
+    let conversation = handle.key().id.to_string();
+    let by = Principal::system(tenant.clone());
+    let state = ask::<ConversationEntity>(client, &by, &conversation, Command::Get).await.map_err(later)?;
+    let Reply::State(state) = state else { return Err(Stop::Quietly) };
+    let thread = crate::thread::id(tools, &state.agent_id, number);
+    let wrote = thread::Command::Wrote { agent: state.agent_id.clone(), conversation: conversation.as_str().into() };
+    ask::<ThreadEntity>(client, &by, &thread, wrote).await.map_err(later)?;
+    Ok(())
+}
+
+fn later(error: ActorError) -> Stop {
+    match error {
+        ActorError::Rejected(rejection) => Stop::Final(sentence(&rejection)),
+        ActorError::Busy { .. }
+        | ActorError::Unknown
+        | ActorError::StorageFull
+        | ActorError::Damaged(_)
+        | ActorError::Unavailable(_)
+        | ActorError::Failed => Stop::Later("the service is busy".to_owned(), 0),
+    }
+}
+
+fn sentence(rejection: &colloquy_domain::Rejection) -> String {
+    rejection.to_string()
+}
+
+async fn command(handle: &EffectHandle, command: Command) -> Result<Reply, ActorError> {
+    let by = Principal::system(TenantId::from(&*handle.key().tenant));
+    Ok(handle.command::<ConversationEntity>(Asked { by, command }).await?)
+}

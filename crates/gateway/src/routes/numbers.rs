@@ -1,0 +1,232 @@
+//! `/api/integrations` and `/api/voice/numbers`: accounts at providers, and the numbers that agents answer at.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use colloquy_actors::domain::ids::AgentId;
+use colloquy_actors::domain::lines::view::{ConnectionView, LinesView, NumberView};
+use colloquy_actors::domain::lines::{self as domain, Command, Credentials, NewNumber, Provider, Reply, Template};
+use colloquy_actors::domain::principal::Role;
+use colloquy_actors::lines::{ask_lines, register, release};
+use colloquy_actors::messages::{connection_id, inbound};
+use colloquy_wire::messages as wire;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::agents::only_agent;
+use crate::app::{App, AppState};
+use crate::auth::Console;
+use crate::body::{Json, Query};
+use crate::listing;
+use crate::problem::{Problem, Result};
+use crate::tokens::hex;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(integrations))
+        .routes(routes!(connect))
+        .routes(routes!(disconnect))
+        .routes(routes!(list, create))
+        .routes(routes!(update))
+        .routes(routes!(give_up))
+}
+
+/// Accounts at message and voice providers, with the webhook addresses to enter there. No key is ever shown.
+#[utoipa::path(get, path = "/api/integrations", tag = "numbers", responses((status = 200, body = Value)))]
+async fn integrations(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+    console.need(Role::Rep, "see the connected accounts")?;
+    let connections = view(&app, &console).await?.connections;
+    let mut items = Vec::with_capacity(connections.len());
+    for connection in &connections {
+        items.push(shown(&app, &console, connection).await?);
+    }
+    Ok(listing::whole(items))
+}
+
+/// Connect an account, or replace its keys. They are tried first: what the provider refuses is not kept.
+#[utoipa::path(post, path = "/api/integrations/{provider}/connect", tag = "numbers", params(("provider" = String, Path)), request_body = wire::Connect, responses((status = 200, body = Value)))]
+async fn connect(
+    State(app): State<App>,
+    console: Console,
+    Path(provider): Path<String>,
+    Json(body): Json<wire::Connect>,
+) -> Result<Json<Value>> {
+    console.need(Role::Admin, "connect an account")?;
+    let provider = provider_of(&provider)?;
+    let tools = &app.actors.tools;
+    let before = tools.lines(&app.actors.client, console.tenant()).await?;
+    let known = before.connections.get(&provider).map(|connection| connection.credentials.verify_token.clone());
+    let text = |value: Option<String>| value.unwrap_or_default().trim().to_owned();
+    let credentials = match provider {
+        Provider::Twilio | Provider::Simulated => {
+            Credentials { account: text(body.account_sid), token: text(body.auth_token), ..Credentials::default() }
+        }
+        Provider::Whatsapp => Credentials {
+            token: text(body.access_token),
+            signing: text(body.app_secret),
+            // Meta's console asks for it; it names the account, so that the bare address finds it too.
+            verify_token: known.unwrap_or_else(|| {
+                format!("{}.{}", connection_id(provider, console.tenant()), hex(&rand::random::<[u8; 16]>()))
+            }),
+            ..Credentials::default()
+        },
+    };
+    domain::check(provider, &credentials)?;
+    inbound::try_account(tools, provider, &credentials, None, app.now_ms())
+        .await
+        .map_err(|said| Problem::conflict("account_refused", said))?;
+    let command = Command::Connect { provider, credentials: Box::new(credentials) };
+    ask_lines(&app.actors.client, tools, &console.by, command).await?;
+    let view = view(&app, &console).await?;
+    let connection = view.connections.iter().find(|connection| connection.provider == provider);
+    let connection = connection.ok_or_else(|| Problem::not_found("integration"))?;
+    Ok(Json(shown(&app, &console, connection).await?))
+}
+
+/// Take an account away: nothing is sent over it any more, and its webhooks are not believed.
+#[utoipa::path(delete, path = "/api/integrations/{provider}/disconnect", tag = "numbers", params(("provider" = String, Path)), responses((status = 204)))]
+async fn disconnect(State(app): State<App>, console: Console, Path(provider): Path<String>) -> Result<StatusCode> {
+    console.need(Role::Admin, "disconnect an account")?;
+    let command = Command::Disconnect { provider: provider_of(&provider)? };
+    ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The organization's numbers, oldest first.
+#[utoipa::path(get, path = "/api/voice/numbers", tag = "numbers", responses((status = 200, body = Value)))]
+async fn list(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+    let only = only_agent(&console);
+    let numbers = view(&app, &console).await?.numbers;
+    let mine = |number: &NumberView| only.as_ref().is_none_or(|only| *only == number.agent_id);
+    Ok(listing::whole(numbers.into_iter().filter(mine).collect::<Vec<_>>()))
+}
+
+/// Register a number of a connected account and say which agent answers there. The provider is asked whether it is yours.
+#[utoipa::path(post, path = "/api/voice/numbers", tag = "numbers", request_body = wire::NewNumber, responses((status = 201, body = Value)))]
+async fn create(State(app): State<App>, console: Console, Json(body): Json<wire::NewNumber>) -> Result<Response> {
+    console.need(Role::Manager, "register a number")?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let provider =
+        provider_of(&body.provider).map_err(|_| Problem::field("provider", "must be twilio, whatsapp or simulated"))?;
+    let agent = agent_of(&app, &console, &body.agent_id).await?;
+    let number = NewNumber {
+        number: body.number.trim().to_owned(),
+        provider,
+        external_id: body.phone_number_id,
+        agent,
+        template: body.whatsapp_template.map(template),
+    };
+    let lines = tools.lines(client, console.tenant()).await?;
+    let connection = domain::connected(&lines, provider)?;
+    let known = lines.numbers.values().any(|known| known.is == number);
+    if !known {
+        inbound::try_account(tools, provider, &connection.credentials, Some(&number), app.now_ms())
+            .await
+            .map_err(|said| Problem::conflict("number_refused", said))?;
+    }
+    let id = register(client, tools, &console.by, number).await?;
+    Ok((StatusCode::CREATED, Json(json!(one(&app, &console, &id).await?))).into_response())
+}
+
+/// Let another agent answer at a number, or send another template.
+#[utoipa::path(patch, path = "/api/voice/numbers/{id}", tag = "numbers", params(("id" = String, Path)), request_body = wire::NumberPatch, responses((status = 200, body = Value)))]
+async fn update(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire::NumberPatch>,
+) -> Result<Json<Value>> {
+    console.need(Role::Manager, "say who answers at a number")?;
+    let before = one(&app, &console, &id).await?;
+    let agent = match body.agent_id {
+        Some(agent) => agent_of(&app, &console, &agent).await?,
+        None => before.agent_id,
+    };
+    let command = Command::Assign { id: id.clone(), agent, template: body.whatsapp_template.map(template) };
+    ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
+    Ok(Json(json!(one(&app, &console, &id).await?)))
+}
+
+#[derive(Debug, Deserialize)]
+struct Which {
+    number: String,
+}
+
+/// Give a number up here. It stays yours at the provider.
+#[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204)))]
+async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
+    console.need(Role::Admin, "give up a number")?;
+    // A plus in a query is a space to whoever decodes it.
+    let digits = which.number.trim().trim_start_matches('+');
+    let numbers = view(&app, &console).await?.numbers;
+    let theirs: Vec<&NumberView> = numbers
+        .iter()
+        .filter(|number| number.number.trim_start_matches('+') == digits || number.id == digits)
+        .collect();
+    if theirs.is_empty() {
+        return Err(Problem::not_found("number"));
+    }
+    for number in theirs {
+        release(&app.actors.client, &app.actors.tools, &console.by, number.id.clone()).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn view(app: &AppState, console: &Console) -> Result<LinesView> {
+    match ask_lines(&app.actors.client, &app.actors.tools, &console.by, Command::View).await? {
+        Reply::View(view) => Ok(*view),
+        Reply::Done | Reply::Number { .. } | Reply::State(_) => Err(Problem::not_found("number")),
+    }
+}
+
+async fn one(app: &AppState, console: &Console, id: &str) -> Result<NumberView> {
+    let only = only_agent(console);
+    let numbers = view(app, console).await?.numbers;
+    let found = numbers.into_iter().find(|number| number.id == id);
+    found
+        .filter(|number| only.as_ref().is_none_or(|only| *only == number.agent_id))
+        .ok_or_else(|| Problem::not_found("number"))
+}
+
+/// An agent of this organization.
+async fn agent_of(app: &AppState, console: &Console, id: &str) -> Result<AgentId> {
+    let id = AgentId::from(id);
+    let wrong = || Problem::field("agent_id", "must be an agent of your organization");
+    if only_agent(console).is_some_and(|only| only != id) || id.as_str().is_empty() {
+        return Err(wrong());
+    }
+    match app.actors.tools.agent(&app.actors.client, console.tenant(), &id).await {
+        Ok(_) => Ok(id),
+        Err(colloquy_actors::ActorError::Rejected(_)) => Err(wrong()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn provider_of(word: &str) -> Result<Provider> {
+    Provider::of(word).ok_or_else(|| Problem::not_found("integration"))
+}
+
+fn template(template: wire::WhatsappTemplate) -> Template {
+    Template { name: template.name, language: template.language }
+}
+
+/// An account with what to enter at its provider. The word that Meta repeats to us is for those who set it up.
+async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -> Result<Value> {
+    let id = connection_id(connection.provider, console.tenant());
+    let folder = match connection.provider {
+        Provider::Twilio | Provider::Simulated => "twilio",
+        Provider::Whatsapp => "whatsapp",
+    };
+    let mut body = json!(connection);
+    body["connection_id"] = json!(id);
+    body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));
+    if connection.provider == Provider::Whatsapp && console.by.at_least(Role::Admin) {
+        let lines = app.actors.tools.lines(&app.actors.client, console.tenant()).await?;
+        body["verify_token"] =
+            json!(lines.connections.get(&connection.provider).map(|known| known.credentials.verify_token.clone()));
+    }
+    Ok(body)
+}
