@@ -59,6 +59,8 @@ ids! {
     AppointmentId,
     /// A contact, shared by leads and conversations of one person.
     ContactId,
+    /// A campaign.
+    CampaignId,
     /// A source of knowledge.
     SourceId,
     /// A question with its prepared answer.

@@ -1,0 +1,205 @@
+//! Lists as people bring them.
+
+use super::*;
+
+fn import(
+    format: Format,
+    text: &[u8],
+    country: Option<&str>,
+    piece: usize,
+) -> Result<(Vec<NewTarget>, Imported), ImportProblem> {
+    let mut importer =
+        Importer::new(format, HashSet::from(["+14155552600".to_owned()]), 1_000_000, country.map(str::to_owned));
+    let mut targets = Vec::new();
+    for bytes in text.chunks(piece) {
+        importer.feed(bytes)?;
+        targets.extend(importer.take());
+    }
+    let (rest, result) = importer.finish()?;
+    targets.extend(rest);
+    Ok((targets, result))
+}
+
+fn csv(text: &str) -> (Vec<NewTarget>, Imported) {
+    import(Format::Csv, text.as_bytes(), Some("US"), 7).expect("a list")
+}
+
+#[test]
+fn a_list_is_read_and_each_line_that_cannot_be_is_named() {
+    let text = "\u{feff}Name;Phone Number;Company\r\n\
+        \"Ann; the first\";(415) 555-2671;Acme\r\n\
+        Bob;12;Acme\r\n\
+        ;+41 44 668 18 00;\"A \"\"quoted\"\"\nfirm\"\r\n\
+        Ann again;+1 415-555-2671;\r\n\
+        There before;4155552600;\r\n\
+        \r\n\
+        Spreadsheet;4.15555E+09;\r\n\
+        None;;x\r\n";
+    let (targets, result) = csv(text);
+    assert_eq!((result.accepted, result.rejected, result.duplicates), (2, 3, 2));
+    assert_eq!(targets[0].phone, "+14155552671");
+    assert_eq!(targets[0].name.as_deref(), Some("Ann; the first"));
+    assert_eq!(targets[0].zones, ["America/Los_Angeles"]);
+    assert_eq!(
+        (targets[1].phone.as_str(), targets[1].fields["company"].as_str()),
+        ("+41446681800", "A \"quoted\"\nfirm")
+    );
+    let told: Vec<(u64, &str)> = result.told.iter().map(|one| (one.line, one.reason.as_str())).collect();
+    assert_eq!(told[0], (3, "this is not a phone number"));
+    assert_eq!(told[1].0, 9, "lines are counted as an editor counts them");
+    assert!(told[1].1.contains("rounded"), "{told:?}");
+    assert_eq!(told[2], (10, "there is no phone number"));
+}
+
+#[test]
+fn separators_headers_and_numbers_alone_are_recognised() {
+    for text in [
+        "phone,first_name,last_name\n+14155552671,Ann,Lee\n",
+        "first_name\tlast_name\tmobile\nAnn\tLee\t+14155552671",
+        "last_name|first_name|tel\nLee|Ann|+14155552671\n",
+        "E-Mail;First Name;Last Name;Cell\n\"a,b,c,d,e\";Ann;Lee;+14155552671\n",
+    ] {
+        let (targets, _) = csv(text);
+        assert_eq!(
+            (targets[0].phone.as_str(), targets[0].name.as_deref()),
+            ("+14155552671", Some("Ann Lee")),
+            "{text}"
+        );
+    }
+    let (targets, result) = csv("415-555-2671\n415-555-2672\n");
+    assert_eq!((targets.len(), result.rejected), (2, 0));
+    let (targets, _) = csv("phone,country\n044 668 18 00,ch\n(415) 555-2671,\n");
+    assert_eq!((targets[0].phone.as_str(), targets[1].phone.as_str()), ("+41446681800", "+14155552671"));
+}
+
+#[test]
+fn what_is_no_list_is_refused_with_what_to_do() {
+    let utf16: Vec<u8> = "phone\r\n+14155552671".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases: [(&[u8], &str); 6] = [
+        (&[&[0xff, 0xfe][..], &utf16].concat(), "UTF-16"),
+        (&utf16, "UTF-16"),
+        (b"PK\x03\x04\x14\x00", "spreadsheet"),
+        (b"", "empty"),
+        (b"name,email\nAnn,a@b.ch\n", "no column is called phone; the columns are: name, email"),
+        (b"\n \n", "empty"),
+    ];
+    for (bytes, reason) in cases {
+        for format in [Format::Csv, Format::Json] {
+            if format == Format::Json && reason.starts_with("no column") {
+                continue;
+            }
+            let problem = import(format, bytes, Some("US"), 3).expect_err(reason);
+            assert!(problem.to_string().contains(reason), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_line_in_another_encoding_is_refused_and_the_others_are_read() {
+    let mut text = b"name,phone\n".to_vec();
+    text.extend(b"M\xfcller,+41446681800\n");
+    text.extend("Müller,+41446681801\n".as_bytes());
+    let (targets, result) = import(Format::Csv, &text, None, 5).expect("a list");
+    assert_eq!((targets.len(), result.rejected), (1, 1));
+    assert!(result.told[0].reason.contains("Windows-1252"), "{:?}", result.told);
+    assert_eq!(result.told[0].line, 2);
+}
+
+#[test]
+fn a_hundred_thousand_lines_stay_within_bounds_and_refusals_are_counted() {
+    let mut text = String::from("phone,name\n");
+    for n in 0..100_000 {
+        text.push_str(&if n % 4 == 0 { format!("x{n},bad\n") } else { format!("+1415{:07},n{n}\n", 2_000_000 + n) });
+    }
+    let mut importer = Importer::new(Format::Csv, HashSet::new(), 60_000, None);
+    let (mut taken, mut most) = (0, 0);
+    for bytes in text.as_bytes().chunks(8_192) {
+        importer.feed(bytes).expect("a list");
+        let targets = importer.take();
+        most = most.max(targets.len());
+        taken += targets.len();
+    }
+    let (rest, result) = importer.finish().expect("a list");
+    assert!(most < 1_000, "{most} at once");
+    assert_eq!((taken + rest.len(), result.accepted), (60_000, 60_000));
+    assert_eq!(result.rejected, 40_000);
+    assert_eq!(result.told.len(), REJECTED_TOLD_MAX);
+}
+
+#[test]
+fn an_open_quote_or_an_endless_line_costs_one_line_and_not_the_memory() {
+    let text = format!("phone,name\n+14155552671,\"{}\n", "x\n".repeat(200_000));
+    let (targets, result) = csv(&text);
+    assert_eq!((targets.len(), result.rejected), (0, 1));
+    assert!(result.told[0].reason.contains("quotation mark"), "{:?}", result.told);
+    let wide = format!("phone,name\n{}\n+14155552671,Ann\n", ",".repeat(5_000));
+    let (targets, result) = csv(&wide);
+    assert_eq!((targets.len(), result.rejected), (1, 1));
+}
+
+#[test]
+fn json_is_read_as_lines_and_as_a_list() {
+    let lines = "{\"phone\":\"+14155552671\",\"name\":\"Ann\",\"fields\":{\"Plan Name\":\"gold\",\"n\":3}}\n\
+        not json\n{\"phone\":\"+14155552671\"}\n{\"phone\":}\n{\"name\":\"a } in a \\\" string\"}\n";
+    let list = format!("[{}]", "{\"phone\":\"+14155552671\"},\n {\"phone\":\"+14155552672\",\"name\":null}");
+    for piece in [1, 4, 1_000] {
+        let (targets, result) = import(Format::Json, lines.as_bytes(), None, piece).expect("a list");
+        assert_eq!((targets[0].fields["plan_name"].as_str(), targets[0].fields["n"].as_str()), ("gold", "3"));
+        let told: Vec<u64> = result.told.iter().map(|one| one.line).collect();
+        assert_eq!((told, result.duplicates), (vec![2, 4, 5], 1));
+        let (targets, result) = import(Format::Json, list.as_bytes(), None, piece).expect("a list");
+        assert_eq!((targets.len(), result.rejected), (2, 0));
+    }
+    let open = import(Format::Json, b"{\"phone\":\"+1", None, 3).expect("a list");
+    assert_eq!(open.1.told[0].reason, "the object is not closed");
+}
+
+#[test]
+fn leads_are_selected_by_filter_and_keep_their_names() {
+    let lead = |id: &str, phone: Option<&str>, score: i32| {
+        let mut lead = crate::lead::State {
+            id: id.into(),
+            score,
+            created_at_ms: 1_000,
+            updated_at_ms: 2_000,
+            ..Default::default()
+        };
+        lead.edited = phone.map(|phone| ("phone".to_owned(), phone.to_owned())).into_iter().collect();
+        lead.edited.insert("name".into(), "Ann".into());
+        lead.edited.insert("area".into(), "Bern".into());
+        lead
+    };
+    let filter = LeadFilter {
+        min_score: Some(50),
+        quiet_since: Some(crate::campaign::settings::Instant { ms: 3_000 }),
+        ..Default::default()
+    };
+    let leads = [lead("a", Some("(415) 555-2671"), 80), lead("b", Some("(415) 555-2672"), 20), lead("c", None, 90)];
+    let mut importer = Importer::of_leads(HashSet::new(), 10, Some("US".into()));
+    for lead in leads.iter().filter(|lead| filter.matches(lead)) {
+        importer.lead(lead);
+    }
+    let (targets, result) = importer.finish().expect("leads");
+    assert_eq!((targets.len(), result.rejected), (1, 1));
+    assert_eq!(
+        (targets[0].lead_id.as_ref().map(|id| id.as_str()), targets[0].name.as_deref()),
+        (Some("a"), Some("Ann"))
+    );
+    assert_eq!(targets[0].fields.keys().collect::<Vec<_>>(), ["area"]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_break_the_reader_and_pieces_make_no_difference(
+        bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400), piece in 1_usize..50,
+        text in "(phone|name|,|;|\"|\n|\r\n|\\{|\\}|\\[|:|\\+14155552671|4155552672|x){0,60}",
+    ) {
+        for bytes in [bytes.as_slice(), text.as_bytes()] {
+            for format in [Format::Csv, Format::Json] {
+                let (pieces, whole) = (import(format, bytes, Some("US"), piece), import(format, bytes, Some("US"), 10_000));
+                proptest::prop_assert_eq!(pieces.map_err(|error| error.to_string()),
+                    whole.map_err(|error| error.to_string()));
+            }
+        }
+    }
+}
