@@ -18,6 +18,6 @@ cargo test --workspace --locked --no-run
 scripts/cql-server run -- cargo test --workspace --locked
 [ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
 say "browser: the widget, the console and the pages against the real binary"
-cargo build --locked --quiet -p colloquy-server
+# The server stands there already: the tests of whole processes ran it.
 (cd web && COLLOQUY_BIN="$(cd .. && realpath "${CARGO_TARGET_DIR:-target}")/debug/colloquy" npm run --silent e2e)
 say "all tests passed"
