@@ -2,7 +2,9 @@
 //! frontend, one thing going wrong at a time, and a checker outside the system that compares what visitors were told with what is stored.
 
 mod belonging;
+mod cables;
 mod cql;
+mod everywhere;
 mod fences;
 mod history;
 mod limits;

@@ -1,5 +1,6 @@
 //! Three nodes over one keyspace and one Redis, started and spoiled by a test of its own.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use colloquy_store::Store;
@@ -7,7 +8,7 @@ use colloquy_store::scylla::ScyllaConfig;
 use scylla::client::session_builder::SessionBuilder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::redis_server;
 use crate::support::client::Api;
@@ -27,8 +28,9 @@ const SPREAD_WITHIN: Duration = Duration::from_secs(120);
 /// Moves of a whole node on a busy machine.
 pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(120);
 
-/// Clusters run one after the other: three nodes and a load are enough for a small machine.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+/// Clusters at the same time: one waits for a lease to end or a server to start while another one works. More would only wait for processors.
+const AT_ONCE: u32 = 2;
+static ROOM: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 /// The servers' addresses. Without a server a test fails: one that is skipped proves nothing.
 pub(crate) fn cql_servers() -> Vec<String> {
@@ -49,9 +51,15 @@ pub(crate) struct Plan {
     /// For one node each, by its place.
     pub(crate) each: Vec<Vec<(&'static str, String)>>,
     /// Where each node listens for the others, if that is decided already.
-    pub(crate) listen: Vec<std::net::SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The programs that each node is started through, for nodes that are somewhere else than at 127.0.0.1.
+    pub(crate) through: Vec<Vec<String>>,
+    /// What nodes hear of each other through.
+    pub(crate) redis: redis_server::Server,
     /// Into how many shards the entities are spread.
     pub(crate) shards: u32,
+    /// Whether it needs the machine for itself, because it is large or because its times are looked at.
+    pub(crate) alone: bool,
 }
 
 impl Plan {
@@ -63,7 +71,14 @@ impl Plan {
     /// Over this CQL server.
     pub(crate) fn over(cql: Vec<String>) -> Self {
         let listen = (0..NODES).map(|_| free_port()).collect();
-        Self { cql, settings: Vec::new(), each: vec![Vec::new(); NODES], listen, shards: SHARDS }
+        let (settings, each, through) = (Vec::new(), vec![Vec::new(); NODES], vec![Vec::new(); NODES]);
+        let redis = redis_server::Server::start();
+        Self { cql, settings, each, listen, through, redis, shards: SHARDS, alone: false }
+    }
+
+    /// The same, while no other cluster runs.
+    pub(crate) fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 }
 
@@ -77,23 +92,13 @@ pub(crate) struct Cluster {
     keyspace: String,
     /// Uploads and indices; a folder that all nodes reach.
     _shared: TempDir,
-    _alone: MutexGuard<'static, ()>,
+    room: SemaphorePermit<'static>,
+    begun: Instant,
 }
 
 impl Cluster {
-    /// Three nodes that have shared the shards.
+    /// Three nodes that have shared the shards, all started at the same time over a keyspace that is not there yet.
     pub(crate) async fn start(plan: Plan) -> Self {
-        let mut cluster = Self::prepare(plan).await;
-        // The first one makes the tables and takes everything.
-        for node in &mut cluster.nodes {
-            node.boot().await;
-        }
-        cluster.spread(&[0, 1, 2]).await;
-        cluster
-    }
-
-    /// As [`Self::start`], all nodes at the same time over a keyspace that is not there yet.
-    pub(crate) async fn start_at_once(plan: Plan) -> Self {
         let mut cluster = Self::prepare(plan).await;
         for node in &mut cluster.nodes {
             node.spawn();
@@ -101,14 +106,19 @@ impl Cluster {
         for node in &mut cluster.nodes {
             node.ready_within(TABLES_WITHIN).await;
         }
+        let ready = cluster.begun.elapsed();
         cluster.spread(&[0, 1, 2]).await;
+        eprintln!(
+            "{NODES} nodes were ready after {ready:.1?} and had shared the shards after {:.1?}",
+            cluster.begun.elapsed()
+        );
         cluster
     }
 
     /// Three nodes that are not started.
     pub(crate) async fn prepare(plan: Plan) -> Self {
-        let alone = ONE_AT_A_TIME.lock().await;
-        let redis = redis_server::Server::start();
+        let room = ROOM.acquire_many(if plan.alone { AT_ONCE } else { 1 }).await.expect("never closed");
+        let begun = Instant::now();
         let shared = tempfile::tempdir().expect("a temporary folder");
         let keyspace = format!("test_{}", random_id());
         let quoted: Vec<String> = plan.cql.iter().map(|server| format!("{server:?}")).collect();
@@ -118,7 +128,7 @@ impl Cluster {
             ("COLLOQUY_STORE__KEYSPACE", keyspace.clone()),
             ("COLLOQUY_STORE__REPLICATION", plan.cql.len().to_string()),
             ("COLLOQUY_SECRETS__KEY", format!("{}{}", random_id(), random_id())),
-            ("COLLOQUY_REDIS__URL", redis.url()),
+            ("COLLOQUY_REDIS__URL", plan.redis.url()),
             ("COLLOQUY_DATA__BLOBS", shared.path().display().to_string()),
             ("COLLOQUY_CLUSTER__SHARDS", plan.shards.to_string()),
             ("COLLOQUY_CLUSTER__NAME", "colloquy".to_owned()),
@@ -133,11 +143,11 @@ impl Cluster {
             ];
             let all = common.iter().chain(&plan.settings).chain(&own).chain(&plan.each[place]);
             let all: Vec<(&str, &str)> = all.map(|(key, value)| (*key, value.as_str())).collect();
-            Server::prepare(&all)
+            Server::prepare(&all).behind(plan.listen[place].ip(), plan.through[place].clone())
         });
         let nodes = nodes.collect();
         let shards = plan.shards as usize;
-        Self { nodes, redis, shards, cql: plan.cql, keyspace, _shared: shared, _alone: alone }
+        Self { nodes, redis: plan.redis, shards, cql: plan.cql, keyspace, _shared: shared, room, begun }
     }
 
     /// An owner and their agent.
@@ -258,8 +268,11 @@ impl Cluster {
 
     /// Ends the nodes and drops their keyspace.
     pub(crate) async fn end(mut self) {
-        let begun = Instant::now();
         self.nodes.clear();
+        eprintln!("the cluster was there for {:.1?}", self.begun.elapsed());
+        // The next one may start beside what is left to do.
+        drop(self.room);
+        let begun = Instant::now();
         let session = SessionBuilder::new().known_nodes(&self.cql).fetch_schema_metadata(false).build().await;
         let session = session.expect("the CQL server answers");
         // A loaded server may need longer for it than a statement may take by default; it is dropped all the same.

@@ -19,22 +19,17 @@ const NOTICES: usize = 6;
 /// Until then: attempts that wait for a silent node, and the time in which it is found silent.
 const NOTICED_WITHIN: Duration = Duration::from_secs(40);
 
-async fn start() -> (Network, Cluster) {
+/// What goes wrong with a network, and how.
+pub(crate) type Fault<'a> = (&'a str, &'a dyn Fn());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_and_delay_between_nodes_double_nothing_and_heal() {
     let mut plan = Plan::usual();
     let network = Network::before(&plan.listen).await;
     for place in 0..NODES {
         plan.each[place].push(network.peers(place));
     }
-    (network, Cluster::start(plan).await)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_and_delay_between_nodes_double_nothing_and_heal() {
-    let (network, mut cluster) = start().await;
-    let (owner, agent) = cluster.business().await;
-    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: SAID_WITHIN });
-    load.goes_on(20).await;
-    let steps: [(&str, &dyn Fn()); 4] = [
+    let faults: [Fault<'_>; 4] = [
         ("one node hears nobody and is heard by nobody", &|| network.around(1, Flow::Cut)),
         ("one way of one pair is cut", &|| network.one_way(0, 2, Flow::Cut)),
         ("one node hears nobody and is heard by all", &|| {
@@ -43,7 +38,15 @@ async fn partitions_and_delay_between_nodes_double_nothing_and_heal() {
         }),
         (LATELY, &|| (0..NODES).for_each(|place| network.around(place, Flow::Late(LATE)))),
     ];
-    for (what, fail) in steps {
+    endured(Cluster::start(plan).await, &faults, &|| network.heal()).await;
+}
+
+/// Visitors chat while one thing after the other goes wrong and is mended.
+pub(crate) async fn endured(mut cluster: Cluster, faults: &[Fault<'_>], heal: &dyn Fn()) {
+    let (owner, agent) = cluster.business().await;
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: SAID_WITHIN });
+    load.goes_on(20).await;
+    for &(what, fail) in faults {
         let before = load.history.unknowns() + load.history.fails();
         fail();
         if what != LATELY {
@@ -55,7 +58,7 @@ async fn partitions_and_delay_between_nodes_double_nothing_and_heal() {
         }
         load.goes_on(25).await;
         eprintln!("{what}: {} attempts unknown, {} refused so far", load.history.unknowns(), load.history.fails());
-        network.heal();
+        heal();
         load.goes_on(25).await;
     }
     let history = load.end().await;

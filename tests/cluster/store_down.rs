@@ -111,7 +111,7 @@ async fn a_store_that_stands_still_is_a_clear_refusal_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_store_nodes_is_not_missed_and_without_two_there_is_a_clear_refusal() {
     let cql = Cql::start(3);
-    let mut cluster = Cluster::start_at_once(Plan::over(cql.addresses.clone())).await;
+    let mut cluster = Cluster::start(Plan::over(cql.addresses.clone()).alone()).await;
     let (owner, agent) = cluster.business().await;
     let size = Size { within: STARTED_WITHIN + BACK_WITHIN, ..VISITORS };
     let mut load = Load::start(cluster.frontends(), &agent, size);

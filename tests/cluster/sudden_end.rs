@@ -13,6 +13,8 @@ use crate::support::{eventually, random_id};
 
 /// By the issue: a dead node costs seconds. Ten of them until it is dead for sure.
 const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(20);
+/// A message that is said right then is repeated until it is answered, beside everything else that is taken over.
+const SAID_WITHIN: Duration = Duration::from_secs(30);
 /// From SIGCONT: what is left of a renewal that was under way, and the goodbyes.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 /// Visitors who said something before and come back afterwards.
@@ -74,8 +76,7 @@ async fn quiet(cluster: &Cluster, agent: &str, place: usize) -> Vec<Visitor> {
 async fn a_killed_node_costs_seconds_and_nothing_that_was_acknowledged() {
     let mut cluster = Cluster::start(Plan::usual()).await;
     let (owner, agent) = cluster.business().await;
-    let mut load =
-        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: TAKEN_OVER_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: SAID_WITHIN });
     let mut slowest = Duration::ZERO;
     // The second one is the steward by then, or was it from the beginning.
     for victim in [1, 0] {
@@ -104,8 +105,7 @@ async fn a_node_that_stood_still_past_its_lease_writes_and_acknowledges_nothing_
     let (owner, agent) = cluster.business().await;
     let sleeper = 1;
     let quiet = quiet(&cluster, &agent, sleeper).await;
-    let mut load =
-        Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: TAKEN_OVER_WITHIN });
+    let mut load = Load::start(cluster.frontends(), &agent, Size { http: 6, sockets: 6, idle: 0, within: SAID_WITHIN });
     load.goes_on(40).await;
     cluster.nodes[sleeper].pause();
     // They reach it as soon as it goes on, when its conversations live elsewhere already.

@@ -12,7 +12,7 @@ pub(crate) mod socket;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -97,6 +97,17 @@ impl Server {
         ]);
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         Self { folder, http, ops, settings: all, disk: None, through: Vec::new(), child: None }
+    }
+
+    /// The same at another address, started through a program that becomes it.
+    pub(crate) fn behind(mut self, host: IpAddr, through: Vec<String>) -> Self {
+        for (address, key) in [(&mut self.http, "COLLOQUY_HTTP__LISTEN"), (&mut self.ops, "COLLOQUY_OPS__LISTEN")] {
+            address.set_ip(host);
+            self.settings.insert(key.to_owned(), address.to_string());
+        }
+        self.settings.insert("COLLOQUY_PUBLIC__URL".to_owned(), format!("http://{}", self.http));
+        self.through = through;
+        self
     }
 
     /// Changes a setting for the next start; returns what it was.

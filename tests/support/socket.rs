@@ -133,6 +133,9 @@ impl Socket {
 /// A connection from one of this machine's addresses.
 pub(crate) async fn connect_from(own: Ipv4Addr, address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    socket.bind((own, 0).into())?;
+    // From a loopback address nothing else is reached.
+    if address.ip().is_loopback() {
+        socket.bind((own, 0).into())?;
+    }
     socket.connect(address).await
 }

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Below the ports that the kernel gives to outgoing connections: while a server is down, no client can take its port by accident.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How long a server may take to answer on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -15,7 +17,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = (0..200).map(|_| rand::random_range(PORTS)).find(free).expect("a free port");
         let mut server = Self { port, child: None };
         server.restart();
         server
