@@ -299,6 +299,36 @@ export type ChunkTexts = {
 items: Array<ChunkText>, };
 
 /**
+ * `POST /api/integrations/:provider/connect`. Which fields are needed depends on the provider; a missing one is named.
+ */
+export type Connect = { 
+/**
+ * Twilio: `AC…`.
+ */
+account_sid?: string, 
+/**
+ * Twilio: the primary auth token; webhooks are checked with it.
+ */
+auth_token?: string, 
+/**
+ * WhatsApp: the access token.
+ */
+access_token?: string, 
+/**
+ * WhatsApp: the app secret; webhooks are checked with it.
+ */
+app_secret?: string, };
+
+/**
+ * `POST /api/chat/:conversation_id/continue`.
+ */
+export type Continue = { 
+/**
+ * `sms` or `whatsapp`.
+ */
+channel: string, };
+
+/**
  * `PATCH /api/conversations/:id`.
  */
 export type ConversationPatch = { 
@@ -478,6 +508,23 @@ field: string,
 message: string, };
 
 /**
+ * `POST /api/leads/:id/follow-up`.
+ */
+export type FollowUp = { 
+/**
+ * `sms`, `whatsapp` or `email`.
+ */
+channel: string, 
+/**
+ * What it says.
+ */
+content: string, 
+/**
+ * The subject of a mail.
+ */
+subject?: string, };
+
+/**
  * `POST /api/conversations/:id/fork`.
  */
 export type Fork = { 
@@ -645,6 +692,15 @@ export type MemberPatch = {
 role: string, };
 
 /**
+ * `POST /api/conversations/:id/merge`.
+ */
+export type Merge = { 
+/**
+ * The conversation in which the person goes on.
+ */
+into: string, };
+
+/**
  * `GET /api/models`.
  */
 export type ModelList = { 
@@ -754,6 +810,60 @@ role?: string,
 agent_id?: string, };
 
 /**
+ * `POST /api/consents`.
+ */
+export type NewConsent = { 
+/**
+ * `calls`, `ai_calls`, `messages`, `email` or `recording`.
+ */
+kind: string, 
+/**
+ * The number or e-mail address.
+ */
+address: string, 
+/**
+ * False when it is withdrawn; true if left out.
+ */
+granted?: boolean, 
+/**
+ * The words that were agreed to, as the person saw or heard them.
+ */
+text?: string, 
+/**
+ * Where: a form's address, `call`, `paper` …
+ */
+source: string, 
+/**
+ * When; now if left out.
+ */
+captured_at?: string, };
+
+/**
+ * `POST /api/dnc`.
+ */
+export type NewDoNotContact = { 
+/**
+ * `phone` (calls, text messages and WhatsApp), `voice`, `sms`, `whatsapp` or `email`.
+ */
+channel: string, 
+/**
+ * The number or e-mail address.
+ */
+address: string, 
+/**
+ * Why.
+ */
+reason: string, 
+/**
+ * `staff` (the default), `complaint` or `import`.
+ */
+source?: string, 
+/**
+ * When it ends by itself; never if left out.
+ */
+expires_at?: string, };
+
+/**
  * `POST /api/team/invitations`.
  */
 export type NewInvitation = { 
@@ -765,6 +875,31 @@ email?: string,
  * The role given.
  */
 role: string, };
+
+/**
+ * `POST /api/voice/numbers`.
+ */
+export type NewNumber = { 
+/**
+ * E.164.
+ */
+number: string, 
+/**
+ * `twilio`, `whatsapp` or `simulated`.
+ */
+provider: string, 
+/**
+ * Who answers there.
+ */
+agent_id: string, 
+/**
+ * WhatsApp: the number's id there.
+ */
+phone_number_id?: string, 
+/**
+ * What is sent over WhatsApp when 24 hours have passed since the person wrote.
+ */
+whatsapp_template?: WhatsappTemplate, };
 
 /**
  * An organization to create.
@@ -933,6 +1068,19 @@ ids?: Array<string>,
  * All of them.
  */
 all?: boolean, };
+
+/**
+ * `PATCH /api/voice/numbers/:id`.
+ */
+export type NumberPatch = { 
+/**
+ * Who answers there; stays as it is if left out.
+ */
+agent_id?: string, 
+/**
+ * What is sent over WhatsApp when 24 hours have passed; stays as it is if left out.
+ */
+whatsapp_template?: WhatsappTemplate, };
 
 /**
  * One call of an operator.
@@ -1738,3 +1886,16 @@ visitor_id: string,
  * The page.
  */
 page_url: string, };
+
+/**
+ * A template that WhatsApp has approved, with one place to fill.
+ */
+export type WhatsappTemplate = { 
+/**
+ * Meta's name of it, or Twilio's `HX…`.
+ */
+name: string, 
+/**
+ * Such as `en_US`.
+ */
+language: string, };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use colloquy_cluster::Ask;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::contact_guard::{self, Address, NewEntry, Source, Verdict};
 use colloquy_domain::conversation::delivery::in_window;
@@ -31,6 +32,9 @@ use crate::{ActorError, Tools, guard};
 const LOOK_EVERY: Duration = Duration::from_secs(4);
 /// Messages of a day to one number that a look-up reads.
 const LISTED: u32 = 100;
+/// How often a result is brought home while the conversation is moving or out of reach, and the pause in between: five minutes in all.
+const RESULT_TRIES: u32 = 300;
+const RESULT_PAUSE: Duration = Duration::from_secs(1);
 /// How much the provider's clock may differ from ours, ms.
 const CLOCKS_DIFFER_MS: i64 = 60_000;
 
@@ -67,7 +71,7 @@ pub(crate) async fn run(tools: &Tools, handle: &EffectHandle, of: Outgoing) {
         Err(Stop::Later(reason, ms)) => Command::SendFailed { message_id, part, attempt, reason, retry_ms: Some(ms) },
         Err(Stop::Quietly) => return,
     };
-    if let Err(error) = command(handle, result).await {
+    if let Err(error) = bring(handle, result).await {
         tracing::warn!(conversation = %handle.key().id, %error, "what became of a message could not be brought back");
     }
 }
@@ -314,6 +318,26 @@ fn later(error: ActorError) -> Stop {
 
 fn sentence(rejection: &colloquy_domain::Rejection) -> String {
     rejection.to_string()
+}
+
+/// Brings the result home. It has a key of its own: the handle's keys count commands, and a task that only looks up would count its result where the
+/// one before it counted the attempt, so that it would be taken for a repeat and dropped.
+async fn bring(handle: &EffectHandle, result: Command) -> Result<(), ActorError> {
+    let by = Principal::system(TenantId::from(&*handle.key().tenant));
+    let (tenant, id) = (handle.key().tenant.to_string(), handle.key().id.to_string());
+    let key = format!("{}/{}/result", handle.id(), handle.attempt());
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let asked = Asked { by: by.clone(), command: result.clone() };
+        let outcome = handle.client().ask::<ConversationEntity>(&tenant, &id, asked, Ask::keyed(&key)).await;
+        match outcome.map_err(ActorError::from) {
+            // A refusal means that a receipt, or another task, was faster.
+            Ok(_) | Err(ActorError::Rejected(_)) => return Ok(()),
+            Err(error) if tries >= RESULT_TRIES || handle.is_cancelled() => return Err(error),
+            Err(_) => tokio::time::sleep(RESULT_PAUSE).await,
+        }
+    }
 }
 
 async fn command(handle: &EffectHandle, command: Command) -> Result<Reply, ActorError> {

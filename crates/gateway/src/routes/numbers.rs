@@ -152,7 +152,7 @@ async fn update(
 
 #[derive(Debug, Deserialize)]
 struct Which {
-    number: String,
+    number: Option<String>,
 }
 
 /// Give a number up here. It stays yours at the provider.
@@ -160,7 +160,8 @@ struct Which {
 async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
     console.need(Role::Admin, "give up a number")?;
     // A plus in a query is a space to whoever decodes it.
-    let digits = which.number.trim().trim_start_matches('+');
+    let given = which.number.ok_or_else(|| Problem::field("number", "must say which number"))?;
+    let digits = given.trim().trim_start_matches('+');
     let numbers = view(&app, &console).await?.numbers;
     let theirs: Vec<&NumberView> = numbers
         .iter()
