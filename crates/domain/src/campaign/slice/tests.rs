@@ -166,6 +166,8 @@ fn a_call_that_books_a_meeting_is_one_disposition_and_every_permit_goes_back() {
     run.ends(0, attempt, Ending::Completed, 61);
     assert_eq!(run.done(0), None, "how it went is still to be told");
     assert_eq!(run.returned(), [1], "but the line is free");
+    run.ends(0, attempt, Ending::Busy, 0);
+    assert_eq!(run.slice.counters.talk_s, 61, "the first end is the end");
     run.hears(0, attempt, talk(Talk { meeting: true, score: Some(250), ..Talk::default() }));
     assert_eq!(run.done(0), Some(Disposition::MeetingBooked));
     run.ends(0, attempt, Ending::Completed, 61);
