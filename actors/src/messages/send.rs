@@ -165,7 +165,9 @@ fn build(
         Provider::Whatsapp => {
             let number = carrier::whatsapp(credentials, of.line.external_id.as_deref().unwrap_or_default());
             let request = match template {
-                Some(template) => number.send_template(&of.line.to, &template.name, &template.language, &[text.as_str()])?,
+                Some(template) => {
+                    number.send_template(&of.line.to, &template.name, &template.language, &[text.as_str()])?
+                }
                 None => number.send_text(&of.line.to, &text, None)?,
             };
             whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))

@@ -98,16 +98,18 @@ pub fn of_event(seq: u64, event: &Event, at_ms: i64) -> Vec<ChatServer> {
             client_message_id: None,
             created_at,
         }],
-        Event::FormSubmitted { said: Some(said), .. } | Event::OrderAnswered { said, .. } => vec![ChatServer::Message {
-            id: said.message_id.to_string(),
-            seq,
-            role: word(&MessageRole::Assistant),
-            author: None,
-            content: said.text.clone(),
-            sources: Vec::new(),
-            client_message_id: None,
-            created_at,
-        }],
+        Event::FormSubmitted { said: Some(said), .. } | Event::OrderAnswered { said, .. } => {
+            vec![ChatServer::Message {
+                id: said.message_id.to_string(),
+                seq,
+                role: word(&MessageRole::Assistant),
+                author: None,
+                content: said.text.clone(),
+                sources: Vec::new(),
+                client_message_id: None,
+                created_at,
+            }]
+        }
         _ => Vec::new(),
     }
 }
