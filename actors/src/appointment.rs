@@ -10,8 +10,8 @@ use colloquy_cluster::store::rows::Row;
 use colloquy_cluster::{Ask, Client, EntityKey};
 use colloquy_connectors::{Mail, Sms};
 use colloquy_domain::appointment::{
-    self, Appointment, AppointmentView, Command, Effect, Event, Letter, LetterKind, Outcome, Reply, Request, Update, Wish,
-    letter, view,
+    self, Appointment, AppointmentView, Command, Effect, Event, Letter, LetterKind, Outcome, Reply, Request, Update,
+    Wish, letter, view,
 };
 use colloquy_domain::bulletin::{About, Kind as NewsKind, News};
 use colloquy_domain::calendar;
@@ -219,7 +219,9 @@ async fn settle(tools: &Tools, handle: &EffectHandle, wish: Wish) {
 
 fn in_words(rejection: &Rejection) -> String {
     match rejection {
-        Rejection::Invalid { errors } => errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; "),
+        Rejection::Invalid { errors } => {
+            errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("; ")
+        }
         other => other.to_string(),
     }
 }
@@ -266,7 +268,8 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
     let (channel, outcome) = match (&state.details.email, to_phone) {
         (Some(email), _) => {
             let Some(words) = letter::words(&state, owed.kind, &file) else { return };
-            let mail = Mail { to: email.clone(), subject: words.subject, text: words.text, html: None, idempotency_key: key };
+            let mail =
+                Mail { to: email.clone(), subject: words.subject, text: words.text, html: None, idempotency_key: key };
             ("email", tools.mailer.send(&mail).await)
         }
         (None, Some(phone)) => {

@@ -76,11 +76,7 @@ pub async fn all(client: &Client, tenant: &TenantId) -> Result<Vec<CalendarView>
 }
 
 /// The calendar an agent books in: the oldest one that names it, else the oldest that takes any agent.
-pub async fn serving(
-    client: &Client,
-    tenant: &TenantId,
-    agent: &AgentId,
-) -> Result<Option<CalendarView>, ActorError> {
+pub async fn serving(client: &Client, tenant: &TenantId, agent: &AgentId) -> Result<Option<CalendarView>, ActorError> {
     let all: Vec<CalendarView> =
         all(client, tenant).await?.into_iter().filter(|calendar| calendar.settings.serves(agent)).collect();
     let own = all.iter().find(|calendar| calendar.settings.agent_ids.contains(agent));
@@ -134,7 +130,11 @@ impl Tools {
 
     /// Where the file of an appointment is.
     pub fn file_address(&self, tenant: &TenantId, appointment: &AppointmentId) -> String {
-        format!("{}/api/appointments/{appointment}/invite.ics?key={}", self.links.api, self.file_key(tenant, appointment))
+        format!(
+            "{}/api/appointments/{appointment}/invite.ics?key={}",
+            self.links.api,
+            self.file_key(tenant, appointment)
+        )
     }
 
     /// Where the feed of a calendar is.

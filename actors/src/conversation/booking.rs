@@ -184,7 +184,8 @@ impl Desk<'_> {
         } else {
             (found, !exactly)
         };
-        let slots = if exactly && exact_ms.is_some() && !others { slots.into_iter().take(1).collect() } else { spread(slots) };
+        let slots =
+            if exactly && exact_ms.is_some() && !others { slots.into_iter().take(1).collect() } else { spread(slots) };
         let offered = slots.iter().map(|slot| Offered::of(slot, &self.calendar.settings)).collect();
         Ok(Outcome::Slots { offered, others, taken })
     }

@@ -1,8 +1,8 @@
 //! How an appointment changes: asked for, given a slot, moved, confirmed, given up, closed; and the letters about it.
 
 use super::{
-    Appointment, Command, DATA_BYTES_MAX, Decision, Details, Effect, Event, LETTER_DEADLINE_MS, LETTER_PAUSES_MS, Letter,
-    LetterKind, MOVES_MAX, NAME_CHARS_MAX, Outcome, Refusal, Reply, Request, SETTLE_AGAIN_MS, TEXT_CHARS_MAX,
+    Appointment, Command, DATA_BYTES_MAX, Decision, Details, Effect, Event, LETTER_DEADLINE_MS, LETTER_PAUSES_MS,
+    Letter, LetterKind, MOVES_MAX, NAME_CHARS_MAX, Outcome, Refusal, Reply, Request, SETTLE_AGAIN_MS, TEXT_CHARS_MAX,
     TITLE_CHARS_MAX, Update, Wish, open,
 };
 use crate::{
@@ -150,12 +150,15 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
 
 /// What is still to be done, from state alone.
 pub fn pending(state: &Appointment) -> Vec<(String, u32, Effect)> {
-    let settle = state.wish.as_ref().map(|wish| {
-        (format!("settle:{}", wish.n), wish.attempt, Effect::Settle { wish: wish.clone() })
-    });
-    let letters = state.letters.iter().filter(|letter| !letter.waits).map(|letter| {
-        (format!("letter:{}", letter.id), letter.attempt, Effect::Write { letter: letter.clone() })
-    });
+    let settle = state
+        .wish
+        .as_ref()
+        .map(|wish| (format!("settle:{}", wish.n), wish.attempt, Effect::Settle { wish: wish.clone() }));
+    let letters = state
+        .letters
+        .iter()
+        .filter(|letter| !letter.waits)
+        .map(|letter| (format!("letter:{}", letter.id), letter.attempt, Effect::Write { letter: letter.clone() }));
     settle.into_iter().chain(letters).collect()
 }
 
@@ -196,7 +199,10 @@ fn updated(state: &Appointment, cx: &Context, update: Update) -> Result<Decision
         return Err(Rejection::conflict("not_booked", "this appointment never got a slot"));
     };
     if state.wish.is_some() {
-        return Err(Rejection::conflict("booking_under_way", "its calendar is just being asked; try again in a moment"));
+        return Err(Rejection::conflict(
+            "booking_under_way",
+            "its calendar is just being asked; try again in a moment",
+        ));
     }
     let mut events = Vec::new();
     let details = edited(&state.details, &update)?;
@@ -205,14 +211,20 @@ fn updated(state: &Appointment, cx: &Context, update: Update) -> Result<Decision
     }
     if let Some(want) = update.want {
         if !open(state.status) || update.status.is_some_and(|status| !open(status)) {
-            return Err(Rejection::conflict("appointment_closed", "only an appointment that is still to come can be moved"));
+            return Err(Rejection::conflict(
+                "appointment_closed",
+                "only an appointment that is still to come can be moved",
+            ));
         }
         let same = want.starts_ms == slot.span.starts_ms
             && want.provider.as_ref().is_none_or(|provider| *provider == slot.span.provider)
             && want.kind.as_ref().is_none_or(|kind| *kind == slot.kind);
         if !same {
             if state.n >= MOVES_MAX {
-                return Err(Rejection::conflict("moved_too_often", "it was moved too often; cancel it and book a new one"));
+                return Err(Rejection::conflict(
+                    "moved_too_often",
+                    "it was moved too often; cancel it and book a new one",
+                ));
             }
             // Refused wishes have numbers too: the calendar must never take an old one for a new one.
             let last = state.refusal.as_ref().map_or(state.n, |refusal| refusal.n.max(state.n));
@@ -248,7 +260,8 @@ fn to_status(
             Err(Rejection::conflict("appointment_closed", "an appointment that is over cannot be canceled"))
         }
         (_, AppointmentStatus::Canceled) => {
-            let reason = reason.map(|reason| text::shorten(reason.trim(), TEXT_CHARS_MAX)).filter(|text| !text.is_empty());
+            let reason =
+                reason.map(|reason| text::shorten(reason.trim(), TEXT_CHARS_MAX)).filter(|text| !text.is_empty());
             let late = starts_ms - cx.now_ms < state.terms.late_before_ms;
             let mut events = vec![Event::Canceled { reason, late }];
             if details.email.is_some() && starts_ms > cx.now_ms {
@@ -319,7 +332,8 @@ fn cut_off(state: &Appointment) -> Vec<Event> {
 }
 
 fn after_failure(letter: &Letter, now_ms: i64, retry: bool) -> Event {
-    let pause = usize::try_from(letter.attempt).ok().and_then(|attempt| LETTER_PAUSES_MS.get(attempt.saturating_sub(1)));
+    let pause =
+        usize::try_from(letter.attempt).ok().and_then(|attempt| LETTER_PAUSES_MS.get(attempt.saturating_sub(1)));
     match pause.filter(|_| retry) {
         Some(pause) => Event::LetterWaits { id: letter.id.clone(), until_ms: now_ms + pause },
         None => Event::LetterEnded { id: letter.id.clone(), sent: false },

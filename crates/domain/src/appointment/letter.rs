@@ -22,23 +22,28 @@ pub fn words(state: &Appointment, kind: LetterKind, file: &str) -> Option<Words>
     let what = format!("{}{with}", slot.kind_name);
     let hello = state.details.name.as_ref().map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {name},"));
     let (subject, said) = match kind {
-        LetterKind::Confirmation => {
-            (format!("Your appointment at {business}: {when}"), format!("your appointment at {business} is booked: {what} on {when} ({zone})."))
-        }
-        LetterKind::Moved => {
-            (format!("Your appointment at {business} has a new time: {when}"), format!("your appointment at {business} has a new time: {what} on {when} ({zone})."))
-        }
+        LetterKind::Confirmation => (
+            format!("Your appointment at {business}: {when}"),
+            format!("your appointment at {business} is booked: {what} on {when} ({zone})."),
+        ),
+        LetterKind::Moved => (
+            format!("Your appointment at {business} has a new time: {when}"),
+            format!("your appointment at {business} has a new time: {what} on {when} ({zone})."),
+        ),
         LetterKind::Canceled => {
             return Some(Words {
                 subject: format!("Your appointment at {business} on {when} is canceled"),
                 text: format!("{hello}\n\nyour appointment at {business} on {when} ({zone}) is canceled: {what}."),
             });
         }
-        LetterKind::Reminder => {
-            (format!("Reminder: your appointment at {business}, {when}"), format!("this is a reminder of your appointment at {business}: {what} on {when} ({zone})."))
-        }
+        LetterKind::Reminder => (
+            format!("Reminder: your appointment at {business}, {when}"),
+            format!("this is a reminder of your appointment at {business}: {what} on {when} ({zone})."),
+        ),
     };
-    let text = format!("{hello}\n\n{said}\n\nAdd it to your calendar: {file}\n\nIf you cannot come, please let us know as early as you can.");
+    let text = format!(
+        "{hello}\n\n{said}\n\nAdd it to your calendar: {file}\n\nIf you cannot come, please let us know as early as you can."
+    );
     Some(Words { subject, text })
 }
 

@@ -42,9 +42,19 @@ fn request() -> Request {
         calendar_id: "c".into(),
         want: want(STARTS),
         holder: None,
-        details: Details { name: Some(" Jo Lee ".into()), email: Some("Jo@Example.com".into()), phone: Some("(415) 555-0100".into()), ..Details::default() },
+        details: Details {
+            name: Some(" Jo Lee ".into()),
+            email: Some("Jo@Example.com".into()),
+            phone: Some("(415) 555-0100".into()),
+            ..Details::default()
+        },
         source: Source { conversation_id: Some("talk".into()), ..Source::default() },
-        terms: Terms { business: "Snip; Co".into(), timezone: "America/New_York".into(), remind_before_ms: DAY, late_before_ms: DAY },
+        terms: Terms {
+            business: "Snip; Co".into(),
+            timezone: "America/New_York".into(),
+            remind_before_ms: DAY,
+            late_before_ms: DAY,
+        },
     }
 }
 
@@ -107,11 +117,14 @@ fn a_move_keeps_the_old_time_until_the_calendar_gave_the_new_one() {
     let mut state = booked();
     let later = STARTS + DAY;
     let now = STARTS - 2 * DAY;
-    ask(&mut state, now, rep(), update(Update { status: Some(AppointmentStatus::Confirmed), ..Update::default() })).unwrap();
+    ask(&mut state, now, rep(), update(Update { status: Some(AppointmentStatus::Confirmed), ..Update::default() }))
+        .unwrap();
     ask(&mut state, now, rep(), update(Update { want: Some(want(later)), ..Update::default() })).unwrap();
     let shown = view(&state).unwrap();
     assert!(shown.moving && shown.starts_at == crate::local_time::rfc3339(STARTS));
-    assert!(matches!(ask(&mut state, now, rep(), cancel()), Err(Rejection::Conflict { code, .. }) if code == "booking_under_way"));
+    assert!(
+        matches!(ask(&mut state, now, rep(), cancel()), Err(Rejection::Conflict { code, .. }) if code == "booking_under_way")
+    );
     let refused = Outcome::Refused { code: "slot_taken".into(), detail: "gone".into() };
     ask(&mut state, now, Actor::System, Command::Settled { n: 2, outcome: refused }).unwrap();
     assert_eq!((state.slot.as_ref().unwrap().span.starts_ms, state.status), (STARTS, AppointmentStatus::Confirmed));
@@ -133,7 +146,9 @@ fn giving_up_with_too_little_notice_is_late_and_final() {
         assert_eq!(state.letters[0].kind, LetterKind::Canceled);
         assert!(state.remind_at_ms.is_none());
         let again = update(Update { status: Some(AppointmentStatus::Scheduled), ..Update::default() });
-        assert!(matches!(ask(&mut state, 0, rep(), again), Err(Rejection::Conflict { code, .. }) if code == "appointment_canceled"));
+        assert!(
+            matches!(ask(&mut state, 0, rep(), again), Err(Rejection::Conflict { code, .. }) if code == "appointment_canceled")
+        );
     }
 }
 
@@ -141,9 +156,12 @@ fn giving_up_with_too_little_notice_is_late_and_final() {
 fn how_it_went_is_said_after_it_began() {
     let mut state = booked();
     let no_show = || update(Update { status: Some(AppointmentStatus::NoShow), ..Update::default() });
-    assert!(matches!(ask(&mut state, STARTS - 1, rep(), no_show()), Err(Rejection::Conflict { code, .. }) if code == "appointment_ahead"));
+    assert!(
+        matches!(ask(&mut state, STARTS - 1, rep(), no_show()), Err(Rejection::Conflict { code, .. }) if code == "appointment_ahead")
+    );
     ask(&mut state, STARTS, rep(), no_show()).unwrap();
-    ask(&mut state, STARTS, rep(), update(Update { status: Some(AppointmentStatus::Completed), ..Update::default() })).unwrap();
+    ask(&mut state, STARTS, rep(), update(Update { status: Some(AppointmentStatus::Completed), ..Update::default() }))
+        .unwrap();
     assert!(matches!(ask(&mut state, STARTS, rep(), cancel()), Err(Rejection::Conflict { .. })));
     assert!(timer(&state).is_none());
 }
@@ -174,7 +192,13 @@ fn a_reminder_that_is_too_late_or_reaches_nobody_is_not_sent() {
     ask(&mut state, STARTS + 1, Actor::System, tick).unwrap();
     assert!(pending(&state).is_empty() && !view(&state).unwrap().reminder_sent && timer(&state).is_none());
     let mut state = booked();
-    ask(&mut state, STARTS - 2 * DAY, rep(), update(Update { email: Some(String::new()), phone: Some(String::new()), ..Update::default() })).unwrap();
+    ask(
+        &mut state,
+        STARTS - 2 * DAY,
+        rep(),
+        update(Update { email: Some(String::new()), phone: Some(String::new()), ..Update::default() }),
+    )
+    .unwrap();
     let tick = on_timer(&state, STARTS - DAY).unwrap();
     ask(&mut state, STARTS - DAY, Actor::System, tick).unwrap();
     assert!(pending(&state).is_empty());
@@ -207,12 +231,18 @@ fn strangers_viewers_and_wrong_values_are_refused() {
     assert_eq!(ask(&mut state, 0, visitor, Command::Get), Err(Rejection::not_found("appointment")));
     let viewer = Actor::User { id: "w".into(), role: Role::Viewer, name: "W".into() };
     assert!(matches!(ask(&mut state, 0, viewer, cancel()), Err(Rejection::Forbidden { .. })));
-    let wrong = Update { email: Some("nope".into()), phone: Some("12".into()), title: Some("x".repeat(TITLE_CHARS_MAX + 1)), ..Update::default() };
+    let wrong = Update {
+        email: Some("nope".into()),
+        phone: Some("12".into()),
+        title: Some("x".repeat(TITLE_CHARS_MAX + 1)),
+        ..Update::default()
+    };
     let Err(Rejection::Invalid { errors }) = ask(&mut state, 0, rep(), update(wrong)) else { panic!("errors") };
     assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["title", "email", "phone"]);
     let stale = Update { if_seq: Some(1), ..Update::default() };
     assert!(matches!(ask(&mut state, 0, rep(), update(stale)), Err(Rejection::Stale { .. })));
-    let foreign = Context { now_ms: 0, seq: 1, seed: [0; 32], principal: Principal { tenant: "other".into(), actor: rep() } };
+    let foreign =
+        Context { now_ms: 0, seq: 1, seed: [0; 32], principal: Principal { tenant: "other".into(), actor: rep() } };
     assert_eq!(decide(&state, &foreign, Command::Get), Err(Rejection::not_found("appointment")));
 }
 
@@ -222,7 +252,16 @@ fn the_file_is_icalendar_with_everything_escaped_and_folded() {
     state.details.description = "Line one\nBEGIN:VEVENT\r; and, more \\ ".repeat(4);
     let shown = view(&state).unwrap();
     let guest = ics::file([&shown], ics::For::Guest("Snip; Co"), STARTS);
-    for line in ["BEGIN:VCALENDAR", "VERSION:2.0", "UID:a1@colloquy", "DTSTART:20261123T150000Z", "DTEND:20261123T154500Z", "STATUS:CONFIRMED", "SUMMARY:Haircut with Anna at Snip\\; Co", "END:VCALENDAR"] {
+    for line in [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "UID:a1@colloquy",
+        "DTSTART:20261123T150000Z",
+        "DTEND:20261123T154500Z",
+        "STATUS:CONFIRMED",
+        "SUMMARY:Haircut with Anna at Snip\\; Co",
+        "END:VCALENDAR",
+    ] {
         assert!(guest.split("\r\n").any(|own| own == line), "{line} in {guest}");
     }
     assert!(!guest.contains("415"), "who comes needs no number in it");
@@ -231,7 +270,9 @@ fn the_file_is_icalendar_with_everything_escaped_and_folded() {
     assert!(business.split("\r\n").all(|line| line.len() <= 75), "folded");
     assert_eq!(business.split("\r\n").filter(|line| *line == "BEGIN:VEVENT").count(), 1, "text begins no event");
     let unfolded = business.replace("\r\n ", "");
-    assert!(unfolded.contains("DESCRIPTION:Jo Lee\\, +14155550100\\, Jo@example.com\\nLine one\\nBEGIN:VEVENT\\; and\\, more \\\\ "));
+    assert!(unfolded.contains(
+        "DESCRIPTION:Jo Lee\\, +14155550100\\, Jo@example.com\\nLine one\\nBEGIN:VEVENT\\; and\\, more \\\\ "
+    ));
     ask(&mut state, STARTS - 2 * DAY, rep(), cancel()).unwrap();
     assert!(ics::file([&view(&state).unwrap()], ics::For::Guest("Snip"), STARTS).contains("STATUS:CANCELLED"));
 }

@@ -87,9 +87,7 @@ pub fn decide(state: &Calendar, cx: &Context, command: Command) -> Result<Decisi
         Command::Release { appointment } => {
             system(cx)?;
             match state.bookings.get(&appointment) {
-                Some(booking) if !booking.released => {
-                    Ok(Decision::event(Event::Released { appointment }, Reply::Done))
-                }
+                Some(booking) if !booking.released => Ok(Decision::event(Event::Released { appointment }, Reply::Done)),
                 Some(_) | None => Ok(Decision::reply(Reply::Done)),
             }
         }

@@ -247,10 +247,15 @@ impl Settings {
             checks.line(&field("name"), &kind.name, 1, NAME_CHARS_MAX);
             let fits = (5..=DURATION_MAX).contains(&kind.duration_minutes);
             checks.ensure(fits, field("duration_minutes"), format!("must be 5 to {DURATION_MAX}"));
-            for (name, buffer) in
-                [("buffer_before_minutes", kind.buffer_before_minutes), ("buffer_after_minutes", kind.buffer_after_minutes)]
-            {
-                checks.ensure(buffer.is_none_or(|own| own <= BUFFER_MAX), field(name), format!("must be 0 to {BUFFER_MAX}"));
+            for (name, buffer) in [
+                ("buffer_before_minutes", kind.buffer_before_minutes),
+                ("buffer_after_minutes", kind.buffer_after_minutes),
+            ] {
+                checks.ensure(
+                    buffer.is_none_or(|own| own <= BUFFER_MAX),
+                    field(name),
+                    format!("must be 0 to {BUFFER_MAX}"),
+                );
             }
         }
         checks.count("providers", self.providers.len(), PROVIDERS_MAX);
@@ -273,9 +278,10 @@ impl Settings {
             let first = exception.date.parse::<jiff::civil::Date>();
             checks.ensure(first.is_ok(), field("date"), "must be a day such as 2026-12-24");
             if let Some(until) = &exception.until {
-                let days = first.ok().zip(until.parse::<jiff::civil::Date>().ok()).and_then(|(first, last)| {
-                    first.until((jiff::Unit::Day, last)).ok().map(|span| span.get_days())
-                });
+                let days = first
+                    .ok()
+                    .zip(until.parse::<jiff::civil::Date>().ok())
+                    .and_then(|(first, last)| first.until((jiff::Unit::Day, last)).ok().map(|span| span.get_days()));
                 let fits = days.is_some_and(|days| (0..=EXCEPTION_DAYS_MAX).contains(&days));
                 checks.ensure(fits, field("until"), "must be a day within a year after `date`");
             }

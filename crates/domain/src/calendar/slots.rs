@@ -140,7 +140,8 @@ pub fn free(
         day.sort_by(|a, b| (a.span.starts_ms, &a.span.provider).cmp(&(b.span.starts_ms, &b.span.provider)));
         if query.any_provider {
             // Whoever has least to do that day comes first, so that work is shared.
-            let load = |provider: &str| taken.iter().filter(|span| span.provider == provider && near(span, &day)).count();
+            let load =
+                |provider: &str| taken.iter().filter(|span| span.provider == provider && near(span, &day)).count();
             let mut loads: Vec<(usize, Slot)> =
                 day.iter().map(|slot| (load(&slot.span.provider), slot.clone())).collect();
             loads.sort_by(|(less, a), (more, b)| (a.span.starts_ms, less).cmp(&(b.span.starts_ms, more)));
@@ -177,8 +178,8 @@ pub fn named(
     }
     let zone = zone_or_utc(&settings.timezone);
     let date = date_of(&zone, want.starts_ms).ok_or(Unfit::Closed)?;
-    let begins = settings.active
-        && starts(settings, organization, provider, kind, &zone, date).contains(&want.starts_ms);
+    let begins =
+        settings.active && starts(settings, organization, provider, kind, &zone, date).contains(&want.starts_ms);
     if begins { Ok(slot(settings, kind, provider, want.starts_ms)) } else { Err(Unfit::Closed) }
 }
 

@@ -89,7 +89,13 @@ const TEN: &str = "2026-11-23T15:00:00Z";
 fn free_slots_are_within_hours_and_leave_out_what_is_taken_with_its_buffers() {
     let mut state = salon(json!({ "buffer_after_minutes": 15, "slot_step_minutes": 30 }));
     book(&mut state, NOW, "a1", want(TEN)).unwrap();
-    let query = Query { kind: Some("cut".into()), from_ms: ms("2026-11-23T05:00:00Z"), to_ms: ms("2026-11-24T05:00:00Z"), limit: 100, ..Query::default() };
+    let query = Query {
+        kind: Some("cut".into()),
+        from_ms: ms("2026-11-23T05:00:00Z"),
+        to_ms: ms("2026-11-24T05:00:00Z"),
+        limit: 100,
+        ..Query::default()
+    };
     let Reply::Slots { items } =
         ask_at(&mut state, ms(NOW), manager(), Command::Slots { query, organization: organization() }).unwrap()
     else {
@@ -98,10 +104,19 @@ fn free_slots_are_within_hours_and_leave_out_what_is_taken_with_its_buffers() {
     let zone = zone_or_utc("America/New_York");
     let at: Vec<String> = items
         .iter()
-        .map(|slot| Timestamp::from_millisecond(slot.span.starts_ms).unwrap().to_zoned(zone.clone()).strftime("%H:%M").to_string())
+        .map(|slot| {
+            Timestamp::from_millisecond(slot.span.starts_ms)
+                .unwrap()
+                .to_zoned(zone.clone())
+                .strftime("%H:%M")
+                .to_string()
+        })
         .collect();
     // 10:00 to 10:45 and a quarter of an hour after it are taken, and a cut with its buffer must end before.
-    assert_eq!(at, ["09:00", "11:00", "11:30", "12:00", "12:30", "13:00", "13:30", "14:00", "14:30", "15:00", "15:30", "16:00"]);
+    assert_eq!(
+        at,
+        ["09:00", "11:00", "11:30", "12:00", "12:30", "13:00", "13:30", "14:00", "14:30", "15:00", "15:30", "16:00"]
+    );
     assert_eq!(view::slot(&state.id, "America/New_York", &items[0]).label, "Monday, November 23 at 9:00 AM");
 }
 
@@ -121,7 +136,9 @@ fn one_slot_is_given_once_and_asking_again_gives_the_same_answer() {
 
 #[test]
 fn a_time_that_is_not_offered_is_not_booked_either() {
-    let mut state = salon(json!({ "exceptions": [{ "date": "2026-11-26", "until": "2026-11-27" }, { "date": "2026-11-28", "hours": { "open": "10:00", "close": "12:00" } }] }));
+    let mut state = salon(
+        json!({ "exceptions": [{ "date": "2026-11-26", "until": "2026-11-27" }, { "date": "2026-11-28", "hours": { "open": "10:00", "close": "12:00" } }] }),
+    );
     for (starts, why) in [
         ("2026-11-23T15:10:00Z", "between two slots"),
         ("2026-11-23T13:30:00Z", "before opening"),
@@ -151,8 +168,16 @@ fn providers_are_booked_side_by_side_and_each_keeps_hours_of_their_own() {
     let second = book(&mut state, NOW, "a2", want(TEN)).unwrap();
     assert_eq!(second.provider_name.as_deref(), Some("Ben"), "whoever is free");
     assert_eq!(code(book(&mut state, NOW, "a3", want(TEN))), "slot_taken");
-    assert_eq!(code(book(&mut state, NOW, "a4", with("ben", "2026-11-23T13:00:00Z"))), "slot_not_offered", "the business opens at nine");
-    assert_eq!(code(book(&mut state, NOW, "a4", with("ben", "2026-11-23T16:00:00Z"))), "slot_not_offered", "Ben has left");
+    assert_eq!(
+        code(book(&mut state, NOW, "a4", with("ben", "2026-11-23T13:00:00Z"))),
+        "slot_not_offered",
+        "the business opens at nine"
+    );
+    assert_eq!(
+        code(book(&mut state, NOW, "a4", with("ben", "2026-11-23T16:00:00Z"))),
+        "slot_not_offered",
+        "Ben has left"
+    );
     let color = Want { kind: Some("color".into()), ..with("anna", "2026-11-23T18:00:00Z") };
     assert!(matches!(book(&mut state, NOW, "a5", color), Err(Rejection::Invalid { .. })), "Anna does no color");
 }
@@ -171,7 +196,13 @@ fn a_hold_keeps_others_out_until_it_runs_out_and_each_holder_has_one() {
     hold(&mut state, now, "talk-2", want(TEN)).unwrap();
     assert_eq!((state.holds.len(), timer(&state)), (2, Some(now + HOLD_MS)));
     // Who holds it books it; afterwards nothing is held.
-    let command = Command::Book { appointment: "a2".into(), n: 1, holder: Some("talk-2".into()), want: want(TEN), organization: organization() };
+    let command = Command::Book {
+        appointment: "a2".into(),
+        n: 1,
+        holder: Some("talk-2".into()),
+        want: want(TEN),
+        organization: organization(),
+    };
     ask_at(&mut state, now, Actor::System, command).unwrap();
     assert!(!state.holds.contains_key("talk-2"));
     // What ran out is anybody's at once, and is cleared by the timer.
@@ -188,7 +219,8 @@ fn moving_takes_the_new_time_and_frees_the_old_one_in_one_step() {
     let mut state = salon(json!({}));
     book(&mut state, NOW, "a1", want(TEN)).unwrap();
     let noon = "2026-11-23T17:00:00Z";
-    let other = Command::Book { appointment: "a1".into(), n: 2, holder: None, want: want(noon), organization: organization() };
+    let other =
+        Command::Book { appointment: "a1".into(), n: 2, holder: None, want: want(noon), organization: organization() };
     ask_at(&mut state, ms(NOW), Actor::System, other).unwrap();
     book(&mut state, NOW, "a2", want(TEN)).unwrap();
     assert_eq!(code(book(&mut state, NOW, "a3", want(noon))), "slot_taken");
@@ -209,12 +241,17 @@ fn settings_are_checked_and_guarded_and_belong_to_managers() {
         (json!({ "exceptions": [{ "date": "tomorrow" }] }), "exceptions.0.date"),
         (json!({ "colour": "red" }), "colour"),
     ] {
-        let Err(Rejection::Invalid { errors }) = ask_at(&mut state, 0, manager(), update(patch.clone())) else { panic!("{patch}") };
+        let Err(Rejection::Invalid { errors }) = ask_at(&mut state, 0, manager(), update(patch.clone())) else {
+            panic!("{patch}")
+        };
         assert_eq!(errors[0].field, field, "{patch}");
     }
     let rep = Actor::User { id: "r".into(), role: Role::Rep, name: "R".into() };
     assert!(matches!(ask_at(&mut state, 0, rep.clone(), update(json!({}))), Err(Rejection::Forbidden { .. })));
-    assert!(matches!(ask_at(&mut state, 0, rep, Command::Release { appointment: "a".into() }), Err(Rejection::Forbidden { .. })));
+    assert!(matches!(
+        ask_at(&mut state, 0, rep, Command::Release { appointment: "a".into() }),
+        Err(Rejection::Forbidden { .. })
+    ));
     let visitor = Actor::Visitor { id: "v".into(), agent: "a".into() };
     assert_eq!(ask_at(&mut state, 0, visitor, Command::View), Err(Rejection::not_found("calendar")));
     let stale = Command::Update { patch: json!({ "name": "New" }), if_version: Some(7) };
@@ -224,7 +261,8 @@ fn settings_are_checked_and_guarded_and_belong_to_managers() {
 }
 
 /// Zones with clock changes of an hour and of half an hour, north and south, and none.
-const ZONES: [&str; 5] = ["America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo"];
+const ZONES: [&str; 5] =
+    ["America/New_York", "Europe/London", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo"];
 
 fn night_and_day(zone: &str, open: u16, close: u16, duration: u32, step: u32, buffer: u32) -> Calendar {
     let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
@@ -319,12 +357,19 @@ fn a_skipped_hour_has_no_slots_and_a_repeated_one_has_them_twice() {
         let free = slots::free(&state.settings, &organization(), &[], &query, from_ms - DAY);
         free.iter()
             .filter(|slot| local_clock(&zone, slot.span.starts_ms).date.to_string() == day)
-            .map(|slot| zone.to_datetime(Timestamp::from_millisecond(slot.span.starts_ms).unwrap()).strftime("%H:%M").to_string())
+            .map(|slot| {
+                zone.to_datetime(Timestamp::from_millisecond(slot.span.starts_ms).unwrap())
+                    .strftime("%H:%M")
+                    .to_string()
+            })
             .collect::<Vec<_>>()
             .join(" ")
     };
     assert_eq!(slots_on("America/New_York", "2027-03-14"), "00:00 00:30 01:00 01:30 03:00 03:30");
-    assert_eq!(slots_on("America/New_York", "2026-11-01"), "00:00 00:30 01:00 01:30 01:00 01:30 02:00 02:30 03:00 03:30");
+    assert_eq!(
+        slots_on("America/New_York", "2026-11-01"),
+        "00:00 00:30 01:00 01:30 01:00 01:30 02:00 02:30 03:00 03:30"
+    );
     assert_eq!(slots_on("Europe/London", "2027-03-28"), "00:00 00:30 02:00 02:30 03:00 03:30");
     // Lord Howe goes back by half an hour: 01:30 comes twice, and forward: 02:00 is 02:30.
     assert_eq!(slots_on("Australia/Lord_Howe", "2027-04-04"), "00:00 00:30 01:00 01:30 01:30 02:00 02:30 03:00 03:30");

@@ -293,7 +293,8 @@ fn messages(brief: &Brief) -> Vec<PromptMessage> {
 
 fn tools(setting: &Setting<'_>) -> Vec<ToolSpec> {
     let config = setting.config;
-    let spec = |name: &str| match name {
+    let spec = |name: &str| {
+        match name {
         "capture_lead" if config.collect_leads => {
             let properties: serde_json::Map<String, Value> = dialogue::known_fields(config)
                 .iter()
@@ -325,6 +326,7 @@ fn tools(setting: &Setting<'_>) -> Vec<ToolSpec> {
             parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
         }),
         _ => None,
+    }
     };
     config.tools.iter().filter_map(|name| spec(name)).collect()
 }

@@ -118,7 +118,8 @@ async fn slots(State(app): State<App>, console: Console, Query(asked): Query<Ask
     if to_ms.saturating_sub(from_ms) > DAYS_MAX * 24 * 60 * MINUTE_MS {
         return Err(Problem::field("to", format!("must be at most {DAYS_MAX} days after `from`")));
     }
-    let query = SlotQuery { kind: asked.kind, provider: asked.provider_id, from_ms, to_ms, limit, ..SlotQuery::default() };
+    let query =
+        SlotQuery { kind: asked.kind, provider: asked.provider_id, from_ms, to_ms, limit, ..SlotQuery::default() };
     let command = Command::Slots { query, organization: opening(&app, &console).await? };
     match ask::<CalendarEntity>(&app.actors.client, &console.by, calendar.id.as_str(), command).await? {
         Reply::Slots { items } => {
@@ -290,8 +291,7 @@ fn agent_of(console: &Console, named: Option<String>) -> Result<Option<AgentId>>
 }
 
 async fn known_conversation(app: &AppState, console: &Console, id: &str) -> Result<()> {
-    let reply =
-        ask::<ConversationEntity>(&app.actors.client, &console.by, id, conversation::Command::Get).await?;
+    let reply = ask::<ConversationEntity>(&app.actors.client, &console.by, id, conversation::Command::Get).await?;
     match reply {
         conversation::Reply::State(state)
             if state.exists() && only_agent(console).is_none_or(|only| only == state.agent_id) =>

@@ -126,8 +126,7 @@ async fn feed(State(app): State<App>, Path(id): Path<String>, Query(query): Quer
     };
     let (mut shown, mut after): (Vec<AppointmentView>, _) = (Vec::new(), None);
     loop {
-        let rows =
-            client.list::<AppointmentView>(tenant.as_str(), appointments::AGENDA, &query(after.clone())).await?;
+        let rows = client.list::<AppointmentView>(tenant.as_str(), appointments::AGENDA, &query(after.clone())).await?;
         let Some(last) = rows.last() else { break };
         after = Some(colloquy_actors::cluster::store::rows::After { at_ms: last.at_ms, id: last.id.clone() });
         shown.extend(rows.into_iter().map(|row| row.body).filter(|own| own.calendar_id == id));
@@ -235,7 +234,10 @@ pub(crate) async fn meant(
         },
     };
     let id = id.ok_or_else(|| {
-        Problem::conflict("no_calendar", "No calendar takes appointments for this: set one up with POST /api/calendars.")
+        Problem::conflict(
+            "no_calendar",
+            "No calendar takes appointments for this: set one up with POST /api/calendars.",
+        )
     })?;
     of(app, console, id.as_str()).await
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     calendar::{Query, Settings},
     ids::AppointmentId,
-    local_time::{days_after, local_clock, local_date, day_start_ms, zone_or_utc},
+    local_time::{day_start_ms, days_after, local_clock, local_date, zone_or_utc},
     text::Words,
 };
 
@@ -138,7 +138,18 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     match choice(booking, &brief.text, &words, setting, settings) {
         Some(slot) => take(slot),
         None => {
-            let other = says(&["later", "earlier", "other", "others", "another", "different", "else", "more", "none of", "neither"]);
+            let other = says(&[
+                "later",
+                "earlier",
+                "other",
+                "others",
+                "another",
+                "different",
+                "else",
+                "more",
+                "none of",
+                "neither",
+            ]);
             let asks_when = find(&brief.text, setting.now_ms, &settings.timezone).is_some();
             if asks_when || provider_in(settings, &words).is_some() || other {
                 return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
@@ -163,9 +174,9 @@ fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, s
         let fits = |slot: &&Offered| {
             day.as_ref().is_none_or(|day| local_date(&zone, slot.starts_ms) == *day)
                 && clock.is_none_or(|clock| time_of_day(&zone, slot.starts_ms) == clock)
-                && found.hours.is_none_or(|(first, last)| {
-                    (first..last).contains(&local_clock(&zone, slot.starts_ms).hour)
-                })
+                && found
+                    .hours
+                    .is_none_or(|(first, last)| (first..last).contains(&local_clock(&zone, slot.starts_ms).hour))
         };
         let mut fitting = offered.iter().filter(fits);
         return match (fitting.next(), fitting.next()) {
@@ -211,7 +222,8 @@ fn offer(
     moving: Option<AppointmentId>,
     words: &Words,
 ) -> Step {
-    let kind = kind.map(str::to_owned).or_else(|| settings.types.first().map(|kind| kind.id.clone())).unwrap_or_default();
+    let kind =
+        kind.map(str::to_owned).or_else(|| settings.types.first().map(|kind| kind.id.clone())).unwrap_or_default();
     let mut query = query(&kind, provider_in(settings, words), brief.conversation_id.as_str());
     let zone = zone_or_utc(&settings.timezone);
     let found = find(&brief.text, setting.now_ms, &settings.timezone);
@@ -300,14 +312,17 @@ fn provider_in(settings: &Settings, words: &Words) -> Option<String> {
         let first = name.split_whitespace().next().unwrap_or(name).to_lowercase();
         words.find(&name.to_lowercase()).is_some() || first.chars().count() > 2 && words.has(&first)
     };
-    settings.providers.iter().find(|provider| provider.active && named(&provider.name)).map(|provider| provider.id.clone())
+    settings
+        .providers
+        .iter()
+        .find(|provider| provider.active && named(&provider.name))
+        .map(|provider| provider.id.clone())
 }
 
 /// Whether a day is named, rather than only a time.
 fn names_day(words: &Words) -> bool {
     words.all().iter().any(|word| {
-        when::weekday(&word.text).is_some()
-            || matches!(word.text.as_str(), "today" | "tomorrow" | "tonight")
+        when::weekday(&word.text).is_some() || matches!(word.text.as_str(), "today" | "tomorrow" | "tonight")
     }) || words.all().windows(2).any(|pair| {
         when::month(&pair[0].text).is_some() && when::ordinal(&pair[1].text).is_some()
             || when::ordinal(&pair[0].text).is_some() && when::month(&pair[1].text).is_some()

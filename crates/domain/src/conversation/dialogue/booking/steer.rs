@@ -201,10 +201,17 @@ impl Steering<'_> {
             _ => None,
         };
         let begins = match phrase.filter(|_| others && !taken) {
-            Some(phrase) => format!("I'm sorry, there is nothing free for \"{}\". The next free times are", text::shorten(&phrase, 60)),
+            Some(phrase) => format!(
+                "I'm sorry, there is nothing free for \"{}\". The next free times are",
+                text::shorten(&phrase, 60)
+            ),
             None => "I can offer you".to_owned(),
         };
-        self.say(format!("{begins} {}. {}", listed(&labels), if labels.len() > 1 { WHICH } else { "Does that suit you?" }));
+        self.say(format!(
+            "{begins} {}. {}",
+            listed(&labels),
+            if labels.len() > 1 { WHICH } else { "Does that suit you?" }
+        ));
         self.show(&offered);
         let booking = Booking { offered, chosen: None, moving, canceling: None, ..self.booking() };
         self.go_on(booking);
@@ -250,7 +257,8 @@ impl Steering<'_> {
         } else {
             format!("You're booked: {what} on {when}.")
         };
-        let mailed = settled.email.as_ref().map(|to| format!(" A confirmation is on its way to {to}.")).unwrap_or_default();
+        let mailed =
+            settled.email.as_ref().map(|to| format!(" A confirmation is on its way to {to}.")).unwrap_or_default();
         self.understanding.plan.confirmation = Some(format!("{said}{mailed} Add it to your calendar: {file}"));
         self.understanding.facts.signals.insert("form_completed".to_owned());
         let agreed =
@@ -265,8 +273,7 @@ impl Steering<'_> {
         if late {
             self.tell_late(&when);
         }
-        let agreed =
-            Agreed { id: appointment.clone(), calendar: self.calendar.clone(), when, canceled: true };
+        let agreed = Agreed { id: appointment.clone(), calendar: self.calendar.clone(), when, canceled: true };
         self.end(Some(agreed), false);
     }
 
@@ -302,7 +309,8 @@ impl Steering<'_> {
             Step::Leave | Step::Offer { .. } | Step::Hold { .. } | Step::Book { .. } | Step::Cancel { .. } => {}
             // The form's own question for the kind stands.
             Step::Ask => {
-                self.understanding.plan.wants_knowledge &= self.understanding.mood.question && !self.understanding.plan.handled;
+                self.understanding.plan.wants_knowledge &=
+                    self.understanding.mood.question && !self.understanding.plan.handled;
                 let booking = self.booking();
                 self.understanding.facts.booking = Move::Going { booking: Box::new(booking) };
             }
@@ -313,7 +321,8 @@ impl Steering<'_> {
                 self.understanding.plan.wants_knowledge = wants && self.understanding.mood.question;
                 let labels: Vec<String> = booking.offered.iter().map(|slot| slot.label.clone()).collect();
                 // After the answer to what was asked.
-                self.understanding.plan.offer = Some(format!("The times I can offer you are {}. {WHICH}", listed(&labels)));
+                self.understanding.plan.offer =
+                    Some(format!("The times I can offer you are {}. {WHICH}", listed(&labels)));
                 self.show(&booking.offered);
                 self.go_on(booking);
             }

@@ -24,13 +24,20 @@ fn ms(text: &str) -> i64 {
 
 fn salon() -> Settings {
     let settings = Settings { name: "Salon".into(), timezone: ZONE.into(), ..Settings::default() };
-    settings.patched(&json!({ "providers": [{ "id": "anna", "name": "Anna Berg" }, { "id": "ben", "name": "Ben" }] })).unwrap()
+    settings
+        .patched(&json!({ "providers": [{ "id": "anna", "name": "Anna Berg" }, { "id": "ben", "name": "Ben" }] }))
+        .unwrap()
 }
 
 fn slot(starts: &str, provider: &str) -> Slot {
     let starts_ms = ms(starts);
     let span = Span { provider: provider.into(), starts_ms, ends_ms: starts_ms + 1_800_000, before_ms: 0, after_ms: 0 };
-    Slot { span, kind: "consultation".into(), kind_name: "Consultation".into(), provider_name: Some("Anna Berg".into()) }
+    Slot {
+        span,
+        kind: "consultation".into(),
+        kind_name: "Consultation".into(),
+        provider_name: Some("Anna Berg".into()),
+    }
 }
 
 /// A dialogue with a calendar of which only the answers are known.
@@ -55,7 +62,14 @@ impl Talk {
         self.brief.text = text.into();
         self.brief.question = text.into();
         let hours = BusinessHours::new();
-        let setting = Setting { config: &self.config, confidential: &self.confidential, scoring: &self.scoring, hours: &hours, timezone: ZONE, now_ms: NOW };
+        let setting = Setting {
+            config: &self.config,
+            confidential: &self.confidential,
+            scoring: &self.scoring,
+            hours: &hours,
+            timezone: ZONE,
+            now_ms: NOW,
+        };
         if !concerns(&setting, &self.brief) {
             return None;
         }
@@ -98,7 +112,14 @@ fn three() -> [Slot; 3] {
 fn spoken(understood: &Understanding) -> String {
     let plan = &understood.plan;
     let asks = plan.asks.iter().map(|ask| ask.text.clone());
-    plan.acknowledge.iter().cloned().chain(plan.confirmation.clone()).chain(plan.offer.clone()).chain(asks).collect::<Vec<_>>().join(" ")
+    plan.acknowledge
+        .iter()
+        .cloned()
+        .chain(plan.confirmation.clone())
+        .chain(plan.offer.clone())
+        .chain(asks)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -107,9 +128,15 @@ fn a_wish_for_a_day_is_a_question_to_the_calendar_and_its_slots_are_offered() {
     let (step, understood) = talk.offered("Can I come on Tuesday afternoon?", &three());
     let Step::Offer { query, exact_ms: None, phrase: Some(phrase), moving: None } = step else { panic!("{step:?}") };
     assert_eq!(phrase, "Tuesday afternoon");
-    assert_eq!((query.from_ms, query.to_ms, query.hours), (ms("2026-11-24T05:00:00Z"), ms("2026-11-25T05:00:00Z"), Some((12, 17))));
+    assert_eq!(
+        (query.from_ms, query.to_ms, query.hours),
+        (ms("2026-11-24T05:00:00Z"), ms("2026-11-25T05:00:00Z"), Some((12, 17)))
+    );
     let said = spoken(&understood);
-    assert_eq!(said, "I can offer you Tuesday, November 24 at 2:00 PM with Anna Berg, Tuesday, November 24 at 4:00 PM with Anna Berg or Wednesday, November 25 at 10:00 AM with Anna Berg. Which one suits you?");
+    assert_eq!(
+        said,
+        "I can offer you Tuesday, November 24 at 2:00 PM with Anna Berg, Tuesday, November 24 at 4:00 PM with Anna Berg or Wednesday, November 25 at 10:00 AM with Anna Berg. Which one suits you?"
+    );
     let Some(Prompt::Slots { options, slots }) = &understood.plan.prompt else { panic!("slots") };
     assert_eq!((options.len(), slots[2].provider_id.as_deref()), (3, Some("ben")));
     assert!(!understood.plan.wants_knowledge && understood.facts.must_not_wait());
@@ -148,14 +175,26 @@ fn name_and_number_are_asked_only_while_unknown_and_then_it_is_booked() {
     talk.offered("I need an appointment", &three());
     let (_, held) = talk.say("2pm", |_| Outcome::Held).unwrap();
     let said = spoken(&held);
-    assert!(said.contains("I'm holding Tuesday, November 24 at 2:00 PM with Anna Berg for you.") && said.contains("name"), "{said}");
+    assert!(
+        said.contains("I'm holding Tuesday, November 24 at 2:00 PM with Anna Berg for you.") && said.contains("name"),
+        "{said}"
+    );
     let (step, asked) = talk.say("Jo Lee", |_| Outcome::Held).unwrap();
     assert!(matches!(step, Step::Hold { .. }), "held again while the rest is asked for: {step:?}");
     assert!(spoken(&asked).contains("number"), "{}", spoken(&asked));
-    let settled = Settled { id: "a".into(), what: "Consultation".into(), when: "Tuesday".into(), file: "https://x.example/a.ics".into(), email: None };
+    let settled = Settled {
+        id: "a".into(),
+        what: "Consultation".into(),
+        when: "Tuesday".into(),
+        file: "https://x.example/a.ics".into(),
+        email: None,
+    };
     let (step, booked) = talk.say("+1 415 555 0100", |_| Outcome::Booked(settled.clone())).unwrap();
     assert!(matches!(&step, Step::Book { slot, moving: None } if slot.starts_ms == ms(TUESDAY_TWO)), "{step:?}");
-    assert_eq!(spoken(&booked), "You're booked: Consultation on Tuesday. Add it to your calendar: https://x.example/a.ics");
+    assert_eq!(
+        spoken(&booked),
+        "You're booked: Consultation on Tuesday. Add it to your calendar: https://x.example/a.ics"
+    );
     assert!(talk.brief.dialogue.booking.is_none() && talk.brief.dialogue.agreed.len() == 1);
     // The next one asks for nothing that is known.
     talk.offered("I need an appointment", &three());
@@ -218,7 +257,8 @@ fn an_appointment_is_moved_and_given_up_on_request_and_not_without_asking() {
     assert!(matches!(&step, Step::Book { moving: Some(_), slot } if slot.starts_ms == ms(WEDNESDAY_TEN)), "{step:?}");
     talk.brief.dialogue.booking = None;
     talk.say("cancel my appointment", |_| Outcome::None).unwrap();
-    let (step, understood) = talk.say("Yes, cancel it", |_| Outcome::Canceled { when: "Monday".into(), late: true }).unwrap();
+    let (step, understood) =
+        talk.say("Yes, cancel it", |_| Outcome::Canceled { when: "Monday".into(), late: true }).unwrap();
     assert_eq!(step, Step::Cancel { appointment: "a1".into() });
     assert!(understood.facts.escalations.iter().any(|escalation| escalation.rule == "late_cancellation"));
     assert!(standing(&talk.brief).is_none());
@@ -243,7 +283,9 @@ fn nothing_is_booked_for_who_does_not_want_it_or_may_not() {
 #[test]
 fn nothing_free_is_said_and_a_person_offered() {
     let mut talk = Talk::new();
-    let (_, understood) = talk.say("I need an appointment", |_| Outcome::Slots { offered: Vec::new(), others: true, taken: false }).unwrap();
+    let (_, understood) = talk
+        .say("I need an appointment", |_| Outcome::Slots { offered: Vec::new(), others: true, taken: false })
+        .unwrap();
     assert!(spoken(&understood).contains("can't find a free time"));
     assert!(talk.brief.dialogue.booking.is_none() && understood.facts.offer.is_some());
 }
@@ -255,7 +297,9 @@ fn offered_slots_lie_apart_where_there_are_enough() {
         one.span.starts_ms += minutes * 60_000;
         one
     };
-    let starts = |slots: Vec<Slot>| slots.iter().map(|slot| (slot.span.starts_ms - ms(TUESDAY_TWO)) / 60_000).collect::<Vec<_>>();
+    let starts = |slots: Vec<Slot>| {
+        slots.iter().map(|slot| (slot.span.starts_ms - ms(TUESDAY_TWO)) / 60_000).collect::<Vec<_>>()
+    };
     assert_eq!(starts(spread(vec![at(0), at(30), at(60), at(90), at(120), at(200)])), [0, 90, 200]);
     assert_eq!(starts(spread(vec![at(0), at(30), at(60)])), [0, 30, 60]);
     assert!(spread(Vec::new()).is_empty());
