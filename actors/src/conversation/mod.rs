@@ -96,7 +96,8 @@ impl Entity for ConversationEntity {
             numbers: None,
             ..listed.clone()
         };
-        let words = self.tools.words.row(&listed, state);
+        // While an answer is made, what was asked can wait for it: search is a row a turn, not two.
+        let words = state.open.is_none().then(|| self.tools.words.row(&listed, state));
         let mut rows = vec![listed];
         let items = conversation::questions(state);
         if !items.is_empty() {
@@ -109,7 +110,7 @@ impl Entity for ConversationEntity {
         if !state.former.is_empty() || state.visitor.email.is_some() || state.visitor.phone.is_some() {
             rows.push(former);
         }
-        rows.push(words);
+        rows.extend(words);
         rows
     }
 

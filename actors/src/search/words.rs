@@ -1,6 +1,6 @@
 //! What stands at rest of a conversation's words: a row of keyed hashes, computed anew only for messages that are new.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,8 +20,9 @@ const PER_MESSAGE_MAX: usize = 512;
 /// Hashes of one conversation, about five a word: more words than anybody uses in an hour of talk. Its row stays below 24 KB whatever is written,
 /// and is written anew with every message.
 const PER_CONVERSATION_MAX: usize = 8_000;
-/// Conversations whose hashes are kept in memory, so that a message costs its own words only. One takes about 4 KB.
-const KEPT_MAX: usize = 2_000;
+/// Conversations whose hashes are kept in memory, so that a message costs its own words only: those of late, and as many of before. One takes
+/// about 1 KB.
+const KEPT_OF_LATE_MAX: usize = 4_000;
 /// The list of what stands at rest of words.
 pub(crate) const LIST: &str = "words";
 
@@ -31,16 +32,25 @@ pub(super) type Mark = [u8; 3];
 /// Names words where they stand at rest.
 pub(crate) struct Words {
     secret: [u8; 32],
-    kept: Mutex<HashMap<(TenantId, ConversationId), Kept>>,
+    kept: Mutex<KeptOnes>,
 }
 
+/// What was computed before; only time is lost with it.
+#[derive(Default)]
+struct KeptOnes {
+    late: HashMap<Place, Kept>,
+    before: HashMap<Place, Kept>,
+}
+
+type Place = (TenantId, ConversationId);
+
 /// The hashes of a conversation's messages so far.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Kept {
     messages: usize,
     newest: Option<MessageId>,
-    known: HashSet<[u8; 8]>,
-    marks: BTreeSet<Mark>,
+    /// In order, each once.
+    marks: Vec<Mark>,
 }
 
 /// A tenant's key: the same word has another name elsewhere.
@@ -84,46 +94,32 @@ impl Words {
 
     /// A conversation's row of hashes, beside its row in the list of conversations.
     pub(crate) fn row(&self, listed: &Row, state: &State) -> Row {
-        let marks: Vec<u8> = self.marks(state).into_iter().flatten().collect();
-        Row { list: LIST.to_owned(), body: Some(Bytes::from(marks)), numbers: None, ..listed.clone() }
+        Row { list: LIST.to_owned(), body: Some(Bytes::from(self.marks(state))), numbers: None, ..listed.clone() }
     }
 
     /// A function of the state alone; what was computed for it before only saves time.
-    fn marks(&self, state: &State) -> BTreeSet<Mark> {
-        let id = (state.tenant.clone(), state.id.clone());
-        let kept = self.lock().get(&id).cloned();
+    fn marks(&self, state: &State) -> Vec<u8> {
+        let place = (state.tenant.clone(), state.id.clone());
         let of_this = |kept: &Kept| {
             let before = kept.messages.checked_sub(1).and_then(|at| state.messages.get(at));
             kept.newest == before.map(|message| message.id.clone())
         };
-        let mut kept = kept.filter(of_this).unwrap_or_default();
-        if kept.messages == state.messages.len() {
-            return kept.marks;
-        }
-        let namer = self.namer(&state.tenant);
-        for message in &state.messages[kept.messages..] {
-            let mut here = HashSet::new();
-            for term in terms(&message.content) {
-                if here.len() >= PER_MESSAGE_MAX || kept.marks.len() >= PER_CONVERSATION_MAX {
-                    break;
-                }
-                if here.insert(term.folded.clone()) {
-                    kept.learn(&namer, &term.folded);
-                }
+        let mut kept = self.lock().take(&place).filter(of_this).unwrap_or_default();
+        if kept.messages < state.messages.len() {
+            let namer = self.namer(&state.tenant);
+            for message in &state.messages[kept.messages..] {
+                kept.learn(&namer, &message.content);
             }
+            kept.messages = state.messages.len();
+            kept.newest = state.messages.last().map(|message| message.id.clone());
+            kept.marks.shrink_to_fit();
         }
-        kept.messages = state.messages.len();
-        kept.newest = state.messages.last().map(|message| message.id.clone());
-        let marks = kept.marks.clone();
-        let mut all = self.lock();
-        if all.len() >= KEPT_MAX && !all.contains_key(&id) {
-            all.clear();
-        }
-        all.insert(id, kept);
-        marks
+        let bytes = kept.marks.concat();
+        self.lock().keep(place, kept);
+        bytes
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantId, ConversationId), Kept>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, KeptOnes> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,18 +136,42 @@ impl Words {
     }
 }
 
+impl KeptOnes {
+    fn take(&mut self, place: &Place) -> Option<Kept> {
+        self.late.remove(place).or_else(|| self.before.remove(place))
+    }
+
+    fn keep(&mut self, place: Place, kept: Kept) {
+        if self.late.len() >= KEPT_OF_LATE_MAX {
+            self.before = std::mem::take(&mut self.late);
+        }
+        self.late.insert(place, kept);
+    }
+}
+
 impl Kept {
-    fn learn(&mut self, namer: &Namer, word: &str) {
-        let length = word.chars().count();
-        let mut name = [0; 8];
-        name.copy_from_slice(&namer.name("word:", word)[..8]);
-        if length < WORD_CHARS_MIN || !self.known.insert(name) {
-            return;
+    /// Adds the words of a message.
+    fn learn(&mut self, namer: &Namer, text: &str) {
+        let mut here = HashSet::new();
+        let mut new = Vec::new();
+        for term in terms(text) {
+            if here.len() >= PER_MESSAGE_MAX || self.marks.len() + new.len() >= PER_CONVERSATION_MAX {
+                break;
+            }
+            let word = term.folded;
+            let length = word.chars().count();
+            if length < WORD_CHARS_MIN || here.contains(&word) {
+                continue;
+            }
+            new.push(namer.whole(&word));
+            new.extend(
+                (BEGINNING_CHARS_MIN..=length.min(PREFIX_CHARS_MAX)).map(|chars| namer.prefix(beginning(&word, chars))),
+            );
+            here.insert(word);
         }
-        self.marks.insert([name[0], name[1], name[2]]);
-        for chars in BEGINNING_CHARS_MIN..=length.min(PREFIX_CHARS_MAX) {
-            self.marks.insert(namer.prefix(beginning(word, chars)));
-        }
+        self.marks.append(&mut new);
+        self.marks.sort_unstable();
+        self.marks.dedup();
     }
 }
 
@@ -197,7 +217,7 @@ mod tests {
     fn has(words: &Words, state: &State, query: &str) -> bool {
         let marks = words.marks(state);
         let wanted = words.wanted(&state.tenant, &Sought::parse(query).unwrap());
-        !wanted.is_empty() && wanted.iter().all(|mark| marks.contains(mark))
+        !wanted.is_empty() && wanted.iter().all(|mark| marks.chunks(3).any(|one| one == mark))
     }
 
     #[test]
@@ -220,6 +240,20 @@ mod tests {
         }
         let other = talk(&["something else altogether"]);
         assert_eq!(kept.marks(&other), words().marks(&other), "another conversation under the same name");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_those_of_late_stay() {
+        let words = words();
+        let of = |n: usize| State { id: ConversationId(format!("c{n}")), ..talk(&["something said"]) };
+        for n in 0..3 * KEPT_OF_LATE_MAX {
+            words.marks(&of(n));
+            words.marks(&of(0));
+        }
+        let kept = words.lock();
+        assert!(kept.late.len() + kept.before.len() <= 2 * KEPT_OF_LATE_MAX);
+        let place = (TenantId::from("t"), ConversationId("c0".into()));
+        assert!(kept.late.contains_key(&place) || kept.before.contains_key(&place));
     }
 
     #[test]
@@ -246,9 +280,9 @@ mod tests {
     fn a_flood_of_words_is_cut_off() {
         let flood: String = (0..100_000).map(|n| format!("w{n:x} ")).collect();
         let marks = words().marks(&talk(&[&flood]));
-        assert!(marks.len() <= PER_MESSAGE_MAX * PREFIX_CHARS_MAX, "{}", marks.len());
+        assert!(marks.len() / 3 <= PER_MESSAGE_MAX * PREFIX_CHARS_MAX, "{}", marks.len());
         let flood: Vec<String> = (0..100).map(|m| (0..500).map(|n| format!("w{m}x{n} ")).collect::<String>()).collect();
         let all = words().marks(&talk(&flood.iter().map(String::as_str).collect::<Vec<_>>()));
-        assert!(all.len() < PER_CONVERSATION_MAX + PREFIX_CHARS_MAX, "{}", all.len());
+        assert!(all.len() / 3 < PER_CONVERSATION_MAX + PREFIX_CHARS_MAX, "{}", all.len());
     }
 }

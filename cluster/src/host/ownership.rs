@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use colloquy_store::StoreError;
-use colloquy_store::leases::ShardRow;
+use colloquy_store::leases::{SHARDS_TOGETHER, ShardRow};
 use colloquy_store::wake::Wake;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -120,7 +120,7 @@ impl NodeInner {
                 let Some(input) = lock(&ownership.inbox).pop_front() else { break };
                 let mut out = Vec::new();
                 lock(&ownership.machine).on(self.monotonic_ms(), input, &mut out);
-                out.into_iter().for_each(|output| self.hold(output));
+                self.hold_all(out);
             }
             drop(driving);
         }
@@ -140,9 +140,23 @@ impl NodeInner {
         opened
     }
 
+    /// Carries out what the machine said at once; of the rows to be swapped neighbours go together.
+    fn hold_all(self: &Arc<Self>, out: Vec<Output>) {
+        let mut swaps: BTreeMap<u32, Vec<(Option<ShardRow>, ShardRow)>> = BTreeMap::new();
+        for output in out {
+            match output {
+                Output::Swap { expected, new } => {
+                    swaps.entry(new.shard / SHARDS_TOGETHER).or_default().push((expected, new));
+                }
+                other => self.hold(other),
+            }
+        }
+        swaps.into_values().for_each(|swaps| self.swap(swaps));
+    }
+
     fn hold(self: &Arc<Self>, output: Output) {
         match output {
-            Output::Swap { expected, new } => self.swap(expected, new),
+            Output::Swap { expected, new } => self.swap(vec![(expected, new)]),
             Output::Open { shard, epoch } => self.open(shard, epoch),
             Output::Serve { shard, epoch } => self.serve(shard, epoch),
             Output::Stop { shard, epoch } => {
@@ -183,22 +197,25 @@ impl NodeInner {
         }
     }
 
-    fn swap(self: &Arc<Self>, expected: Option<ShardRow>, new: ShardRow) {
+    fn swap(self: &Arc<Self>, swaps: Vec<(Option<ShardRow>, ShardRow)>) {
         let node = self.clone();
         tokio::spawn(async move {
             let _turn = node.ownership().at_once.clone().acquire_owned().await;
-            let shard = new.shard;
             let limit = Duration::from_millis(node.limits().store_timeout_ms);
-            let swapped = tokio::time::timeout(limit, node.store().leases.swap(expected.as_ref(), &new)).await;
-            let swapped = match swapped {
-                Ok(Ok(swapped)) => Some(swapped),
-                Ok(Err(error)) => {
-                    tracing::warn!(shard, %error, "the outcome of taking or giving a shard is not known");
-                    None
-                }
-                Err(_) => None,
-            };
-            node.feed_holdings(Input::Swapped { shard, swapped });
+            let done = tokio::time::timeout(limit, node.store().leases.swap_each(&swaps)).await;
+            let mut answers = done.into_iter().flatten();
+            for (_, new) in &swaps {
+                let shard = new.shard;
+                let swapped = match answers.next() {
+                    Some(Ok(swapped)) => Some(swapped),
+                    Some(Err(error)) => {
+                        tracing::warn!(shard, %error, "the outcome of taking or giving a shard is not known");
+                        None
+                    }
+                    None => None,
+                };
+                node.feed_holdings(Input::Swapped { shard, swapped });
+            }
         });
     }
 

@@ -63,6 +63,10 @@ impl Leases for StallingLeases {
         self.inner.swap(expected, new).await
     }
 
+    async fn swap_each(&self, swaps: &[(Option<ShardRow>, ShardRow)]) -> Vec<Result<bool, StoreError>> {
+        self.inner.swap_each(swaps).await
+    }
+
     async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError> {
         self.inner.take_all(owner, shards).await
     }

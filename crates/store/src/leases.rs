@@ -74,6 +74,10 @@ pub struct Fact {
     pub value: String,
 }
 
+/// Shards with numbers next to each other that an adapter may change in one step. Few, so that nodes that take over shards at once rarely race
+/// for the same step.
+pub const SHARDS_TOGETHER: u32 = 16;
+
 /// Compare-and-set tables for membership and ownership. Reads show every write that was acknowledged before they were sent.
 #[async_trait]
 pub trait Leases: Send + Sync {
@@ -95,6 +99,15 @@ pub trait Leases: Send + Sync {
     async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError>;
     /// Replaces a shard's row if it still equals `expected` (`None`: has no row yet); `false` when it does not.
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError>;
+    /// Several [`swap`](Self::swap)s of different shards, neighbours in one step where the adapter can: a node that dies leaves hundreds. Each
+    /// is for itself, and the answers come in the order of the swaps.
+    async fn swap_each(&self, swaps: &[(Option<ShardRow>, ShardRow)]) -> Vec<Result<bool, StoreError>> {
+        let mut answers = Vec::with_capacity(swaps.len());
+        for (expected, new) in swaps {
+            answers.push(self.swap(expected.as_ref(), new).await);
+        }
+        answers
+    }
     /// Takes many shards in one step where the adapter can (a single node's boot): rows as given, whatever stood there,
     /// with each epoch raised above the stored one. Returns the rows as stored.
     async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError>;

@@ -14,6 +14,8 @@ export function createApi(url) {
         ...headers,
       },
       body: body ? JSON.stringify(body) : undefined,
+      // Longer than the server's own deadlines: it must have said something by then.
+      signal: AbortSignal.timeout(90_000),
     });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);

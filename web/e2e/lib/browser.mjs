@@ -17,6 +17,30 @@ const FLAGS = [
 ];
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
+/** What a browser does on request, far beyond what it ever takes: a call that never ends becomes a failure with a name, not a run without an end. */
+const CALL_MS = 30_000;
+
+/** The same promise, or a failure that says what did not end. */
+export function inTime(promise, what, ms = CALL_MS) {
+  let timer;
+  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error(`not within ${ms} ms: ${what}`)), ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Bounds what the browser's own time limit does not cover. */
+function bound(object, name, methods) {
+  for (const method of methods) {
+    const call = object[method].bind(object);
+    object[method] = (...given) => inTime(call(...given), `${name}.${method}(${String(given[0] ?? '').slice(0, 200)})`);
+  }
+}
+
+/** Two frames drawn, so that what was set is seen. A page behind another one draws none, so it comes to the front. */
+export async function drawn(page) {
+  await page.bringToFront();
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+}
+
 /** A browser with a fresh profile; `close` removes the profile too. */
 export async function launch({ flags = [], ...options } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'colloquy-chromium-'));
@@ -29,6 +53,8 @@ export async function launch({ flags = [], ...options } = {}) {
     ...options,
   });
   context.setDefaultTimeout(10_000);
+  bound(context, 'context', ['newPage', 'close']);
+  context.on('page', (page) => bound(page, 'page', ['bringToFront', 'close', 'emulateMedia', 'evaluate', 'screenshot', 'setViewportSize']));
   return {
     context,
     async close() {

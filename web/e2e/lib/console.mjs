@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createApi } from './api.mjs';
-import { axe, shot, until } from './browser.mjs';
+import { axe, drawn, shot, until } from './browser.mjs';
 
 export const PASSWORD = 'correct horse battery staple';
 export const EVIL = '<img src=x onerror="window.__evil=1"><script>window.__evil=1</script><b>bold</b> {{constructor.constructor("window.__evil=1")()}} javascript:window.__evil=1';
@@ -83,7 +83,7 @@ export async function look(page, name, { widths = [1440, 390], themes = ['light'
       await page.emulateMedia({ colorScheme });
       // What loads is waited for; a placeholder would be looked at instead of the page.
       await until(async () => !(await page.locator('.bone').count()), `${name}: what it loads`);
-      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      await drawn(page);
       await shot(page, `${name}-${width}-${colorScheme}`);
       const where = `${name}, ${width} px, ${colorScheme}`;
       assert.deepEqual(await axe(page), [], where);

@@ -1,6 +1,6 @@
 //! Nodes and shards. Every change names what it replaces; what a lost answer leaves open is settled by looking again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use scylla::statement::prepared::PreparedStatement;
@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::{
     StoreError,
     leases::{
-        ClusterInfo, Fact, Leases, NodeRow, NodeState, ShardRow, ShardState, check_fact, check_swap, check_take,
-        refuse_beat, refuse_join,
+        ClusterInfo, Fact, Leases, NodeRow, NodeState, SHARDS_TOGETHER, ShardRow, ShardState, check_fact, check_swap,
+        check_take, refuse_beat, refuse_join,
     },
     limits,
 };
@@ -19,9 +19,6 @@ use super::{
     session::{Cql, Values, contended},
     wake::column,
 };
-
-/// Shards that share a partition and can be taken in one step. Few, so that nodes that take over shards rarely race for one partition.
-const SHARDS_OF_PART: u32 = 16;
 
 /// `id, incarnation, beat, alive, address, boot`.
 type NodeColumns = (String, i64, i64, bool, String, Uuid);
@@ -54,7 +51,7 @@ fn replaced<'a>(expected: Option<&'a ShardRow>, new: &'a ShardRow) -> Result<Val
         limits::signed("an epoch", new.epoch)?,
         is_draining(new.state),
         &new.target,
-        column(new.shard / SHARDS_OF_PART),
+        column(new.shard / SHARDS_TOGETHER),
         column(new.shard),
         expected.map(|expected| &expected.owner),
         epoch,
@@ -80,12 +77,56 @@ impl Cql {
         Ok(rows)
     }
 
+    /// Swaps of one part in one step: whether all took effect, or none; `None` when that is not known, or one row is to be changed twice.
+    async fn swap_together(&self, swaps: &[&(Option<ShardRow>, ShardRow)]) -> Option<bool> {
+        let batch = swaps
+            .iter()
+            .map(|(expected, new)| Ok((self.statements.shard_swap.clone(), replaced(expected.as_ref(), new)?)))
+            .collect::<Result<_, StoreError>>();
+        self.swap_all(batch.ok()?).await.ok()
+    }
+
+    /// Swaps a row of a part that nobody else in this process changes.
+    async fn swap_row(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
+        match Self::swap(self, &self.statements.shard_swap, replaced(expected, new)?).await {
+            Ok(applied) => Ok(applied),
+            Err(error) => self.swap_tried(expected, new, error).await,
+        }
+    }
+
+    /// The same after a try whose outcome is not known.
+    async fn swap_again(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
+        self.swap_tried(expected, new, contended(format!("shard {}", new.shard))).await
+    }
+
+    async fn swap_tried(
+        &self,
+        expected: Option<&ShardRow>,
+        new: &ShardRow,
+        mut error: StoreError,
+    ) -> Result<bool, StoreError> {
+        let mut tries = self.tries();
+        loop {
+            tries.again(error).await?;
+            // The lost try took effect: nobody else writes this row with this owner and epoch.
+            let place = (column(new.shard / SHARDS_TOGETHER), column(new.shard));
+            let stored = self.row::<ShardColumns>(&self.statements.shard, place).await?.map(shard_row);
+            if stored.as_ref() == Some(new) && expected != Some(new) {
+                return Ok(true);
+            }
+            error = match Self::swap(self, &self.statements.shard_swap, replaced(expected, new)?).await {
+                Ok(applied) => return Ok(applied),
+                Err(error) => error,
+            };
+        }
+    }
+
     /// One try to take the shards of a part; `None` when another one changed one of them meanwhile.
     async fn take_part(&self, owner: &str, part: u32, shards: u32) -> Result<Option<Vec<ShardRow>>, StoreError> {
         let stored = self.shard_rows(&self.statements.shards_of_part, Some(part)).await?;
         let stored: HashMap<u32, ShardRow> = stored.into_iter().map(|row| (row.shard, row)).collect();
-        let first = part * SHARDS_OF_PART;
-        let taken: Vec<ShardRow> = (first..shards.min(first + SHARDS_OF_PART))
+        let first = part * SHARDS_TOGETHER;
+        let taken: Vec<ShardRow> = (first..shards.min(first + SHARDS_TOGETHER))
             .map(|shard| {
                 let epoch = stored.get(&shard).map_or(1, |row| row.epoch + 1);
                 ShardRow { shard, owner: owner.to_owned(), epoch, state: ShardState::Owned, target: None }
@@ -204,7 +245,7 @@ impl Leases for Cql {
     }
 
     async fn shard(&self, shard: u32) -> Result<Option<ShardRow>, StoreError> {
-        let place = (column(shard / SHARDS_OF_PART), column(shard));
+        let place = (column(shard / SHARDS_TOGETHER), column(shard));
         Ok(self.row::<ShardColumns>(&self.statements.shard, place).await?.map(shard_row))
     }
 
@@ -244,29 +285,37 @@ impl Leases for Cql {
 
     async fn swap(&self, expected: Option<&ShardRow>, new: &ShardRow) -> Result<bool, StoreError> {
         check_swap(expected, new)?;
-        let part = new.shard / SHARDS_OF_PART;
-        let _alone = self.alone(&("shard", part)).await;
-        let mut tries = self.tries();
-        loop {
-            let values = replaced(expected, new)?;
-            let error = match Cql::swap(self, &self.statements.shard_swap, values).await {
-                Ok(applied) => return Ok(applied),
-                Err(error) => error,
-            };
-            tries.again(error).await?;
-            // The lost try took effect: nobody else writes this row with this owner and epoch.
-            let place = (column(part), column(new.shard));
-            let stored = self.row::<ShardColumns>(&self.statements.shard, place).await?.map(shard_row);
-            if stored.as_ref() == Some(new) && expected != Some(new) {
-                return Ok(true);
+        let _alone = self.alone(&("shard", new.shard / SHARDS_TOGETHER)).await;
+        self.swap_row(expected, new).await
+    }
+
+    async fn swap_each(&self, swaps: &[(Option<ShardRow>, ShardRow)]) -> Vec<Result<bool, StoreError>> {
+        let mut answers: Vec<Result<bool, StoreError>> =
+            swaps.iter().map(|(expected, new)| check_swap(expected.as_ref(), new).map(|()| false)).collect();
+        let mut parts: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, (_, new)) in swaps.iter().enumerate().filter(|&(at, _)| answers[at].is_ok()) {
+            parts.entry(new.shard / SHARDS_TOGETHER).or_default().push(at);
+        }
+        for (part, swaps_of_part) in parts {
+            let _alone = self.alone(&("shard", part)).await;
+            let chosen: Vec<_> = swaps_of_part.iter().map(|&at| &swaps[at]).collect();
+            let together = self.swap_together(&chosen).await;
+            for (at, (expected, new)) in swaps_of_part.into_iter().zip(chosen) {
+                answers[at] = match together {
+                    Some(true) => Ok(true),
+                    // One of them was changed by another: each for itself.
+                    Some(false) => self.swap_row(expected.as_ref(), new).await,
+                    None => self.swap_again(expected.as_ref(), new).await,
+                };
             }
         }
+        answers
     }
 
     async fn take_all(&self, owner: &str, shards: u32) -> Result<Vec<ShardRow>, StoreError> {
         check_take(owner, shards)?;
         let mut taken = Vec::new();
-        for part in 0..shards.div_ceil(SHARDS_OF_PART) {
+        for part in 0..shards.div_ceil(SHARDS_TOGETHER) {
             let _alone = self.alone(&("shard", part)).await;
             let mut tries = self.tries();
             let rows = loop {

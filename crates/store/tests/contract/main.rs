@@ -102,6 +102,7 @@ contract! {
         beats_end_with_death,
         a_node_that_moved_on_is_not_buried,
         a_shard_changes_hands_by_compare_and_set,
+        many_shards_change_hands_each_for_itself,
         taking_all_raises_every_epoch,
         a_fact_changes_by_compare_and_set,
     }
