@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 10] = [
+pub(crate) const PUBLIC: [&str; 12] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -22,6 +22,9 @@ pub(crate) const PUBLIC: [&str; 10] = [
     "/health",
     "/api/cron/",
     "/assets/",
+    // Opened by a key in their address: tests/appointments.rs.
+    "/api/appointments/{id}/invite.ics",
+    "/api/calendars/{id}/feed.ics",
 ];
 
 /// WebSockets: tested on their own.
