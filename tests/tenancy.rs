@@ -100,7 +100,7 @@ impl Tenant {
             )
             .await
             .expect(201);
-        let free = owner.api.list("/api/appointments/slots?limit=1").await.remove(0);
+        let free = owner.api.list("/api/appointments/slots").await.remove(0);
         let booking =
             json!({ "starts_at": free["starts_at"], "name": format!("Ann {marker}"), "phone": "217-555-0133" });
         let appointment = owner.api.post("/api/appointments", booking).await.expect(201);

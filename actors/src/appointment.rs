@@ -173,7 +173,9 @@ async fn wished(
     let n = asked.wish.as_ref().map_or(asked.n, |wish| wish.n);
     let deadline = tokio::time::Instant::now() + SETTLED_WITHIN;
     loop {
-        let state = get(client, by, id.as_str()).await?;
+        // After its rows, so that a list that is asked for next has it.
+        let asked = ask_after_rows::<AppointmentEntity>(client, by, id.as_str(), Command::Get).await?;
+        let Reply::State(state) = asked else { return Err(ActorError::Failed) };
         if state.wish.as_ref().is_none_or(|wish| wish.n != n) {
             return match &state.refusal {
                 Some(refusal) if refusal.n == n || state.slot.is_none() => {

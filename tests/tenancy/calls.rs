@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 11] = [
+pub(crate) const PUBLIC: [&str; 13] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -24,6 +24,9 @@ pub(crate) const PUBLIC: [&str; 11] = [
     // Signed by providers: tests/messages.rs.
     "/api/messages/",
     "/assets/",
+    // Opened by a key in their address: tests/appointments.rs.
+    "/api/appointments/{id}/invite.ics",
+    "/api/calendars/{id}/feed.ics",
 ];
 
 /// WebSockets: tested on their own.

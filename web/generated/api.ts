@@ -38,6 +38,59 @@ limit?: number,
 format?: string, };
 
 /**
+ * `PATCH /api/appointments/:id`: what is absent stays. Another time, provider or type moves it.
+ */
+export type AppointmentPatch = { 
+/**
+ * `scheduled`, `confirmed`, `canceled`, `completed` or `no_show`.
+ */
+status?: string, 
+/**
+ * Why it is canceled.
+ */
+cancel_reason?: string, 
+/**
+ * When it begins, RFC 3339.
+ */
+starts_at?: string, 
+/**
+ * The key of what is booked.
+ */
+type?: string, 
+/**
+ * With whom.
+ */
+provider_id?: string, 
+/**
+ * A hold of `POST /api/appointments/holds` that the move uses.
+ */
+hold_id?: string, 
+/**
+ * A line.
+ */
+title?: string, 
+/**
+ * More of it.
+ */
+description?: string, 
+/**
+ * Who comes; empty removes it.
+ */
+name?: string, 
+/**
+ * Their e-mail address; empty removes it.
+ */
+email?: string, 
+/**
+ * Their phone number; empty removes it.
+ */
+phone?: string, 
+/**
+ * What only a trade has; null removes a key.
+ */
+vertical_data?: Record<string, unknown>, };
+
+/**
  * Who made a call.
  */
 export type AuditActor = { 
@@ -862,6 +915,90 @@ source?: string,
  * When it ends by itself; never if left out.
  */
 expires_at?: string, };
+ * `POST /api/appointments`.
+ */
+export type NewAppointment = { 
+/**
+ * The calendar; by default the one the agent books in, or the organization's only one.
+ */
+calendar_id?: string, 
+/**
+ * The agent it is for.
+ */
+agent_id?: string, 
+/**
+ * The conversation it was agreed in.
+ */
+conversation_id?: string, 
+/**
+ * When it begins, RFC 3339. May be left out with `hold_id`.
+ */
+starts_at?: string, 
+/**
+ * The key of what is booked; the calendar's first type by default.
+ */
+type?: string, 
+/**
+ * With whom; whoever is free by default.
+ */
+provider_id?: string, 
+/**
+ * A hold of `POST /api/appointments/holds`.
+ */
+hold_id?: string, 
+/**
+ * A line; made of type and name by default.
+ */
+title?: string, 
+/**
+ * More of it.
+ */
+description?: string, 
+/**
+ * Who comes.
+ */
+name?: string, 
+/**
+ * Their e-mail address: a confirmation and a reminder go there.
+ */
+email?: string, 
+/**
+ * Their phone number: without an e-mail address the reminder goes there.
+ */
+phone?: string, 
+/**
+ * What only a trade has.
+ */
+vertical_data?: Record<string, unknown>, };
+
+/**
+ * `POST /api/appointments/holds`: keeps a slot for ten minutes.
+ */
+export type NewHold = { 
+/**
+ * The calendar; by default the one the agent books in, or the organization's only one.
+ */
+calendar_id?: string, 
+/**
+ * The agent it is for.
+ */
+agent_id?: string, 
+/**
+ * The conversation that holds it; each has at most one hold.
+ */
+conversation_id?: string, 
+/**
+ * When it begins, RFC 3339.
+ */
+starts_at: string, 
+/**
+ * The key of what is to be booked; the calendar's first type by default.
+ */
+type?: string, 
+/**
+ * With whom; whoever is free by default.
+ */
+provider_id?: string, };
 
 /**
  * `POST /api/team/invitations`.

@@ -255,7 +255,7 @@ async fn update(
 async fn invite(State(app): State<App>, Path(id): Path<String>, Query(query): Query<Key>) -> Result<Response> {
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let key = query.key.unwrap_or_default();
-    let gone = || Problem::not_found("appointment");
+    let gone = || Problem::unauthorized("This is not the address that was given for the appointment.");
     let tenant = calendars::tenant_of_key(&key).ok_or_else(gone)?;
     if !calendars::same_key(&key, &tools.file_key(&tenant, &AppointmentId(id.clone()))) {
         return Err(gone());

@@ -110,7 +110,7 @@ pub(crate) struct Key {
 async fn feed(State(app): State<App>, Path(id): Path<String>, Query(query): Query<Key>) -> Result<Response> {
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let key = query.key.unwrap_or_default();
-    let gone = || Problem::not_found("feed");
+    let gone = || Problem::unauthorized("This address is not, or no longer, the one of a feed.");
     let tenant = actor::tenant_of_key(&key).ok_or_else(gone)?;
     let id = CalendarId(id);
     let calendar = actor::of(client, &Principal::system(tenant.clone()), &id).await.map_err(|_| gone())?;
