@@ -915,6 +915,8 @@ source?: string,
  * When it ends by itself; never if left out.
  */
 expires_at?: string, };
+
+/**
  * `POST /api/appointments`.
  */
 export type NewAppointment = { 
