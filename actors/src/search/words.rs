@@ -191,6 +191,7 @@ mod tests {
             author: None,
             channel: Channel::Chat,
             content: text.to_owned(),
+            attachments: Vec::new(),
             sources: Vec::new(),
             confidence: None,
             prompt: None,
