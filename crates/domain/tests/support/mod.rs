@@ -156,7 +156,7 @@ impl Talk {
         let (turn, attempt) =
             conversation::pending(&self.state).into_iter().find_map(|(_, attempt, effect)| match effect {
                 Effect::AnswerTurn { turn, .. } => Some((turn, attempt)),
-                Effect::SendAlert { .. } | Effect::CheckAlert { .. } => None,
+                Effect::SendAlert { .. } | Effect::CheckAlert { .. } | Effect::Send { .. } => None,
             })?;
         let Ok(Reply::Brief(brief)) = self.ask(Actor::System, Command::Brief { turn: turn.clone(), attempt }) else {
             panic!("a brief")
