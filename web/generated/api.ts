@@ -863,60 +863,6 @@ role?: string,
 agent_id?: string, };
 
 /**
- * `POST /api/consents`.
- */
-export type NewConsent = { 
-/**
- * `calls`, `ai_calls`, `messages`, `email` or `recording`.
- */
-kind: string, 
-/**
- * The number or e-mail address.
- */
-address: string, 
-/**
- * False when it is withdrawn; true if left out.
- */
-granted?: boolean, 
-/**
- * The words that were agreed to, as the person saw or heard them.
- */
-text?: string, 
-/**
- * Where: a form's address, `call`, `paper` …
- */
-source: string, 
-/**
- * When; now if left out.
- */
-captured_at?: string, };
-
-/**
- * `POST /api/dnc`.
- */
-export type NewDoNotContact = { 
-/**
- * `phone` (calls, text messages and WhatsApp), `voice`, `sms`, `whatsapp` or `email`.
- */
-channel: string, 
-/**
- * The number or e-mail address.
- */
-address: string, 
-/**
- * Why.
- */
-reason: string, 
-/**
- * `staff` (the default), `complaint` or `import`.
- */
-source?: string, 
-/**
- * When it ends by itself; never if left out.
- */
-expires_at?: string, };
-
-/**
  * `POST /api/appointments`.
  */
 export type NewAppointment = { 
@@ -972,6 +918,60 @@ phone?: string,
  * What only a trade has.
  */
 vertical_data?: Record<string, unknown>, };
+
+/**
+ * `POST /api/consents`.
+ */
+export type NewConsent = { 
+/**
+ * `calls`, `ai_calls`, `messages`, `email` or `recording`.
+ */
+kind: string, 
+/**
+ * The number or e-mail address.
+ */
+address: string, 
+/**
+ * False when it is withdrawn; true if left out.
+ */
+granted?: boolean, 
+/**
+ * The words that were agreed to, as the person saw or heard them.
+ */
+text?: string, 
+/**
+ * Where: a form's address, `call`, `paper` …
+ */
+source: string, 
+/**
+ * When; now if left out.
+ */
+captured_at?: string, };
+
+/**
+ * `POST /api/dnc`.
+ */
+export type NewDoNotContact = { 
+/**
+ * `phone` (calls, text messages and WhatsApp), `voice`, `sms`, `whatsapp` or `email`.
+ */
+channel: string, 
+/**
+ * The number or e-mail address.
+ */
+address: string, 
+/**
+ * Why.
+ */
+reason: string, 
+/**
+ * `staff` (the default), `complaint` or `import`.
+ */
+source?: string, 
+/**
+ * When it ends by itself; never if left out.
+ */
+expires_at?: string, };
 
 /**
  * `POST /api/appointments/holds`: keeps a slot for ten minutes.
