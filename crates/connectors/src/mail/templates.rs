@@ -315,7 +315,14 @@ mod tests {
             magic_link("jo@example.com", "k5", "https://c.example/m/1", 15),
             password_reset("jo@example.com", "k6", "https://c.example/r/1", 1),
             daily_summary("jo@example.com", "k7", &day),
-            notices("jo@example.com", "k8", evil, std::slice::from_ref(&told), 0, Some("https://c.example/app/settings")),
+            notices(
+                "jo@example.com",
+                "k8",
+                evil,
+                std::slice::from_ref(&told),
+                0,
+                Some("https://c.example/app/settings"),
+            ),
             notices("jo@example.com", "k9", evil, &vec![told; 10], 190, None),
         ]
     }

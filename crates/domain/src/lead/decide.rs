@@ -114,7 +114,8 @@ fn captured(state: &State, cx: &Context, id: crate::ids::LeadId, capture: Box<Ca
     Decision::event(Event::Learned { capture, score, routing }, Reply::Done)
 }
 
-fn updated(state: &State, cx: &Context, mut update: Update) -> Result<Decision, Rejection> {
+/// The name of who works on the lead, as its history has it. To a visitor there is no lead.
+pub(super) fn who_works(cx: &Context) -> Result<String, Rejection> {
     let by = match &cx.principal.actor {
         Actor::User { id, .. } | Actor::Platform { id } => id.0.clone(),
         Actor::ApiKey { id, .. } => format!("key:{id}"),
@@ -124,6 +125,11 @@ fn updated(state: &State, cx: &Context, mut update: Update) -> Result<Decision, 
     if !cx.principal.at_least(Role::Rep) {
         return Err(Rejection::forbidden("this needs the role rep or above"));
     }
+    Ok(by)
+}
+
+fn updated(state: &State, cx: &Context, mut update: Update) -> Result<Decision, Rejection> {
+    let by = who_works(cx)?;
     let mut errors = Vec::new();
     if update.notes.as_ref().is_some_and(|notes| notes.chars().count() > NOTES_CHARS_MAX) {
         errors.push(FieldError::new("notes", format!("at most {NOTES_CHARS_MAX} characters")));

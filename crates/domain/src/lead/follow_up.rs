@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Effect, Event, Reply, State};
+use super::{Decision, Effect, Event, Reply, State, decide::who_works};
 use crate::{
     context::Context,
     local_time::rfc3339,
-    principal::{Actor, Role},
     rejection::{FieldError, Rejection},
     text,
 };
@@ -93,15 +92,7 @@ pub fn shown(of: &FollowUp) -> FollowUpView {
 
 /// A person writes to the lead.
 pub(super) fn queue(state: &State, cx: &Context, subject: &str, content: &str) -> Result<Decision, Rejection> {
-    let by = match &cx.principal.actor {
-        Actor::User { id, .. } | Actor::Platform { id } => id.0.clone(),
-        Actor::ApiKey { id, .. } => format!("key:{id}"),
-        Actor::System => "system".to_owned(),
-        Actor::Visitor { .. } => return Err(Rejection::not_found("lead")),
-    };
-    if !cx.principal.at_least(Role::Rep) {
-        return Err(Rejection::forbidden("this needs the role rep or above"));
-    }
+    let by = who_works(cx)?;
     let mut errors = Vec::new();
     for (field, value, max) in [("subject", subject, SUBJECT_CHARS_MAX), ("content", content, CONTENT_CHARS_MAX)] {
         if value.trim().is_empty() || value.chars().count() > max {
@@ -114,6 +105,12 @@ pub(super) fn queue(state: &State, cx: &Context, subject: &str, content: &str) -
     let to = super::view(state)
         .and_then(|lead| lead.email)
         .ok_or_else(|| Rejection::conflict("no_address", "This lead has no e-mail address."))?;
+    if state.follow_ups.len() >= FOLLOW_UPS_MAX
+        && state.follow_ups.iter().all(|known| known.standing == Standing::Queued)
+    {
+        let waiting = format!("{FOLLOW_UPS_MAX} letters to this lead are not sent yet. Write again when they are.");
+        return Err(Rejection::conflict("too_many_waiting", waiting));
+    }
     let id = cx.fresh_id(0);
     let follow_up = FollowUp {
         id: id.clone(),
@@ -160,7 +157,7 @@ pub(super) fn settle(state: &mut State, id: &str, error: Option<&String>) {
 /// Folds a new one.
 pub(super) fn add(state: &mut State, follow_up: FollowUp) {
     if state.follow_ups.len() >= FOLLOW_UPS_MAX {
-        // One that is not sent yet is never dropped.
+        // One that is not sent yet is never dropped: a new one is refused while there are only such.
         let sent = state.follow_ups.iter().position(|known| known.standing != Standing::Queued);
         state.follow_ups.remove(sent.unwrap_or(0));
     }
@@ -171,7 +168,10 @@ pub(super) fn add(state: &mut State, follow_up: FollowUp) {
 mod tests {
     use super::super::tests::{ask, captured};
     use super::*;
-    use crate::lead::{Command, pending as all_pending};
+    use crate::{
+        lead::{Command, pending as all_pending},
+        principal::{Actor, Role},
+    };
 
     fn rep() -> Actor {
         Actor::User { id: "u".into(), role: Role::Rep, name: "Rita".into() }
@@ -183,6 +183,22 @@ mod tests {
             Effect::Route { .. } => None,
         };
         all_pending(state).into_iter().filter_map(mail).collect()
+    }
+
+    #[test]
+    fn letters_that_wait_are_never_dropped_for_a_new_one() {
+        let mut state = captured(Some("ann@example.com"));
+        let write = || Command::FollowUp { subject: "Your quote".into(), content: "Here it is.".into() };
+        for _ in 0..FOLLOW_UPS_MAX {
+            ask(&mut state, rep(), write()).expect("queued");
+        }
+        let first = state.follow_ups[0].clone();
+        let refused = ask(&mut state, rep(), write()).expect_err("all wait");
+        assert!(matches!(refused, Rejection::Conflict { ref code, .. } if code == "too_many_waiting"), "{refused}");
+        assert_eq!((mails(&state).len(), &state.follow_ups[0]), (FOLLOW_UPS_MAX, &first));
+        ask(&mut state, Actor::System, Command::FollowUpDone { id: first.id, error: None }).expect("sent");
+        ask(&mut state, rep(), write()).expect("room again");
+        assert_eq!((state.follow_ups.len(), mails(&state).len()), (FOLLOW_UPS_MAX, FOLLOW_UPS_MAX));
     }
 
     #[test]
