@@ -416,7 +416,7 @@ impl Answers for Memory {
     async fn release(&self, scope: &str, key: &str, now_ms: i64) -> Result<(), StoreError> {
         let mut state = self.lock();
         if let Some(run) = state.answers.get_mut(&(scope.to_owned(), key.to_owned())) {
-            run.dead_ms = now_ms;
+            run.dead_ms = run.dead_ms.min(now_ms);
         }
         Ok(())
     }

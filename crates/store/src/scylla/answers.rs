@@ -27,6 +27,13 @@ struct Run {
     answer: Option<Bytes>,
 }
 
+impl Run {
+    /// Whether it is forgotten: its answer has expired, or a day after its first begin nobody runs it any more.
+    fn is_over(&self, now_ms: i64) -> bool {
+        self.expires_at_ms <= now_ms && (self.answer.is_some() || self.dead_ms <= now_ms)
+    }
+}
+
 fn slot_of(scope: &str, key: &str) -> i32 {
     (Checksum::of("answer").text(scope).text(key).end() % i64::from(SLOTS)) as i32
 }
@@ -142,7 +149,7 @@ struct Expire {
 
 impl AsyncRunChange for Expire {
     async fn on(&self, cql: &Cql, scope: &str, key: &str, run: Run) -> Result<Option<bool>, StoreError> {
-        if run.expires_at_ms > self.now_ms {
+        if !run.is_over(self.now_ms) {
             return Ok(Some(false));
         }
         delete(cql, scope, key, &run).await
@@ -175,7 +182,7 @@ impl Answers for Cql {
                     // An earlier try of this call took effect after all.
                     return Ok(Some(own.clone()));
                 }
-                let known = stored.as_ref().filter(|stored| stored.expires_at_ms > now_ms);
+                let known = stored.as_ref().filter(|stored| !stored.is_over(now_ms));
                 if let Some(stored) = known {
                     match &stored.answer {
                         _ if stored.body_hash != body_hash => return Ok(Some(Begun::Different)),

@@ -78,7 +78,8 @@ impl Answers for Sqlite {
     async fn release(&self, scope: &str, key: &str, now_ms: i64) -> Result<(), StoreError> {
         let (scope, key) = (scope.to_owned(), key.to_owned());
         self.write(0, move |db| {
-            let sql = "UPDATE answer SET expires_at_ms = ?3 WHERE scope = ?1 AND key = ?2 AND answer IS NULL";
+            let sql =
+                "UPDATE answer SET expires_at_ms = min(expires_at_ms, ?3) WHERE scope = ?1 AND key = ?2 AND answer IS NULL";
             db.prepare_cached(sql)?.execute((&scope, &key, now_ms))?;
             Ok(())
         })

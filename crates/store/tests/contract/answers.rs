@@ -117,3 +117,15 @@ pub(crate) async fn sweeping_drops_expired_and_dead_and_nothing_else(fixture: &m
     assert_eq!(answers.begin("s", "new", BODY, DEAD_RUN_MS).await.unwrap(), Begun::Done(answer("x")));
     assert_eq!(answers.sweep(BEGUN_KEPT_MS).await.unwrap(), 2);
 }
+
+pub(crate) async fn a_repeat_under_way_outlives_its_day(fixture: &mut impl Fixture) {
+    let answers = &fixture.store().answers;
+    answers.begin("s", "k", BODY, 7).await.unwrap();
+    let last = 7 + BEGUN_KEPT_MS - 1;
+    assert_eq!(answers.begin("s", "k", BODY, last).await.unwrap(), Begun::Again { since_ms: 7 });
+    assert_eq!(answers.sweep(last + 1).await.unwrap(), 0, "somebody runs it");
+    assert_eq!(answers.begin("s", "k", BODY, last + 1).await.unwrap(), Begun::Running);
+    // Whoever ends a run later than it counts as dead does not bring it back to life.
+    answers.release("s", "k", last + DEAD_RUN_MS + 5).await.unwrap();
+    assert_eq!(answers.sweep(last + DEAD_RUN_MS).await.unwrap(), 1);
+}

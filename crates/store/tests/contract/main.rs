@@ -89,6 +89,7 @@ contract! {
         an_answer_expires,
         an_abandoned_request_may_be_tried_again,
         sweeping_drops_expired_and_dead_and_nothing_else,
+        a_repeat_under_way_outlives_its_day,
     }
     keys {
         the_first_key_stays,
