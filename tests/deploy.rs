@@ -213,6 +213,109 @@ fn the_manifests_hang_together() {
     assert!(!container["lifecycle"]["preStop"]["exec"]["command"].is_badvalue());
 }
 
+#[test]
+fn each_node_of_the_compose_file_has_settings_that_are_accepted_and_what_it_mounts_and_waits_for_is_there() {
+    let compose = &yaml("compose.yaml")[0];
+    let (services, volumes) = (compose["services"].as_hash().expect("services"), &compose["volumes"]);
+    let nodes = services.iter().filter(|(name, _)| string(name).starts_with("node-"));
+    let mut taken = BTreeSet::new();
+    for (name, node) in nodes {
+        let name = string(name);
+        let mut settings = environment(&compose["x-settings"]);
+        settings.extend(environment(&node["environment"]));
+        assert_eq!(settings["COLLOQUY_CLUSTER__NODE_ID"], name);
+        assert_eq!(settings["COLLOQUY_CLUSTER__ADVERTISE"], format!("{name}:7400"), "the others find it by its name");
+        assert_eq!(node["hostname"].as_str(), Some(&*name));
+        let place = tempfile::tempdir().expect("a folder");
+        let set: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (&**key, &**value)).collect();
+        let output = run(&["config"], &set, place.path());
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let mounted: Vec<String> = node["volumes"].as_vec().expect("volumes").iter().map(string).collect();
+        for volume in &mounted {
+            let source = volume.split(':').next().unwrap_or_default();
+            let certificate = source.strip_prefix("./certificates/").is_some();
+            assert!(certificate || !volumes[source].is_badvalue(), "{name}: there is no volume {source}");
+        }
+        // Every file that is named in the settings is mounted, and every folder that is written is a volume.
+        for (key, path) in settings.iter().filter(|(_, value)| value.starts_with('/')) {
+            let inside = |volume: &String| volume.split(':').nth(1).is_some_and(|target| path.starts_with(target));
+            assert!(mounted.iter().any(inside), "{name}: {key} is {path}, and nothing is mounted there");
+        }
+        for port in node["ports"].as_vec().expect("ports").iter().map(string) {
+            let (outside, inside) = port.rsplit_once(':').expect("two ports");
+            assert!(taken.insert(outside.to_owned()), "{name}: {outside} is taken");
+            let listens = ["COLLOQUY_HTTP__LISTEN", "COLLOQUY_OPS__LISTEN"];
+            assert!(listens.iter().any(|key| settings[*key].ends_with(&format!(":{inside}"))), "{name}: {port}");
+        }
+    }
+    assert!(taken.len() >= 6, "three nodes with two listeners each: {taken:?}");
+    let common = &compose["x-node"];
+    for (name, service) in services.iter().map(|(name, service)| (string(name), service)).chain([("x-node".into(), common)]) {
+        for awaited in service["depends_on"].as_hash().into_iter().flatten().map(|(name, _)| name) {
+            let service = services.get(awaited).unwrap_or_else(|| panic!("{name} waits for {awaited:?}"));
+            // The servers' own health is in what they have in common.
+            let checked = !service["healthcheck"].is_badvalue() || !compose["x-scylla"]["healthcheck"].is_badvalue();
+            assert!(checked, "{name} waits for the health of {awaited:?}, which nobody asks");
+        }
+    }
+}
+
+#[test]
+fn the_image_is_built_of_files_and_versions_that_the_project_has_and_starts_the_server() {
+    let text = read("cluster/deploy/Dockerfile");
+    let steps: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).collect();
+    let mut stages = BTreeSet::new();
+    for step in &steps {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        match words[..] {
+            ["FROM", _, "AS", stage] => assert!(stages.insert(stage), "two stages are called {stage}"),
+            ["COPY", from, ..] if from.starts_with("--from=") => {
+                assert!(stages.contains(from.trim_start_matches("--from=")), "no stage before it: {step}");
+            }
+            ["COPY", ref sources @ .., _] => {
+                for source in sources {
+                    assert!(root().join(source).exists(), "{step}: there is no {source}");
+                }
+            }
+            _ => {}
+        }
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
+    let rust = manifest["workspace"]["package"]["rust-version"].as_str().expect("a version");
+    assert!(text.contains(&format!("FROM rust:{rust}-")), "the project needs Rust {rust}");
+    let least = read("scripts/lib.sh");
+    let least = least.split("-ge ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the least Node.js");
+    let node = text.split("FROM node:").nth(1).and_then(|rest| rest.split('-').next()).expect("a version");
+    assert!(node.parse::<u32>().expect("a number") >= least.parse().expect("a number"), "Node.js {node} < {least}");
+    let server: toml::Table = read("crates/server/Cargo.toml").parse().expect("TOML");
+    let package = server["package"]["name"].as_str().expect("a name");
+    assert!(text.contains(&format!("cargo build --release --locked -p {package}")));
+    let program = server["bin"][0]["name"].as_str().expect("a program");
+    assert!(text.contains(&format!("target/release/{program} ")), "no {program} is copied");
+    assert!(steps.contains(&&*format!("ENTRYPOINT [\"{program}\"]")) && steps.contains(&"CMD [\"serve\"]"));
+    for script in words_with(&text, |c| c.is_ascii_alphanumeric() || "/-_.".contains(c)).filter(|word| word.starts_with("scripts/")) {
+        assert!(root().join(script).is_file(), "there is no {script}");
+    }
+    // What is built on this machine, and what must stay secret, is not sent to the builder.
+    let left_out = read("cluster/deploy/Dockerfile.dockerignore");
+    for folder in ["target", "data", ".git", "**/node_modules", "cluster/deploy/certificates", "cluster/deploy/.env"] {
+        assert!(left_out.lines().any(|line| line == folder), "{folder} goes into the image's context");
+    }
+}
+
+/// Names and values, with what the shell is to fill in filled in.
+fn environment(of: &Yaml) -> BTreeMap<String, String> {
+    let pairs = of.as_hash().into_iter().flatten().filter(|(name, _)| name.as_str() != Some("<<"));
+    let filled = |value: String| match value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Some(variable) => match variable.split_once(":-") {
+            Some((_, default)) => default.to_owned(),
+            None => "5e".repeat(32),
+        },
+        None => value,
+    };
+    pairs.map(|(name, value)| (string(name), filled(string(value)))).collect()
+}
+
 /// Every rule of alerts.yaml.
 fn rules() -> Vec<Yaml> {
     let file = yaml("alerts.yaml");
@@ -263,7 +366,12 @@ fn metrics_in(expression: &str) -> BTreeSet<String> {
 
 /// Runs of letters, digits and underscores.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+    words_with(text, |c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Runs of characters that belong to a word.
+fn words_with(text: &str, belongs: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
+    text.split(move |c: char| !belongs(c)).filter(|word| !word.is_empty())
 }
 
 /// Metric, label and value of each `metric{label="value"}` and `metric{label=~"value"}`.

@@ -76,6 +76,7 @@ impl From<ClusterError> for ActorError {
             ClusterError::Store(error) => error.into(),
             ClusterError::Unreadable { .. } => Self::Damaged(error.to_string()),
             ClusterError::UnknownKind(_)
+            | ClusterError::Newer { .. }
             | ClusterError::Mismatch { .. }
             | ClusterError::Listen { .. }
             | ClusterError::PlainText { .. }

@@ -16,6 +16,15 @@ pub enum ClusterError {
         /// What is wrong.
         detail: String,
     },
+    /// An event that a newer version of this program wrote. Nodes of that version can read it, so trying again is some use while an upgrade is under
+    /// way.
+    #[error("{place} was written by a newer version of this program: {detail}")]
+    Newer {
+        /// Which entity and event.
+        place: String,
+        /// What is not known here.
+        detail: String,
+    },
     /// A kind that was not registered.
     #[error("no entity kind {0:?} is registered")]
     UnknownKind(String),

@@ -112,6 +112,11 @@ impl Answer {
         Self::Unavailable { detail: format!("{STORAGE_DAMAGED}{error}") }
     }
 
+    /// A newer version wrote it: not here, and not for ever.
+    pub(crate) fn written_by_a_newer_version(error: &dyn std::error::Error) -> Self {
+        Self::Unavailable { detail: error.to_string() }
+    }
+
     /// A bounded label for metrics.
     pub fn label(&self) -> &'static str {
         match self {

@@ -191,31 +191,56 @@ fn hash_canonical(value: &serde_json::Value, hasher: &mut blake3::Hasher) {
 pub(crate) fn open<'a>(key: &EntityKey, record: &'a Record) -> Result<Opened<'a>, ClusterError> {
     let opened: Opened<'a> =
         serde_json::from_slice(&record.bytes).map_err(|error| unreadable(key, record.seq, &error))?;
-    if opened.v == RECORD_VERSION {
-        Ok(opened)
-    } else {
-        Err(ClusterError::Unreadable {
-            place: format!("{key} event {}", record.seq),
-            detail: format!("envelope version {} is not one this program knows", opened.v),
-        })
+    match opened.v {
+        RECORD_VERSION => Ok(opened),
+        newer if newer > RECORD_VERSION => Err(ClusterError::Newer {
+            place: place(key, record.seq),
+            detail: format!("envelope version {newer}, this one knows {RECORD_VERSION}"),
+        }),
+        other => Err(ClusterError::Unreadable {
+            place: place(key, record.seq),
+            detail: format!("envelope version {other} is not one this program knows"),
+        }),
     }
 }
 
 /// Reads the event in an envelope, upgraded to today's shape.
 pub(crate) fn event_of<E: Entity>(key: &EntityKey, seq: u64, opened: &Opened<'_>) -> Result<E::Event, ClusterError> {
     if opened.ev == E::EVENT_VERSION {
-        return serde_json::from_str(opened.e.get()).map_err(|error| unreadable(key, seq, &error));
+        return serde_json::from_str(opened.e.get()).map_err(|error| match unknown_kind(&error) {
+            true => ClusterError::Newer {
+                place: place(key, seq),
+                detail: format!("its kind is not one of event version {} as this one knows it", opened.ev),
+            },
+            false => unreadable(key, seq, &error),
+        });
+    }
+    if opened.ev > E::EVENT_VERSION {
+        return Err(ClusterError::Newer {
+            place: place(key, seq),
+            detail: format!("event version {}, this one knows {}", opened.ev, E::EVENT_VERSION),
+        });
     }
     let written = serde_json::from_str(opened.e.get()).map_err(|error| unreadable(key, seq, &error))?;
     let today = E::upgrade(opened.ev, written)
-        .map_err(|detail| ClusterError::Unreadable { place: format!("{key} event {seq}"), detail })?;
+        .map_err(|detail| ClusterError::Unreadable { place: place(key, seq), detail })?;
     serde_json::from_value(today).map_err(|error| unreadable(key, seq, &error))
+}
+
+/// Whether an event is of a kind that this version does not have. Kinds are added without another event version, and what is stored is what was
+/// written, so only a newer version can have written it. serde tells it in words only.
+fn unknown_kind(error: &serde_json::Error) -> bool {
+    error.is_data() && error.to_string().starts_with("unknown variant")
+}
+
+fn place(key: &EntityKey, seq: u64) -> String {
+    format!("{key} event {seq}")
 }
 
 fn unreadable(key: &EntityKey, seq: u64, error: &serde_json::Error) -> ClusterError {
     // serde's message may quote content; line and column are enough to find it.
     ClusterError::Unreadable {
-        place: format!("{key} event {seq}"),
+        place: place(key, seq),
         detail: format!("{:?} error at byte {}", error.classify(), error.column()),
     }
 }

@@ -36,6 +36,8 @@ pub const PANICS: &str = "colloquy_entity_panics_total";
 pub const FENCED: &str = "colloquy_fenced_total";
 /// Entities whose stored data could not be folded, by kind.
 pub const UNREADABLE: &str = "colloquy_unreadable_total";
+/// Entities that could not be served because a newer version wrote their journals, by kind.
+pub const NEWER: &str = "colloquy_newer_journals_total";
 /// Row writes that the store refused for good, by kind.
 pub const ROWS_REFUSED: &str = "colloquy_rows_refused_total";
 /// Lease renewals by outcome (`renewed`, `refused`, `unanswered`).
@@ -108,6 +110,7 @@ pub fn describe() {
     describe_counter!(PANICS, "Panics of entity code, by kind");
     describe_counter!(FENCED, "Activations ended by another claim, by entity kind");
     describe_counter!(UNREADABLE, "Entities whose stored data could not be folded, by kind");
+    describe_counter!(NEWER, "Entities not served because a newer version wrote their journals, by kind");
     describe_counter!(ROWS_REFUSED, "Row writes the store refused for good, by entity kind");
     describe_counter!(BEATS, "Lease renewals by outcome");
     describe_gauge!(LEASE_VALID, "1 while this node's lease is valid");

@@ -1,5 +1,6 @@
 //! Several nodes of our own over one CQL server and one Redis, with the calls that operators give them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,8 +22,10 @@ use crate::usage::Usage;
 /// Names the CQL servers, and their processes, as `scripts/cql-server run` sets them.
 const CQL: &str = "COLLOQUY_TEST_CQL";
 const CQL_PROCESSES: &str = "COLLOQUY_TEST_CQL_PROCESSES";
-/// How long sharing the shards, or moving all of a node's, may take.
-const SHARED_WITHIN: Duration = Duration::from_secs(120);
+/// How long sharing the shards, or moving all of a node's, may take: several times what a busy machine needs for a thousand of them.
+const SHARED_WITHIN: Duration = Duration::from_secs(180);
+/// How often the progress of many moves is told.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 /// How often the operators' calls are asked again while something is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -265,25 +268,26 @@ impl Cluster {
         Ok(left + self.done(&moves_of(&accepted)).await?)
     }
 
-    /// Waits until the moves have ended; one that failed may be given again and is not counted.
+    /// Waits until the moves have ended, and says now and then how many have; one that failed may be given again and is not counted.
     async fn done(&self, orders: &[String]) -> Result<usize> {
-        let mut done = 0;
-        for order in orders {
-            let path = format!("/ops/moves/{order}");
-            let state = self
-                .eventually("the end of a move", async || {
-                    let shown = self.ops(Method::GET, &path, None).await.ok()?;
-                    let state = shown["state"].as_str()?.to_owned();
-                    (state != "waiting" && state != "running").then_some(state)
-                })
-                .await?;
-            done += usize::from(state == "done");
-        }
-        Ok(done)
+        let begun = Instant::now();
+        let mut told = begun;
+        // One call shows them all: a call for each would read the tables as often as there are moves.
+        self.eventually(&format!("the end of {} moves", orders.len()), async || {
+            let shown = self.ops(Method::GET, "/ops/moves", None).await.ok()?;
+            let ended = ended(orders, &shown);
+            if ended.len() < orders.len() && told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                eprintln!("    … {} of {} moves have ended after {:.0?}", ended.len(), orders.len(), begun.elapsed());
+            }
+            (ended.len() == orders.len()).then(|| ended.iter().filter(|state| **state == "done").count())
+        })
+        .await
     }
 
     /// Waits until the nodes that run own all shards between them, each a fair part.
     async fn shared(&self) -> Result<()> {
+        let begun = Instant::now();
         let running: Vec<&str> =
             self.nodes.iter().filter(|node| node.server.is_some()).map(|node| node.id.as_str()).collect();
         self.eventually("the nodes' sharing of the shards", async || {
@@ -298,7 +302,9 @@ impl Cluster {
             let fair = self.shards / running.len() as u64 / 2;
             (all == self.shards && owned.iter().all(|&own| own >= fair)).then_some(())
         })
-        .await
+        .await?;
+        eprintln!("    … {} nodes share {} shards after {:.1?}", running.len(), self.shards, begun.elapsed());
+        Ok(())
     }
 
     async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> Result<T> {
@@ -333,6 +339,19 @@ impl Cluster {
     }
 }
 
+/// How those of the ordered moves ended that are not under way any more.
+fn ended(orders: &[String], shown: &Value) -> Vec<String> {
+    let shown: BTreeMap<&str, &str> = shown["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|planned| Some((planned["id"].as_str()?, planned["state"].as_str()?)))
+        .collect();
+    // What is remembered is bounded, and only what has ended is forgotten.
+    let states = orders.iter().map(|order| shown.get(order.as_str()).copied().unwrap_or("forgotten"));
+    states.filter(|state| *state != "waiting" && *state != "running").map(str::to_owned).collect()
+}
+
 fn moves_of(accepted: &Value) -> Vec<String> {
     let moves = accepted["moves"].as_array().into_iter().flatten();
     moves.filter_map(|planned| planned["id"].as_str().map(str::to_owned)).collect()
@@ -356,6 +375,14 @@ mod tests {
         }
         // With nobody ready somebody has to say so.
         assert_eq!(ports(&balancer).len(), 4);
+    }
+
+    #[test]
+    fn moves_under_way_are_waited_for_and_those_that_nobody_remembers_are_not() {
+        let orders = ["1-1", "2-1", "3-1", "4-1", "5-1"].map(str::to_owned);
+        let states = [("1-1", "done"), ("2-1", "running"), ("3-1", "waiting"), ("4-1", "failed"), ("9-1", "done")];
+        let items: Vec<Value> = states.iter().map(|(id, state)| json!({ "id": id, "state": state })).collect();
+        assert_eq!(ended(&orders, &json!({ "items": items })), ["done", "failed", "forgotten"]);
     }
 
     #[test]

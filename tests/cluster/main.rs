@@ -18,6 +18,7 @@ mod redis_down;
 mod restore;
 mod store_down;
 mod sudden_end;
+mod upgrade;
 mod walk;
 
 #[path = "../../cluster/tests/redis/server.rs"]

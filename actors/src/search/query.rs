@@ -116,7 +116,9 @@ async fn look(
 fn unreadable<T>(id: &str, error: ClusterError) -> Result<Option<T>, ActorError> {
     match error {
         ClusterError::Store(StoreError::Erased(_)) => Ok(None),
-        ClusterError::Store(StoreError::Corrupt { .. }) | ClusterError::Unreadable { .. } => {
+        ClusterError::Store(StoreError::Corrupt { .. })
+        | ClusterError::Unreadable { .. }
+        | ClusterError::Newer { .. } => {
             tracing::error!(conversation = id, %error, "a search could not read a conversation");
             Ok(None)
         }

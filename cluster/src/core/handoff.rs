@@ -99,6 +99,8 @@ pub enum Output {
         shard: u32,
         /// To whom.
         to: String,
+        /// Whether it was a planned move: then the steward may begin the next one.
+        planned: bool,
     },
     /// The router should know an owner.
     Route {
@@ -423,11 +425,11 @@ impl Holdings {
                 out.push(Output::Look);
             }
             (Some(Slot::Deciding { new, .. }), Some(true)) if new.owner == self.me => self.take_in(new, out),
-            (Some(Slot::Deciding { new, .. }), Some(true)) => {
+            (Some(Slot::Deciding { row, new }), Some(true)) => {
                 self.put(shard, Slot::Elsewhere);
                 let to = new.owner.clone();
                 self.note(new, out);
-                out.push(Output::HandedOver { shard, to });
+                out.push(Output::HandedOver { shard, to, planned: row.state == ShardState::Draining });
             }
             (Some(Slot::Deciding { row, .. }), Some(false) | None) => {
                 // It stays stopped until the next look shows what happened.
@@ -549,7 +551,7 @@ mod tests {
         let given = row("b", 2, None);
         let out = step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
         assert_eq!(out, [swap(marked, given.clone())]);
-        assert_eq!(step(&mut a, WON), [Output::HandedOver { shard: 0, to: "b".to_owned() }]);
+        assert_eq!(step(&mut a, WON), [Output::HandedOver { shard: 0, to: "b".to_owned(), planned: true }]);
         let owner = Answer::NotOwner { owner: Some("b".to_owned()), epoch: 2 };
         assert_eq!(a.admit(0, 1), Admit::Refuse { answer: owner, look: false });
         assert!(matches!(b.admit(0, 2), Admit::Refuse { look: true, .. }), "the sender knows more");
@@ -619,7 +621,7 @@ mod tests {
         assert_eq!(step(&mut a, Input::Leave), [Output::Stop { shard: 0, epoch: 1 }]);
         let out = step(&mut a, Input::Stopped { shard: 0, epoch: 1 });
         assert_eq!(out, [swap(row("a", 1, None), row("b", 2, None))]);
-        step(&mut a, WON);
+        assert_eq!(step(&mut a, WON), [Output::HandedOver { shard: 0, to: "b".to_owned(), planned: false }]);
         assert!(step(&mut a, seen(Some(row("b", 2, None)), &["b"])).is_empty());
         assert_eq!(a.held(), 0);
     }

@@ -93,6 +93,13 @@ impl Membership {
         alive.map(move |(id, watched)| (id.as_str(), now_ms.saturating_sub(watched.since_ms)))
     }
 
+    /// When the next beat will have stood still for long enough, if none moves until then (own monotonic clock): a look at that time saves the wait
+    /// for the usual one, in which nobody serves what a dead node owned.
+    pub fn next_verdict_ms(&self) -> Option<u64> {
+        let waiting = self.watched.values().filter(|watched| watched.alive && !watched.burying);
+        waiting.map(|watched| watched.since_ms.saturating_add(self.patience_ms)).min()
+    }
+
     /// Takes one input at `now_ms` (the own monotonic clock).
     pub fn on(&mut self, now_ms: u64, input: Input, out: &mut Vec<Output>) {
         if self.stopped {
@@ -216,6 +223,20 @@ mod tests {
         assert_eq!(out, [Output::Died(of("a", 4))]);
         assert!(see(&mut watch, PATIENCE_MS + 3, &[row("a", 4, 8, NodeState::Alive)]).is_empty());
         assert_eq!(see(&mut watch, PATIENCE_MS + 4, &[row("a", 5, 0, NodeState::Alive)]), [Output::Joined(of("a", 5))]);
+    }
+
+    #[test]
+    fn the_next_verdict_is_over_the_beat_that_stood_still_longest_and_over_nobody_dead_or_dying() {
+        let mut watch = Membership::new(of("me", 1));
+        assert_eq!(watch.next_verdict_ms(), None);
+        let alive = |id: &str, beat| row(id, 1, beat, NodeState::Alive);
+        see(&mut watch, 5, &[alive("a", 1), alive("b", 1)]);
+        see(&mut watch, 700, &[alive("a", 2), alive("b", 1)]);
+        assert_eq!(watch.next_verdict_ms(), Some(5 + PATIENCE_MS));
+        assert_eq!(see(&mut watch, 5 + PATIENCE_MS, &[alive("a", 2), alive("b", 1)]).len(), 1);
+        assert_eq!(watch.next_verdict_ms(), Some(700 + PATIENCE_MS), "b is being buried");
+        see(&mut watch, 6 + PATIENCE_MS, &[row("a", 1, 2, NodeState::Dead), row("b", 1, 1, NodeState::Dead)]);
+        assert_eq!(watch.next_verdict_ms(), None);
     }
 
     #[test]

@@ -166,20 +166,23 @@ impl EntityState {
                     self.node.tell_cancelled(&runs_on, &self.key, &id, attempt);
                 }
             }
-            Output::Alarm { at_ms } => self.node.timers().arm(&self.key, at_ms),
+            Output::Alarm { at_ms } => self.node.timers().arm(self.shard, &self.key, at_ms),
             Output::Watched { seq, bytes } => self.node.hub().publish(&self.key, Watch::Event { seq, bytes }),
             Output::Note(note) => self.note(note),
             Output::Retire { gone, wake_row } => {
                 match gone {
-                    Gone::Retired => self.node.timers().leave_wake(&self.key, wake_row, self.node.now_ms()),
+                    Gone::Retired => {
+                        self.node.timers().leave_wake(self.shard, &self.key, wake_row, self.node.now_ms());
+                    }
                     // The rows are for whoever owns the entity next; an erased one has none.
                     Gone::Drained | Gone::Fenced | Gone::Erased => {}
                 }
                 if self.node.directory().leave(&self.key, myself.get_id()) {
+                    self.node.timers().left(self.shard, &self.key);
                     myself.stop(None);
                 } else {
                     // A command crossed with our leaving; the machine takes it and will ask to leave again.
-                    self.node.timers().take_wake(&self.key);
+                    self.node.timers().take_wake(self.shard, &self.key);
                 }
             }
         }
@@ -223,6 +226,10 @@ impl EntityState {
             Note::RowsRefused => {
                 metrics::counter!(telemetry::ROWS_REFUSED, "kind" => kind).increment(1);
                 tracing::error!(entity = %self.key, "the store refuses the entity's rows for good");
+            }
+            Note::Newer => {
+                metrics::counter!(telemetry::NEWER, "kind" => kind).increment(1);
+                tracing::warn!(entity = %self.key, "a newer version wrote the entity's journal; it is served where that version runs");
             }
             Note::Unreadable => {
                 metrics::counter!(telemetry::UNREADABLE, "kind" => kind).increment(1);

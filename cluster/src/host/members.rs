@@ -116,7 +116,14 @@ pub(super) async fn run(node: Arc<NodeInner>, me: Incarnation, limits: MoveLimit
             keeper.follow();
         }
         let wait_ms = if node.ownership().is_moving() { LOOK_WHILE_MOVING_MS } else { LOOK_EVERY_MS };
-        let next = looked + Duration::from_millis(wait_ms);
+        let mut next = looked + Duration::from_millis(wait_ms);
+        if let Some(verdict_ms) = keeper.membership.next_verdict_ms() {
+            let verdict = node.started() + Duration::from_millis(verdict_ms);
+            // One that is overdue is tried at the usual pace.
+            if verdict > looked {
+                next = next.min(verdict);
+            }
+        }
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -201,7 +208,7 @@ impl Keeper {
     fn recover_effects(&self, of: &Incarnation) {
         for (key, lost) in self.node.effects().died_with(of) {
             if !self.node.directory().nudge(&key, EntityInput::EffectsLost(lost)) {
-                self.node.activate(&key);
+                self.node.activate(self.node.shard_of(&key), &key);
             }
         }
     }

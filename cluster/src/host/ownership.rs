@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use colloquy_store::StoreError;
 use colloquy_store::leases::{SHARDS_TOGETHER, ShardRow};
-use colloquy_store::wake::Wake;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::NodeInner;
 use super::inner::{Placed, lock};
 use super::transport::ReplyTo;
-use crate::core::activation::{Input as EntityInput, WakeRow};
+use crate::core::activation::Input as EntityInput;
 use crate::core::handoff::{Admit, Holdings, Input, MOVING_RETRY_MS, Output};
 use crate::core::router::Input as RouterInput;
 use crate::frame::{Answer, Frame};
@@ -174,7 +173,7 @@ impl NodeInner {
                 self.let_go(shard);
                 metrics::counter!(telemetry::HANDOFFS, "outcome" => "not_taken").increment(1);
             }
-            Output::HandedOver { shard, to } => {
+            Output::HandedOver { shard, to, planned } => {
                 self.let_go(shard);
                 if let Some(since) = lock(&self.ownership().stopping).remove(&shard) {
                     metrics::histogram!(telemetry::HANDOFF_SECONDS).record(since.elapsed().as_secs_f64());
@@ -182,6 +181,9 @@ impl NodeInner {
                 metrics::counter!(telemetry::HANDOFFS, "outcome" => "handed_over").increment(1);
                 tracing::debug!(shard, to, "a shard was handed over");
                 self.tell_to_look(&to);
+                if planned {
+                    self.tell_steward(&to);
+                }
             }
             Output::Route { shard, owner } => {
                 self.feed(RouterInput::Owned { shard, owner });
@@ -194,6 +196,16 @@ impl NodeInner {
                 }
             }
             Output::Look => self.look_soon(),
+        }
+    }
+
+    /// A planned move has left its owner, so the steward may begin another one; without a word it would find out with its next look of its own. Whoever
+    /// was told already is not told twice.
+    fn tell_steward(self: &Arc<Self>, told: &str) {
+        match &self.view().orders.steward {
+            Some(steward) if steward.node == self.id() => self.look_soon(),
+            Some(steward) if steward.node != told => self.tell_to_look(&steward.node),
+            Some(_) | None => {}
         }
     }
 
@@ -247,18 +259,9 @@ impl NodeInner {
                     }
                 }
             };
-            node.know_wakes(shard, &wakes);
+            node.timers().expect(shard, epoch, &wakes);
             node.feed_holdings(Input::Opened { shard, epoch });
         });
-    }
-
-    /// What is left to do in a shard, just read; what was known before is forgotten.
-    pub(super) fn know_wakes(&self, shard: u32, wakes: &[Wake]) {
-        self.timers().forget(|key| self.shard_of(key) == shard);
-        let now_ms = self.now_ms();
-        for wake in wakes {
-            self.timers().leave_wake(&wake.key, WakeRow::At(wake.due_ms), now_ms);
-        }
     }
 
     fn serve(self: &Arc<Self>, shard: u32, epoch: u64) {
@@ -279,6 +282,7 @@ impl NodeInner {
         ownership.set(shard, epoch);
         drop(parked);
         placed.into_iter().for_each(|placed| self.finish(placed));
+        self.timers().begin(shard);
         lock(&ownership.stopping).remove(&shard);
         self.count_shard(shard, Some(epoch));
     }
@@ -291,7 +295,7 @@ impl NodeInner {
         }
         self.directory().forget_shard(shard);
         let here = |key: &_| self.shard_of(key) == shard;
-        self.timers().forget(here);
+        self.timers().forget(shard);
         self.effects().forget_elsewhere(here);
         self.residents().stop(here);
         let parked = lock(&self.ownership().parked).remove(&shard).unwrap_or_default();
@@ -379,14 +383,11 @@ async fn stop(node: Arc<NodeInner>, shard: u32, epoch: u64) {
 /// Reads the wake lists of many shards: a single node's boot.
 pub(super) async fn read_wakes(node: &Arc<NodeInner>, shards: &[(u32, u64)]) -> Result<(), StoreError> {
     use futures::{StreamExt, TryStreamExt};
-    futures::stream::iter(shards.iter().map(|(shard, _)| *shard))
-        .map(|shard| async move { node.store().wake.scan(shard).await })
+    futures::stream::iter(shards.iter().copied())
+        .map(|(shard, epoch)| async move { Ok((shard, epoch, node.store().wake.scan(shard).await?)) })
         .buffer_unordered(AT_ONCE)
-        .try_for_each(|wakes| async move {
-            let now_ms = node.now_ms();
-            for wake in wakes {
-                node.timers().leave_wake(&wake.key, WakeRow::At(wake.due_ms), now_ms);
-            }
+        .try_for_each(|(shard, epoch, wakes)| async move {
+            node.timers().expect(shard, epoch, &wakes);
             Ok(())
         })
         .await

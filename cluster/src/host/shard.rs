@@ -163,7 +163,7 @@ impl Actor for ShardSupervisor {
             shard: state.shard,
             epoch: node.epoch(state.shard),
             seed: rand::random(),
-            wake_row: node.timers().take_wake(&key),
+            wake_row: node.timers().take_wake(state.shard, &key),
             mutation: Mutation::None,
         };
         let wake_row = start.wake_row;
@@ -176,7 +176,7 @@ impl Actor for ShardSupervisor {
             }
             Err(error) => {
                 tracing::error!(entity = %key, %error, "an entity could not be spawned");
-                state.node.timers().leave_wake(&key, wake_row, state.node.now_ms());
+                state.node.timers().leave_wake(state.shard, &key, wake_row, state.node.now_ms());
                 state.node.directory().failed_to_start(&key);
             }
         }
@@ -196,7 +196,7 @@ impl Actor for ShardSupervisor {
             // It did not leave by itself, so what it had left to do is not known.
             let node = &state.node;
             tracing::error!(entity = %key, failure, "an entity's actor ended");
-            node.timers().leave_wake(&key, WakeRow::Unsure, node.now_ms() + AFTER_DEATH_MS);
+            node.timers().leave_wake(state.shard, &key, WakeRow::Unsure, node.now_ms() + AFTER_DEATH_MS);
         }
         Ok(())
     }

@@ -41,6 +41,9 @@ pub(crate) struct SimStore {
     claims: u128,
     pub(crate) rows: BTreeMap<(String, String), Row>,
     pub(crate) wakes: BTreeMap<EntityKey, Wake>,
+    /// When each wake row was put, in writes: a removal that was asked for before takes no row away that was put after.
+    wakes_put: BTreeMap<EntityKey, u64>,
+    wake_writes: u64,
     /// The defect: appends are taken whoever claims.
     pub(crate) ignores_claims: bool,
     /// Appends that took effect although their claim was no longer the newest.
@@ -107,8 +110,16 @@ impl SimStore {
                 Input::WakeStored(written(fault))
             }
             StoreOp::RemoveWake => {
-                if fault >= 5 {
-                    self.remove_wake(key, epoch);
+                self.wake_writes += 1;
+                let (asked, key) = (self.wake_writes, key.clone());
+                match fault {
+                    0..5 => {}
+                    // Given up by whoever asked; by then the entity may live elsewhere, under another epoch.
+                    5..10 => {
+                        let apply = move |store: &mut SimStore| store.remove_wake(&key, epoch, asked);
+                        late = Some((random.below(15_000), Box::new(apply)));
+                    }
+                    _ => self.remove_wake(&key, epoch, asked),
                 }
                 Input::WakeStored(written(fault))
             }
@@ -185,12 +196,15 @@ impl SimStore {
 
     pub(crate) fn put_wake(&mut self, wake: Wake) {
         if self.wakes.get(&wake.key).is_none_or(|stored| stored.epoch <= wake.epoch) {
+            self.wake_writes += 1;
+            self.wakes_put.insert(wake.key.clone(), self.wake_writes);
             self.wakes.insert(wake.key.clone(), wake);
         }
     }
 
-    pub(crate) fn remove_wake(&mut self, key: &EntityKey, epoch: u64) {
-        if self.wakes.get(key).is_some_and(|stored| stored.epoch <= epoch) {
+    fn remove_wake(&mut self, key: &EntityKey, epoch: u64, asked: u64) {
+        let put = self.wakes_put.get(key).copied().unwrap_or_default();
+        if put < asked && self.wakes.get(key).is_some_and(|stored| stored.epoch <= epoch) {
             self.wakes.remove(key);
         }
     }

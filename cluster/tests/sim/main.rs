@@ -86,6 +86,8 @@ fn every_defect_of_a_town_is_found() {
         town::Defect::AckBeforeAppend,
         town::Defect::NoLeaseMargin,
         town::Defect::EpochNotRaised,
+        town::Defect::WakesBeforeServing,
+        town::Defect::TrustsEarlierWakes,
     ];
     for defect in defects {
         let found =

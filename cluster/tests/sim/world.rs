@@ -242,7 +242,11 @@ impl World {
             Defect::Machine(mutation) => mutation,
             Defect::None | Defect::JournalIgnoresClaims => Mutation::None,
         };
-        let stored = || self.store.wakes.get(key).map_or(WakeRow::Absent, |wake| WakeRow::At(wake.due_ms));
+        let stored = || match self.store.wakes.get(key) {
+            Some(wake) if wake.epoch < self.epoch => WakeRow::Unsure,
+            Some(wake) => WakeRow::At(wake.due_ms),
+            None => WakeRow::Absent,
+        };
         let wake_row =
             if self.unsure.remove(key) { WakeRow::Unsure } else { self.known_wake.remove(key).unwrap_or_else(stored) };
         let start = Start { key: key.clone(), shard: 0, epoch: self.epoch, seed, wake_row, mutation };

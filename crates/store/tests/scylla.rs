@@ -12,8 +12,8 @@ use colloquy_store::scylla::{ScyllaConfig, ScyllaTimeouts, open};
 use colloquy_store::wake::Wake;
 use colloquy_store::{EntityKey, Store, StoreError, memory};
 use scylla_proxy::{
-    Condition, Node, Proxy, Reaction, RequestOpcode, RequestReaction, RequestRule, ResponseFrame, ResponseOpcode,
-    ResponseReaction, ResponseRule, RunningProxy, ShardAwareness,
+    Condition, Node, Proxy, Reaction, RequestFrame, RequestOpcode, RequestReaction, RequestRule, ResponseFrame,
+    ResponseOpcode, ResponseReaction, ResponseRule, RunningProxy, ShardAwareness,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
@@ -30,6 +30,9 @@ const IMPATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a late request is held back: beyond the time-out.
 const LATE: Duration = Duration::from_secs(4);
+
+/// Answers that a start does not get: of some conditional statements at its beginning, each of which it waits for.
+const LOST: usize = 5;
 
 fn key(id: &str) -> EntityKey {
     EntityKey::new("acme", "conversation", id)
@@ -48,6 +51,16 @@ async fn events(store: &Store, key: &EntityKey) -> Vec<String> {
     records.iter().map(|record| String::from_utf8(record.bytes.to_vec()).unwrap()).collect()
 }
 
+/// Something between a store and its server, and how the store reaches it.
+async fn proxy() -> (RunningProxy, Vec<String>) {
+    let servers = servers();
+    assert_eq!(servers.len(), 1, "with more servers than one the store would go around the proxy");
+    let real: SocketAddr = servers[0].parse().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let node = Node::new(real, free, ShardAwareness::Unaware, None, None);
+    (Proxy::new([node]).run().await.unwrap(), vec![free.to_string()])
+}
+
 /// A store whose connection can be tampered with, and one beside it that nobody touches.
 struct Tampered {
     through: Store,
@@ -60,14 +73,9 @@ impl Tampered {
     async fn open() -> Self {
         let keyspace = Keyspace::take().await;
         let beside = store(&keyspace.config()).await;
-        let servers = servers();
-        assert_eq!(servers.len(), 1, "with more servers than one the store would go around the proxy");
-        let real: SocketAddr = servers[0].parse().unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let node = Node::new(real, free, ShardAwareness::Unaware, None, None);
-        let proxy = Proxy::new([node]).run().await.unwrap();
+        let (proxy, nodes) = proxy().await;
         let timeouts = ScyllaTimeouts { lwt: IMPATIENCE, ..keyspace.config().timeouts };
-        let through = store(&ScyllaConfig { nodes: vec![free.to_string()], timeouts, ..keyspace.config() }).await;
+        let through = store(&ScyllaConfig { nodes, timeouts, ..keyspace.config() }).await;
         Self { through, beside, proxy, _keyspace: keyspace }
     }
 
@@ -284,6 +292,98 @@ async fn two_nodes_that_start_at_once_migrate_once_and_a_changed_ledger_is_refus
     let text = refused("UPDATE %.migration SET checksum = 'other' WHERE one = 1 AND number = 1 IF EXISTS").await;
     assert!(text.contains("0001_store") && text.contains("another content"), "{text}");
     session.query_unpaged(format!("DROP KEYSPACE {}", keyspace.name), ()).await.unwrap();
+}
+
+/// What a start asks the ledger of migrations, as it asks.
+const LEDGER: &[u8] = b"SELECT number, name, checksum, statements FROM";
+/// What it asks before it takes the lock.
+const LOCK: &[u8] = b"SELECT owner, until_ms FROM";
+
+/// Answers a question of the next starts, so often, with an error instead of the server; says when.
+fn answered(
+    question: &[u8],
+    error: RequestReaction,
+    times: usize,
+) -> (RequestRule, UnboundedReceiver<(RequestFrame, Option<u16>)>) {
+    let (told, performed) = tokio::sync::mpsc::unbounded_channel();
+    let asked = Condition::RequestOpcode(RequestOpcode::Query)
+        .and(Condition::BodyContainsCaseSensitive(question.into()))
+        .and(Condition::TrueForLimitedTimes(times));
+    (RequestRule(asked, error.with_feedback_when_performed(told)), performed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_reads_the_ledger_and_the_lock_again_when_servers_answer_late_but_believes_what_they_do_not_take() {
+    let keyspace = Keyspace::fresh();
+    let (mut proxy, nodes) = proxy().await;
+    let config = ScyllaConfig { nodes, ..keyspace.config() };
+    let late = || RequestReaction::forge().read_timeout();
+    // Two late answers in a row, about the ledger and about the lock, while the tables are made, and again once they are there.
+    for (made, questions) in [(true, &[LEDGER, LOCK][..]), (false, &[LEDGER])] {
+        let rules = questions.iter().map(|question| answered(question, late(), 2));
+        let (rules, performed): (Vec<_>, Vec<_>) = rules.unzip();
+        proxy.running_nodes[0].change_request_rules(Some(rules));
+        let opened = store(&config).await;
+        assert_eq!(opened.journal.claim(&key("a"), 1).await.unwrap().last_seq, 0);
+        for (question, mut performed) in questions.iter().zip(performed) {
+            let question = String::from_utf8_lossy(question);
+            for _ in 0..2 {
+                assert!(performed.try_recv().is_ok(), "{question} was not asked again (made: {made})");
+            }
+        }
+    }
+    // A server that has not heard of the table yet is asked once more when all agree; one that still does not know it is believed.
+    for (times, opens) in [(1, true), (2, false)] {
+        let (unheard, mut performed) = answered(LEDGER, RequestReaction::forge().invalid(), times);
+        proxy.running_nodes[0].change_request_rules(Some(vec![unheard]));
+        let opened = open(&config, memory::open().blobs).await.map(drop);
+        match opened {
+            Ok(()) => assert!(opens, "opened although the server takes no question about the ledger"),
+            Err(StoreError::Incompatible(text)) => assert!(!opens, "{text}"),
+            Err(error) => panic!("{error}"),
+        }
+        for _ in 0..times {
+            assert!(performed.try_recv().is_ok(), "the ledger was not asked for again");
+        }
+    }
+    // Late for ever is not waited for for ever.
+    let (rule, _performed) = answered(LEDGER, late(), usize::MAX);
+    proxy.running_nodes[0].change_request_rules(Some(vec![rule]));
+    let timeouts = ScyllaTimeouts { settle: IMPATIENCE, ..config.timeouts };
+    let outcome = open(&ScyllaConfig { timeouts, ..config }, memory::open().blobs).await.map(drop);
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_whose_conditional_statements_get_no_answer_looks_at_the_ledger_and_makes_each_table_once() {
+    let keyspace = Keyspace::fresh();
+    let (mut proxy, nodes) = proxy().await;
+    let timeouts = ScyllaTimeouts { recovery: IMPATIENCE, ..keyspace.config().timeouts };
+    let config = ScyllaConfig { nodes, timeouts, ..keyspace.config() };
+    // Done, and the answers get lost: of taking the lock, of beginning the file, of noting its first statements.
+    let (told, mut lost) = tokio::sync::mpsc::unbounded_channel();
+    let answer = Condition::ResponseOpcode(ResponseOpcode::Result)
+        .and(Condition::BodyContainsCaseSensitive(Box::new(*b"[applied]")))
+        .and(Condition::TrueForLimitedTimes(LOST));
+    let lose = ResponseReaction::drop_frame().with_feedback_when_performed(told);
+    proxy.running_nodes[0].change_response_rules(Some(vec![ResponseRule(answer, lose)]));
+    let opened = store(&config).await;
+    assert_eq!(opened.journal.claim(&key("a"), 1).await.unwrap().last_seq, 0);
+    for _ in 0..LOST {
+        assert!(lost.try_recv().is_ok(), "fewer answers were lost than meant");
+    }
+    let session = session().await;
+    let ask = async |cql: &str| {
+        let answer = session.query_unpaged(cql.replace('%', &keyspace.name), ()).await.unwrap();
+        answer.into_rows_result().unwrap()
+    };
+    let ledger = ask("SELECT number, name, statements FROM %.migration WHERE one = 1").await;
+    let ledger: Vec<(i32, String, i32)> = ledger.rows().unwrap().map(Result::unwrap).collect();
+    let file = include_str!("../../../migrations/0001_store.cql");
+    let statements = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<String>();
+    let statements = statements.matches(';').count() as i32;
+    assert_eq!(ledger[0], (1, "0001_store".to_owned(), statements), "each statement is noted once");
+    assert_eq!(ask("SELECT owner FROM %.migration_lock WHERE one = 1").await.rows_num(), 0, "the lock is given back");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,6 +34,9 @@ const OPENING: Duration = Duration::from_secs(300);
 const MOVED_AT_ONCE: usize = 8;
 /// Connections to the model server and to the other nodes beside those of the visitors.
 const OTHERS: u64 = 3_000;
+/// How long everything that operators do may take beside the time that shards are moved by order: it moves each shard some three times, and a
+/// machine that needs longer than a quarter of an hour for that says more about itself than about moves.
+const UPHEAVAL_WITHIN: Duration = Duration::from_secs(900);
 
 /// What went on while the turns came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,15 +63,20 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
 
     let rate = options.rate(TURNS_PER_SECOND);
     let plan = Plan::lasting(rate, options.steady());
+    eprintln!("    … {} conversations are open; {rate}/s turns for {:?} without moves", chats.len(), options.steady());
     let (quiet, _) = chats.talk(plan, 0).await;
     let before = chats.retries();
     // Turns go on for as long as the upheaval takes.
     let (talking, stop) = talk_until_told(&chats, rate, plan.arrivals);
-    let upheaval = upheave(&mut cluster, options.steady()).await;
+    let within = options.steady() + UPHEAVAL_WITHIN;
+    let upheaval = tokio::time::timeout(within, upheave(&mut cluster, options.steady()))
+        .await
+        .unwrap_or_else(|_| Err(Error::NotInTime { what: "the end of all moves".into(), after: within }));
     // Whoever listens has ended already if talking failed, which is told below.
     let _ = stop.send(());
     let moving = talking.await.map_err(|error| Error::Setup(format!("talking broke: {error}")))?;
     let upheaval = upheaval?;
+    eprintln!("    … {} turns were answered meanwhile; all conversations are read back", moving.answered);
     let kept = chats.kept(&owners).await?;
     let retries = chats.retries() - before;
     cluster.end().await?;
@@ -165,15 +173,23 @@ async fn upheave(cluster: &mut Cluster, moving: Duration) -> Result<Upheaval> {
     let begun = Instant::now();
     let mut upheaval = Upheaval::default();
     let mut round = 0;
+    eprintln!("    … shards are moved by order, {MOVED_AT_ONCE} at a time, for {moving:?}");
     while begun.elapsed() < moving {
         upheaval.ordered += cluster.move_some(round % NODES, (round + 1) % NODES, MOVED_AT_ONCE).await?;
         round += 1;
     }
+    eprintln!("    … {} shards were moved so; a node is emptied and filled again", upheaval.ordered);
+    let emptying = Instant::now();
     upheaval.drained = cluster.drain_and_fill(NODES - 1).await?;
+    eprintln!("    … {} shards were moved for that in {:.1?}", upheaval.drained, emptying.elapsed());
     for place in 0..NODES {
+        let rolling = Instant::now();
         cluster.stop(place).await?;
+        let stopped = rolling.elapsed();
         cluster.restart(place).await?;
         upheaval.rolled += 1;
+        let took = rolling.elapsed();
+        eprintln!("    … node {} of {NODES} stopped in {stopped:.1?}, and had its share again after {took:.1?}", place + 1);
     }
     upheaval.took = begun.elapsed();
     Ok(upheaval)

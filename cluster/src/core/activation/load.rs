@@ -65,14 +65,18 @@ impl<E: Entity> Activation<E> {
                 self.fold_all = true;
                 return self.start_load(out);
             }
+            Ok(Err(error @ ClusterError::Newer { .. })) => {
+                out.push(Output::Note(Note::Newer));
+                return self.refuse_unread(Answer::written_by_a_newer_version(&error), out);
+            }
             Ok(Err(error)) => {
                 out.push(Output::Note(Note::Unreadable));
-                return self.refuse_damaged(&error, out);
+                return self.refuse_unread(Answer::storage_damaged(&error), out);
             }
             Err(()) => return self.refuse_all(&Answer::HandlerFailed, out),
         }
         self.fold_all = false;
-        self.damaged = None;
+        self.unread = None;
         self.store_failures = 0;
         if let Some(batch) = self.unsure.take() {
             self.settle_unsure(*batch, &loaded.records, out);
@@ -177,7 +181,7 @@ impl<E: Entity> Activation<E> {
             StoreError::Full(_) => self.refuse_all(&Answer::storage_full(), out),
             StoreError::Corrupt { .. } | StoreError::Incompatible(_) => {
                 out.push(Output::Note(Note::Unreadable));
-                self.refuse_damaged(&error, out);
+                self.refuse_unread(Answer::storage_damaged(&error), out);
             }
             StoreError::Conflict { .. }
             | StoreError::Unknown(_)
@@ -187,11 +191,10 @@ impl<E: Entity> Activation<E> {
         }
     }
 
-    /// What is stored cannot be read: whoever asks is told so, not that it is busy, until a later look finds it repaired.
-    fn refuse_damaged(&mut self, error: &dyn std::error::Error, out: &mut Outputs<E>) {
-        let answer = Answer::storage_damaged(error);
+    /// What is stored cannot be read: whoever asks is told why, not that it is busy, until a later look can read it.
+    fn refuse_unread(&mut self, answer: Answer, out: &mut Outputs<E>) {
         self.refuse_all(&answer, out);
-        self.damaged = Some(answer);
+        self.unread = Some(answer);
     }
 
     /// Nothing can be decided now: the queue is answered, and the next attempt waits. A batch of unknown outcome keeps waiting for its lookup.

@@ -107,6 +107,8 @@ pub enum Note {
     Batch(usize),
     /// Stored data could not be folded.
     Unreadable,
+    /// A newer version wrote it, so it cannot be served here.
+    Newer,
     /// The store refused rows for good: the entity's projection makes values no store takes.
     RowsRefused,
 }

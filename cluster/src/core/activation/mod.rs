@@ -136,7 +136,7 @@ pub struct Activation<E: Entity> {
     failures: u32,
     store_failures: u32,
     /// What everybody is told while what is stored cannot be read.
-    damaged: Option<Answer>,
+    unread: Option<Answer>,
     full_until_ms: i64,
 
     state: E::State,
@@ -207,7 +207,7 @@ impl<E: Entity> Activation<E> {
             fenced_once: false,
             failures: 0,
             store_failures: 0,
-            damaged: None,
+            unread: None,
             full_until_ms: 0,
             state: E::State::default(),
             memory: Memory::default(),
@@ -310,7 +310,7 @@ impl<E: Entity> Activation<E> {
             }
             Phase::Backoff { until_ms, refuse: true } => {
                 let retry_after_ms = u64::try_from(until_ms - self.now_ms).unwrap_or(0).max(1);
-                let answer = self.damaged.clone().unwrap_or(Answer::Busy { retry_after_ms });
+                let answer = self.unread.clone().unwrap_or(Answer::Busy { retry_after_ms });
                 out.push(Output::Reply { ticket: command.ticket, answer });
             }
             Phase::Cold | Phase::Claiming | Phase::Loading | Phase::Ready | Phase::Backoff { refuse: false, .. } => {

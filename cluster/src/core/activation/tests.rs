@@ -356,15 +356,45 @@ fn panic_behind_others_in_a_batch_does_not_cost_them() {
 }
 
 #[test]
+fn what_a_newer_version_wrote_is_refused_for_now_and_is_no_damage() {
+    let newer = [
+        (r#"{"v":1,"ev":3,"at":5,"e":{}}"#, "event version 3, this one knows 2"),
+        (r#"{"v":2,"ev":2,"at":5,"e":{}}"#, "envelope version 2, this one knows 1"),
+        (r#"{"v":1,"ev":2,"at":5,"e":{"Nonsense":1}}"#, "its kind is not one of event version 2"),
+    ];
+    for (bytes, named) in newer {
+        let mut bench = Bench::cold(WakeRow::Absent);
+        let query = bench.ask(&Ask::Sum);
+        bench.claimed().loaded(None, vec![added(1, 1), record(2, bytes)]);
+        assert!(bench.said(|output| matches!(output, Output::Note(Note::Newer))), "{bytes}");
+        assert!(!bench.said(|output| matches!(output, Output::Note(Note::Unreadable))), "{bytes}");
+        match &bench.replies()[..] {
+            [(ticket, Answer::Unavailable { detail })] => {
+                assert_eq!(*ticket, query);
+                assert!(detail.contains("event 2 was written by a newer version") && detail.contains(named), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // Whoever asks next is told the same at once; a later look reads it again.
+        let second = bench.ask(&Ask::Add(1));
+        assert!(
+            matches!(&bench.replies()[..], [(ticket, Answer::Unavailable { .. })] if *ticket == second),
+            "not that it is busy"
+        );
+        assert!(bench.append().is_none(), "nothing is written behind it");
+    }
+}
+
+#[test]
 fn events_of_an_older_version_are_upgraded_and_unknown_ones_refused_by_name() {
     let old = record(1, r#"{"v":1,"ev":1,"at":5,"e":40}"#);
     let mut bench = Bench::ready(vec![old, added(2, 2)]);
     let query = bench.ask(&Ask::Sum);
     assert_eq!(bench.replies(), [(query, ok(42))]);
     for (bytes, named) in [
-        (r#"{"v":1,"ev":3,"at":5,"e":{}}"#, "event version 3"),
-        (r#"{"v":2,"ev":2,"at":5,"e":{}}"#, "envelope version 2"),
-        (r#"{"v":1,"ev":2,"at":5,"e":{"Nonsense":1}}"#, "Data error"),
+        (r#"{"v":1,"ev":0,"at":5,"e":{}}"#, "event version 0"),
+        (r#"{"v":0,"ev":2,"at":5,"e":{}}"#, "envelope version 0"),
+        (r#"{"v":1,"ev":2,"at":5,"e":{"Added":"many"}}"#, "Data error"),
         (r#"{"v":1,"#, "Eof error"),
     ] {
         let mut bench = Bench::cold(WakeRow::Absent);

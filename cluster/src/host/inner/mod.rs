@@ -364,11 +364,10 @@ impl NodeInner {
     }
 
     /// Brings an entity into memory that has work.
-    pub(super) fn activate(&self, key: &EntityKey) {
+    pub(super) fn activate(&self, shard: u32, key: &EntityKey) {
         if self.draining.load(Ordering::Acquire) {
             return;
         }
-        let shard = self.shard_of(key);
         let tick = |_: &Arc<_>| {
             let tick = EntityMsg::Input(EntityInput::Tick);
             self.serves(shard).then_some(tick).ok_or(())

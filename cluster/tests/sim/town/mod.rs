@@ -19,6 +19,7 @@ use colloquy_cluster::core::view::{Incarnation, View};
 use colloquy_cluster::core::{handoff, lease, steward};
 use colloquy_cluster::frame::{Answer, Frame};
 use colloquy_store::leases::{NodeRow, ShardRow, ShardState};
+use colloquy_store::wake::Wake;
 
 use self::clients::Client;
 use self::tables::{Outcome, Tables, Write};
@@ -54,6 +55,10 @@ pub(crate) enum Defect {
     NoLeaseMargin,
     /// A shard is taken over under the epoch it had.
     EpochNotRaised,
+    /// Entities with work are to be brought into memory before their shard is served, once.
+    WakesBeforeServing,
+    /// A wake row of an earlier epoch is relied on, although whoever wrote it may still have it removed.
+    TrustsEarlierWakes,
 }
 
 type Act = u64;
@@ -125,6 +130,7 @@ enum Happening {
     Buried(Incarnation, Option<bool>),
     Swapped(u32, Option<bool>),
     Open { shard: u32, epoch: u64 },
+    Opened { shard: u32, epoch: u64 },
     StopLook { shard: u32, epoch: u64, nth: u32 },
     Answer { correlation: u64, answer: Answer },
     RouterTick,
@@ -180,6 +186,8 @@ struct Process {
     acts: BTreeMap<Act, Alive>,
     current: BTreeMap<EntityKey, Act>,
     known_wake: BTreeMap<EntityKey, WakeRow>,
+    /// The wake lists of shards that are not served yet.
+    expected: BTreeMap<u32, Vec<Wake>>,
     running: BTreeMap<EntityKey, Vec<(String, u32)>>,
     elsewhere: BTreeMap<EntityKey, Vec<(String, u32, String)>>,
     serving: BTreeMap<u32, u64>,
@@ -397,6 +405,7 @@ impl Town {
             Happening::Buried(of, buried) => self.buried(run, of, buried),
             Happening::Swapped(shard, swapped) => self.hold(run, handoff::Input::Swapped { shard, swapped }),
             Happening::Open { shard, epoch } => self.open(run, shard, epoch),
+            Happening::Opened { shard, epoch } => self.hold(run, handoff::Input::Opened { shard, epoch }),
             Happening::StopLook { shard, epoch, nth } => self.stop_look(run, shard, epoch, nth),
             Happening::Answer { correlation, answer } => {
                 self.route(run, colloquy_cluster::core::router::Input::Answered { correlation, answer });

@@ -44,9 +44,12 @@ impl Town {
         let patience_ms = if self.defect == Defect::NoLeaseMargin { LEASE_TTL_MS } else { PATIENCE_MS };
         let mutation = match self.defect {
             Defect::EpochNotRaised => handoff::Defect::SameEpoch,
-            Defect::None | Defect::NoClaimCheck | Defect::AckBeforeAppend | Defect::NoLeaseMargin => {
-                handoff::Defect::None
-            }
+            Defect::None
+            | Defect::NoClaimCheck
+            | Defect::AckBeforeAppend
+            | Defect::NoLeaseMargin
+            | Defect::WakesBeforeServing
+            | Defect::TrustsEarlierWakes => handoff::Defect::None,
         };
         self.nodes[number].waits_for = None;
         self.nodes[number].process = Some(Process {
@@ -60,6 +63,7 @@ impl Town {
             acts: BTreeMap::new(),
             current: BTreeMap::new(),
             known_wake: BTreeMap::new(),
+            expected: BTreeMap::new(),
             running: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             serving: BTreeMap::new(),
@@ -239,7 +243,7 @@ impl Town {
                 self.stop_look(run, shard, epoch, 0);
             }
             handoff::Output::Abandon { shard } | handoff::Output::Missed { shard } => self.let_go(run, shard),
-            handoff::Output::HandedOver { shard, to } => {
+            handoff::Output::HandedOver { shard, to, .. } => {
                 self.let_go(run, shard);
                 let to = (0..self.nodes.len()).find(|node| self.nodes[*node].id == to);
                 if let Some(to) = to.filter(|_| self.random.chance(70)) {
@@ -271,16 +275,34 @@ impl Town {
                 known.extend(tasks.into_iter().map(|(id, attempt)| (id, attempt, node.clone())));
             }
         }
-        let now_ms = self.now_ms;
         let wakes: Vec<_> = self.store.wakes.values().filter(|wake| here(&wake.key)).cloned().collect();
+        let early = self.defect == Defect::WakesBeforeServing;
+        let trusting = self.defect == Defect::TrustsEarlierWakes;
         let Some(process) = self.process(run) else { return };
         process.known_wake.retain(|key, _| !here(key));
-        process.known_wake.extend(wakes.iter().map(|wake| (wake.key.clone(), WakeRow::At(wake.due_ms))));
-        for wake in wakes {
+        for wake in &wakes {
+            // Whoever wrote the row of an earlier epoch may still have it removed.
+            let sure = wake.epoch >= epoch || trusting;
+            let row = if sure { WakeRow::At(wake.due_ms) } else { WakeRow::Unsure };
+            process.known_wake.insert(wake.key.clone(), row);
+        }
+        process.expected.insert(shard, wakes.clone());
+        if early {
+            self.wake(run, shard);
+        }
+        // Whoever gives the hand-off machine its inputs may be busy with others.
+        let ms = self.random.below(20);
+        self.tell(run, ms, Happening::Opened { shard, epoch });
+    }
+
+    /// Whoever has work in a shard is brought into memory when that is due.
+    fn wake(&mut self, run: Run, shard: u32) {
+        let now_ms = self.now_ms;
+        let Some(process) = self.process(run) else { return };
+        for wake in process.expected.remove(&shard).unwrap_or_default() {
             let ms = (wake.due_ms - now_ms).max(1) as u64;
             self.tell(run, ms, Happening::Boot(wake.key));
         }
-        self.hold(run, handoff::Input::Opened { shard, epoch });
     }
 
     fn serve(&mut self, run: Run, shard: u32, epoch: u64) {
@@ -299,6 +321,7 @@ impl Town {
         for (from, frame) in process.parked.remove(&shard).unwrap_or_default() {
             self.receive(run, from, frame);
         }
+        self.wake(run, shard);
     }
 
     pub(super) fn stop_look(&mut self, run: Run, shard: u32, epoch: u64, nth: u32) {
@@ -338,6 +361,7 @@ impl Town {
         let Some(process) = self.process(run) else { return };
         process.serving.remove(&shard);
         process.known_wake.retain(|key, _| shard_of(key, SHARDS) != shard);
+        process.expected.remove(&shard);
         process.elsewhere.retain(|key, _| shard_of(key, SHARDS) != shard);
         for (from, frame) in process.parked.remove(&shard).unwrap_or_default() {
             self.receive(run, from, frame);
