@@ -104,6 +104,8 @@ impl Tenant {
         let booking =
             json!({ "starts_at": free["starts_at"], "name": format!("Ann {marker}"), "phone": "217-555-0133" });
         let appointment = owner.api.post("/api/appointments", booking).await.expect(201);
+        let campaign = json!({ "name": format!("Webinar {marker}"), "agent_id": agent });
+        let campaign = owner.api.post("/api/calling/campaigns", campaign).await.expect(201);
         let mut ids = Ids::made_up();
         for (kind, id) in [
             ("agent", agent),
@@ -120,6 +122,7 @@ impl Tenant {
             ("visitor", visitor.id.clone()),
             ("calendar", text(&calendar, "id")),
             ("appointment", text(&appointment, "id")),
+            ("campaign", text(&campaign, "id")),
             ("provider", "anna".to_owned()),
             ("template", "home_services.receptionist".to_owned()),
         ] {
@@ -149,6 +152,8 @@ impl Tenant {
             format!("/api/leads/{lead}"),
             "/api/calendars".to_owned(),
             "/api/appointments".to_owned(),
+            "/api/calling/campaigns".to_owned(),
+            format!("/api/calling/campaigns/{}", self.ids.0["campaign"]),
             format!("/api/appointments/{}", self.ids.0["appointment"]),
         ] {
             all.insert(path.clone(), self.owner.api.get(&path).await.expect(200));

@@ -10,13 +10,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may depend on whom, for normal and build dependencies. `colloquy-server` may depend on all.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("gateway", &["actors", "wire", "telephony"]),
     ("loadtest", &["wire", "telephony"]),
     ("actors", &["cluster", "domain", "knowledge", "models", "telephony", "connectors"]),
     ("cluster", &["store"]),
     ("knowledge", &["domain"]),
     ("models", &["domain"]),
+    ("carrier", &["telephony"]),
     ("telephony", &["domain"]),
     ("connectors", &["domain"]),
     ("wire", &["domain"]),

@@ -94,16 +94,16 @@ pub(crate) fn message<C: Serialize>(tenant: &str, kind: &str, id: &str, command:
 
 /// The part of an `Entity` that is the same for every core of the domain. Arguments: module, state, effect, state version, event version, personal.
 macro_rules! pure_core {
-    ($module:ident, $state:ident, $state_version:literal, $event_version:literal, $personal:literal) => {
-        const KIND: &'static str = colloquy_domain::$module::KIND;
+    ($($module:ident)::+, $state:ident, $state_version:literal, $event_version:literal, $personal:literal) => {
+        const KIND: &'static str = colloquy_domain::$($module)::+::KIND;
         const STATE_VERSION: u32 = $state_version;
         const EVENT_VERSION: u32 = $event_version;
         const PERSONAL: bool = $personal;
 
-        type State = colloquy_domain::$module::$state;
-        type Command = $crate::core::Asked<colloquy_domain::$module::Command>;
-        type Event = colloquy_domain::$module::Event;
-        type Reply = colloquy_domain::$module::Reply;
+        type State = colloquy_domain::$($module)::+::$state;
+        type Command = $crate::core::Asked<colloquy_domain::$($module)::+::Command>;
+        type Event = colloquy_domain::$($module)::+::Event;
+        type Reply = colloquy_domain::$($module)::+::Reply;
         type Rejection = colloquy_domain::Rejection;
 
         fn decide(
@@ -113,11 +113,11 @@ macro_rules! pure_core {
             asked: Self::Command,
         ) -> Result<colloquy_cluster::entity::Decision<Self::Event, Self::Reply>, Self::Rejection> {
             let context = $crate::core::context(cx, asked.by)?;
-            colloquy_domain::$module::decide(state, &context, asked.command).map($crate::core::decided)
+            colloquy_domain::$($module)::+::decide(state, &context, asked.command).map($crate::core::decided)
         }
 
         fn apply(state: &mut Self::State, event: &Self::Event, at: colloquy_cluster::entity::At) {
-            colloquy_domain::$module::apply(state, event, at.seq, at.at_ms);
+            colloquy_domain::$($module)::+::apply(state, event, at.seq, at.at_ms);
         }
     };
 }
@@ -125,26 +125,26 @@ pub(crate) use pure_core;
 
 /// The rest for cores that have unfinished work and timers: their commands are Colloquy's own, asked in the state's tenant.
 macro_rules! pure_work {
-    ($module:ident, $effect:ident, $tenant:expr) => {
-        type Effect = colloquy_domain::$module::$effect;
+    ($($module:ident)::+, $effect:ident, $tenant:expr) => {
+        type Effect = colloquy_domain::$($module)::+::$effect;
 
         fn pending(state: &Self::State) -> Vec<colloquy_cluster::entity::Pending<Self::Effect>> {
-            $crate::core::pendings(colloquy_domain::$module::pending(state))
+            $crate::core::pendings(colloquy_domain::$($module)::+::pending(state))
         }
 
         fn timer(state: &Self::State) -> Option<i64> {
-            colloquy_domain::$module::timer(state)
+            colloquy_domain::$($module)::+::timer(state)
         }
 
         fn on_timer(state: &Self::State, now_ms: i64) -> Option<Self::Command> {
             let tenant: fn(&Self::State) -> colloquy_domain::ids::TenantId = $tenant;
-            colloquy_domain::$module::on_timer(state, now_ms)
+            colloquy_domain::$($module)::+::on_timer(state, now_ms)
                 .map(|command| $crate::core::Asked { by: colloquy_domain::Principal::system(tenant(state)), command })
         }
 
         fn on_recovered(state: &Self::State) -> Option<Self::Command> {
             let tenant: fn(&Self::State) -> colloquy_domain::ids::TenantId = $tenant;
-            colloquy_domain::$module::on_recovered(state)
+            colloquy_domain::$($module)::+::on_recovered(state)
                 .map(|command| $crate::core::Asked { by: colloquy_domain::Principal::system(tenant(state)), command })
         }
     };

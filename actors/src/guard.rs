@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use colloquy_cluster::effect::EffectHandle;
-use colloquy_cluster::entity::Entity;
+use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::Principal;
+use colloquy_domain::campaign::slice;
 use colloquy_domain::contact_guard::{
-    self, Address, Command, ContactGuard, MessageRequest, Purpose, Reach, Reply, Source, Verdict,
+    self, Address, Command, ContactGuard, Event, MessageRequest, Purpose, Reach, Reply, Source, Verdict,
 };
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::vocabulary::Channel;
 use serde_json::json;
 
-use crate::core::{Core, ask, pure_core, pure_work};
+use crate::core::{Core, ask, message, pure_core, pure_work};
 use crate::{ActorError, Tools, feed};
 
 /// The list of entries that hold.
@@ -77,6 +78,19 @@ impl Entity for ContactGuardEntity {
             row(CONSENTS, id, consent.at_ms, feed::encode(&shown))
         });
         entries.chain(consents).collect()
+    }
+
+    fn outbox(&self, key: &EntityKey, state: &ContactGuard, event: &Event, at: At) -> Vec<Message> {
+        // Calls that may still be queued at a carrier are taken back.
+        contact_guard::stopped(state, event, at.at_ms)
+            .into_iter()
+            .filter_map(|dial| {
+                let (index, target) = dial.target.split_once('.')?;
+                let command = slice::Command::Forbidden { target: target.parse().ok()?, attempt: dial.attempt };
+                let id = slice::id(&dial.campaign.into(), index.parse().ok()?);
+                Some(message(&key.tenant, slice::KIND, &id, command))
+            })
+            .collect()
     }
 
     async fn run(self: Arc<Self>, effect: Self::Effect, _handle: EffectHandle) {

@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], [`campaign`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -10,6 +10,7 @@ pub mod appointment;
 pub mod audit;
 pub mod bulletin;
 pub mod calendar;
+pub mod campaign;
 pub mod conversation;
 mod copies;
 pub mod core;
@@ -80,6 +81,10 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(lead::LeadEntity::new(tools.clone()))
         .entity(calendar::CalendarEntity)
         .entity(appointment::AppointmentEntity::new(tools.clone()))
+        .entity(campaign::CampaignEntity::new(tools.clone()))
+        .entity(campaign::SliceEntity::new(tools.clone()))
+        .entity(campaign::CalleesEntity)
+        .entity(campaign::PacerEntity::new(tools.clone()))
         .entity(traffic::TrafficEntity)
         .entity(ops_log::OpsLogEntity)
         .entity(audit::AuditEntity)

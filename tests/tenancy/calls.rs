@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 13] = [
+pub(crate) const PUBLIC: [&str; 14] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -23,6 +23,8 @@ pub(crate) const PUBLIC: [&str; 13] = [
     "/api/cron/",
     // Signed by providers: tests/messages.rs.
     "/api/messages/",
+    // The same: tests/campaigns.rs.
+    "/api/voice/twilio/",
     "/assets/",
     // Opened by a key in their address: tests/appointments.rs.
     "/api/appointments/{id}/invite.ics",
@@ -119,6 +121,7 @@ impl Ids {
             "integration",
             "number",
             "do_not_contact",
+            "campaign",
         ];
         let all = kinds.map(|kind| {
             (kind, if kind == "version" { "1".to_owned() } else { format!("{FAKE}{}", &random_id()[20..]) })
@@ -147,6 +150,7 @@ impl Ids {
             "integrations" => "integration",
             "numbers" => "number",
             "dnc" => "do_not_contact",
+            "campaigns" => "campaign",
             // Nobody here administers the platform: what the ids name does not matter.
             "nodes" | "shards" | "moves" | "entities" | "{kind}" => "agent",
             _ => panic!("teach this test which id follows `{before}` in {}", call.name()),
@@ -233,6 +237,10 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
             json!({ "calendar_id": id("calendar"), "conversation_id": id("conversation"), "starts_at": "2030-01-07T15:00:00Z" })
         }
         "patch /api/appointments/{id}" => json!({ "status": "canceled" }),
+        "post /api/calling/campaigns" => json!({ "name": "mine", "agent_id": id("agent") }),
+        "patch /api/calling/campaigns/{id}" => json!({ "name": "taken over" }),
+        "post /api/calling/campaigns/{id}/targets" => json!({ "from_leads": { "filter": {} } }),
+        "post /api/voice/calls" => json!({ "agent_id": id("agent"), "to": "+14155552671" }),
         "post /api/notifications/read" => json!({ "all": true }),
         other if call.has_body && !call.is(&PUBLIC) => panic!("teach this test a body for {other}"),
         _ => return None,

@@ -9,9 +9,14 @@ use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
 use futures::StreamExt as _;
 
+use crate::campaign::pacer::Pacing;
+
 /// How long a connection may take, and a whole request: a provider that takes longer has not answered.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a minute costs unless set: about Twilio's price of an outgoing call in the USA.
+const MINUTE_MICROS: i64 = 14_000;
 
 /// Where providers are, and how they reach us.
 #[derive(Clone, Debug)]
@@ -26,6 +31,10 @@ pub struct CarrierSettings {
     pub api_url: String,
     /// How long an unknown outcome is looked up, ms.
     pub unconfirmed_after_ms: i64,
+    /// The limits of accounts that call.
+    pub pacing: Pacing,
+    /// What a minute of a call costs, millionths of a US dollar.
+    pub minute_micros: i64,
 }
 
 impl Default for CarrierSettings {
@@ -36,6 +45,8 @@ impl Default for CarrierSettings {
             simulated_url: None,
             api_url: String::new(),
             unconfirmed_after_ms: colloquy_domain::conversation::delivery::UNCONFIRMED_AFTER_MS,
+            pacing: Pacing::default(),
+            minute_micros: MINUTE_MICROS,
         }
     }
 }

@@ -73,7 +73,13 @@ async fn erase(tools: &Tools, client: &Client, tenant: &str, whom: &Whom) -> Res
         theirs.looked_again = true;
         tokio::time::sleep(ROWS_TRAIL).await;
     }
+    let leads = theirs.rows.iter().filter(|row| row.list == crate::lead::LIST).map(|row| row.id.clone()).collect();
+    let about_them = |row: &Value| about(row, whom, &tools.erasure_key);
+    let called = crate::campaign::erase::person(client, &TenantId::from(tenant), &leads, about_them).await?;
     let mut counts = BTreeMap::new();
+    if called > 0 {
+        counts.insert("campaign_targets".to_owned(), called);
+    }
     for row in &theirs.rows {
         *counts.entry(row.list.to_owned()).or_insert(0) += 1;
     }

@@ -335,7 +335,8 @@ fn parameters(pattern: &str, path: &str) -> Vec<String> {
 /// The names of the fields of a JSON body, and the body to go on with.
 async fn fields(app: &AppState, parts: &Parts, body: Body) -> Result<(Option<String>, Body), Problem> {
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !kind.to_ascii_lowercase().contains("json") {
+    // A list is passed on as it comes: its lines are nobody's fields.
+    if !kind.to_ascii_lowercase().contains("json") || crate::is_upload(parts.uri.path(), kind) {
         return Ok((None, body));
     }
     let bytes = to_bytes(body, app.settings.body_bytes_max).await.map_err(|error| {

@@ -85,6 +85,8 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::calendars::routes())
         .merge(routes::numbers::routes())
         .merge(routes::messages::routes())
+        .merge(routes::campaigns::routes())
+        .merge(routes::voice::routes())
         .merge(routes::contacts::routes())
         .merge(routes::notifications::routes())
         .merge(routes::analytics::routes())
@@ -128,8 +130,8 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     if method == Method::OPTIONS && public {
         return cors(StatusCode::NO_CONTENT.into_response());
     }
-    let multipart = takes_uploads(request.uri().path())
-        && request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/"));
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let upload = is_upload(request.uri().path(), kind);
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -137,7 +139,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         .and_then(|v| v.parse::<usize>().ok());
     // Who asks before sending has sent nothing yet that would have to be read.
     let sends_at_once = !request.headers().contains_key(header::EXPECT);
-    if !multipart && length.is_some_and(|length| length > app.settings.body_bytes_max) {
+    if !upload && length.is_some_and(|length| length > app.settings.body_bytes_max) {
         if sends_at_once {
             linger::drain(request.into_body()).await;
         }
@@ -152,7 +154,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     let unread = linger::Unread::default();
     // A sender who stops half way is not waited for as long as the request may take.
     let body = unread.lend(Body::new(Box::pin(TimeoutBody::new(BODY_SILENT_MAX, body))));
-    let body = if multipart {
+    let body = if upload {
         Body::new(body)
     } else {
         Body::new(http_body_util::Limited::new(body, app.settings.body_bytes_max))
@@ -189,9 +191,24 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     response
 }
 
-/// The one call whose body may be as large as an upload.
+/// The calls whose body may be as large as an upload.
 pub(crate) fn takes_uploads(path: &str) -> bool {
-    path.starts_with("/api/agents/") && path.ends_with("/sources")
+    path.starts_with("/api/agents/") && path.ends_with("/sources") || takes_lists(path)
+}
+
+/// The one that takes lists as they are.
+fn takes_lists(path: &str) -> bool {
+    path.starts_with("/api/calling/campaigns/") && path.ends_with("/targets")
+}
+
+/// Whether a body of this kind may be as large as an upload there: a file, and no JSON document that is read as a whole.
+pub(crate) fn is_upload(path: &str, kind: &str) -> bool {
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if takes_lists(path) {
+        essence != "application/json"
+    } else {
+        takes_uploads(path) && essence.starts_with("multipart/")
+    }
 }
 
 /// A bounded label: a client may invent methods without end.

@@ -1,6 +1,7 @@
 //! The binary `colloquy`: command line and life cycle.
 
 mod backup;
+mod carrier;
 mod catalog;
 mod cluster;
 mod operate;
@@ -54,6 +55,8 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Operate a running cluster: nodes, shards, moves, drains (see docs/guides/cluster.md)
     Ops(operate::Arguments),
+    /// Start a simulated carrier that speaks Twilio's side and reaches nobody: for trying calls and campaigns without an account
+    Carrier(carrier::Arguments),
     /// Turn a PDF on standard input into text, under memory and time limits (used by the server itself)
     #[command(name = "extract-pdf", hide = true)]
     ExtractPdf,
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::Ops(arguments) => operate::run(&arguments),
+        Command::Carrier(arguments) => carrier::run(arguments),
         Command::ExtractPdf => return colloquy_knowledge::extract::pdf::child_main(),
     };
     match outcome {

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use colloquy_actors::campaign::pacer::Pacing;
 use colloquy_actors::knowledge::Library;
 use colloquy_actors::messages::{CarrierSettings, Carriers};
 use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
 use colloquy_connectors::{Mailbox, Mailer, RecordedSms, Smtp, SmtpConfig};
+use colloquy_domain::campaign::settings::Rate;
 use colloquy_domain::catalog::load::Catalog;
+use colloquy_domain::pacer;
 use colloquy_gateway::app::{AppState, Limits, ModelServer, Settings as GatewaySettings};
 use colloquy_gateway::limits::{AddressLimit, RateLimit, Shared, SharedName};
 use colloquy_gateway::listen::Bounded;
@@ -28,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ops::NodeOperations;
 use crate::secrets::{OPS_TOKEN_FILE, Secrets};
-use crate::settings::{EmbedderKind, MailKind, PlanName, Settings, SmtpSecurity, TenancyMode};
+use crate::settings::{EmbedderKind, MailKind, PlanName, Settings, SmtpSecurity, TenancyMode, VoiceLimits};
 use crate::{catalog, cluster, program, telemetry};
 
 /// How long a stop may take: appends in flight, snapshots, goodbyes.
@@ -210,11 +213,25 @@ fn tools(
         simulated_url: Some(settings.messages.simulated_url.clone()).filter(|url| !url.is_empty()),
         api_url: settings.api_url().to_owned(),
         unconfirmed_after_ms: i64::from(settings.messages.unconfirmed_after_s) * 1000,
+        pacing: Pacing { twilio: pace(&settings.voice.twilio), simulated: pace(&settings.voice.simulated) },
+        minute_micros: (settings.voice.minute_usd * 1e6).round() as i64,
     })?;
     let links = Links { console: settings.public.url.clone(), api: settings.api_url().to_owned() };
     let tools =
         Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, carriers, library, secret);
     Ok((Arc::new(tools), notices))
+}
+
+/// An account's limits as its pacer takes them. Their ranges were checked when the settings were read.
+fn pace(limits: &VoiceLimits) -> pacer::Config {
+    let rate = |per_second: f64| Rate { milli: (per_second * 1000.0).round() as u32 };
+    let of = |concurrent, per_second| pacer::Limits { concurrent, rate: rate(per_second) };
+    pacer::Config {
+        account: of(limits.concurrent, limits.calls_per_second),
+        inbound_reserved: limits.inbound_reserved,
+        tenant: of(limits.concurrent_per_organization, limits.calls_per_second),
+        number: of(limits.concurrent_per_number, limits.calls_per_second_per_number),
+    }
 }
 
 fn model(settings: &Settings, catalog: &Catalog) -> Result<Option<Arc<dyn ChatModel>>, String> {

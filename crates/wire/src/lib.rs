@@ -8,6 +8,7 @@ pub mod agents;
 pub mod analytics;
 pub mod appointments;
 pub mod audit;
+pub mod campaigns;
 pub mod chat;
 pub mod common;
 pub mod conversations;

@@ -67,6 +67,8 @@ pub const RENEW_EVERY_MS: i64 = 60_000;
 
 /// The longest name of a target.
 pub const NAME_CHARS_MAX: usize = 200;
+/// What one line comes to as JSON, bytes: 256 of them must fit into one event.
+pub const LISTED_BYTES_MAX: usize = 3 * 1024;
 /// Further values of a target, such as a first name or a company, that the script may use.
 pub const FIELDS_MAX: usize = 30;
 /// The longest such value.

@@ -104,7 +104,7 @@ impl World {
         let mut slices = BTreeMap::new();
         for index in 0..SLICES {
             let who = |n: u32| NewTarget {
-                phone: phone(index, n),
+                guard: phone(index, n),
                 zones: vec![if n.is_multiple_of(3) { "America/New_York" } else { "America/Los_Angeles" }.into()],
                 ..NewTarget::default()
             };
@@ -222,8 +222,8 @@ impl World {
             for tell in slice::tells(&self.slices[index as usize], event) {
                 match tell {
                     Tell::Pacer { command, .. } => self.send(format!("{index}>pacer"), Ev::Pacer(command)),
-                    Tell::Guard { phone, command } => {
-                        self.send(format!("{index}>guard {phone}"), Ev::Guard(phone, command))
+                    Tell::Guard { guard, command } => {
+                        self.send(format!("{index}>guard {guard}"), Ev::Guard(guard, command))
                     }
                     Tell::Campaign(command) => self.send(format!("{index}>campaign"), Ev::Campaign(Box::new(command))),
                 }
@@ -260,9 +260,9 @@ impl World {
 
     fn task(&mut self, index: u32, name: String, life: u64, effect: Effect) {
         let command = match effect {
-            Effect::Authorize { target, attempt, phone, request } => {
+            Effect::Authorize { target, attempt, guard, request } => {
                 let asked = contact_guard::Command::AuthorizeDial(request);
-                match self.guard(&phone, asked) {
+                match self.guard(&guard, asked) {
                     Some(contact_guard::Reply::Verdict { verdict }) => {
                         slice::Command::Authorized { target, attempt, verdict }
                     }
@@ -301,12 +301,12 @@ impl World {
 
     /// The carrier is asked to make a call: everything that was promised about it is looked at here.
     fn create(&mut self, dial: Dial) -> DialAnswer {
-        let guard = &self.guards[&dial.to];
+        let guard = &self.guards[&dial.guard];
         let permit = guard.dials.iter().find(|known| known.dial == dial.dial).expect("no dial without a permit");
         let entry = guard.entries.iter().map(|entry| entry.seq).min();
         assert!(entry.is_none_or(|seq| permit.permit.seq < seq), "permitted before anybody said no");
         let day = self.now_ms - 24 * 3_600_000;
-        let before = self.carrier.values().filter(|call| call.dial.to == dial.to && call.at_ms > day).count();
+        let before = self.carrier.values().filter(|call| call.dial.guard == dial.guard && call.at_ms > day).count();
         assert!(before < 3, "three calls a day");
         let (index, target) = place(&dial.dial);
         let one = &self.slices[index as usize];

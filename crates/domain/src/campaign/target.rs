@@ -131,14 +131,10 @@ impl Disposition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NewTarget {
-    /// E.164.
-    pub phone: String,
+    /// The contact guard of its number: a keyed hash. Number and name stand in [`super::callees`], so that they can be erased.
+    pub guard: String,
     /// The time zones the number may be in.
     pub zones: Vec<String>,
-    /// Name.
-    pub name: Option<String>,
-    /// Further values for the script.
-    pub fields: BTreeMap<String, String>,
     /// The lead it was selected from.
     pub lead_id: Option<LeadId>,
     /// The contact.

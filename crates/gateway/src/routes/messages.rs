@@ -159,8 +159,8 @@ async fn whatsapp_of(
 }
 
 /// An account whose webhook is answered.
-struct Account {
-    tenant: TenantId,
+pub(crate) struct Account {
+    pub(crate) tenant: TenantId,
     provider: Provider,
     lines: Arc<Lines>,
 }
@@ -172,7 +172,7 @@ impl Account {
 }
 
 /// The account that an address names. An unknown one has no key to check with, and says no more than that.
-async fn account_of(app: &AppState, connection: &str) -> Result<Account> {
+pub(crate) async fn account_of(app: &AppState, connection: &str) -> Result<Account> {
     let (provider, tenant) = read_connection_id(connection).ok_or_else(|| unverified(Unverified::NoKey))?;
     account(app, provider, tenant).await
 }
@@ -183,7 +183,7 @@ async fn account(app: &AppState, provider: Provider, tenant: TenantId) -> Result
 }
 
 /// The account that a number of ours belongs to, if it is the one that asks.
-async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<Account> {
+pub(crate) async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<Account> {
     for provider in [Provider::Twilio, Provider::Simulated] {
         let Some(tenant) = lines::home(&app.actors.client, provider, number).await? else { continue };
         let account = account(app, provider, tenant).await?;
@@ -195,12 +195,12 @@ async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<A
     Err(unverified(Unverified::NoKey))
 }
 
-fn form(body: &[u8]) -> Result<Form> {
+pub(crate) fn form(body: &[u8]) -> Result<Form> {
     Form::read(body).map_err(malformed)
 }
 
 /// Checks a signature of Twilio over the public address and the form.
-fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<()> {
+pub(crate) fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<()> {
     if account.provider == Provider::Whatsapp {
         return Err(unverified(Unverified::NoKey));
     }
@@ -391,11 +391,11 @@ fn url_field(query: &str, name: &str) -> Option<String> {
 }
 
 /// 401, and nothing else is said.
-fn unverified(_: Unverified) -> Problem {
+pub(crate) fn unverified(_: Unverified) -> Problem {
     Problem::unauthorized("The signature of this webhook is missing or cannot be verified.")
 }
 
 /// 400 for what was signed, or could not be looked into far enough to find the key.
-fn malformed(error: Malformed) -> Problem {
+pub(crate) fn malformed(error: Malformed) -> Problem {
     Problem::bad_request("malformed_webhook", format!("This webhook cannot be read: {error}."))
 }

@@ -193,7 +193,7 @@ async fn one(app: &AppState, console: &Console, id: &str) -> Result<NumberView> 
 }
 
 /// An agent of this organization.
-async fn agent_of(app: &AppState, console: &Console, id: &str) -> Result<AgentId> {
+pub(crate) async fn agent_of(app: &AppState, console: &Console, id: &str) -> Result<AgentId> {
     let id = AgentId::from(id);
     let wrong = || Problem::field("agent_id", "must be an agent of your organization");
     if only_agent(console).is_some_and(|only| only != id) || id.as_str().is_empty() {

@@ -1,5 +1,6 @@
 //! The console's live socket: snapshots and deltas of boards, one subscription per topic, resumable by sequence number.
 
+mod campaigns;
 mod notices;
 mod people;
 
@@ -25,7 +26,7 @@ use colloquy_wire::live::{Change, LiveClient, LiveServer};
 use futures::StreamExt as _;
 use futures::stream::{AbortHandle, SelectAll, abortable};
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -48,6 +49,8 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const TOPICS_MAX: usize = 32;
 /// A session is checked again this often even if nothing is heard of its account, so that a removed member stops seeing numbers.
 const RECHECK_EVERY: Duration = Duration::from_secs(30);
+/// Followed campaigns are looked at this often: a person sees no difference to more.
+const CAMPAIGNS_EVERY: Duration = Duration::from_secs(1);
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -89,6 +92,7 @@ async fn open(
                 notices_changed: None,
                 boards: HashMap::new(),
                 talks: HashMap::new(),
+                campaigns: HashMap::new(),
                 feed: None,
                 account: None,
                 heard: SelectAll::new(),
@@ -152,6 +156,8 @@ struct Session {
     notices_changed: Option<notices::Changed>,
     /// Followed conversations and the number last sent.
     talks: HashMap<String, Talk>,
+    /// Followed campaigns.
+    campaigns: HashMap<String, campaigns::Followed>,
     feed: Option<WatchStream>,
     /// Tells when the person's sessions or memberships change.
     account: Option<WatchStream>,
@@ -165,6 +171,8 @@ impl Session {
         let mut pings = interval_at(begun + PING_EVERY, PING_EVERY);
         let mut rechecks = interval_at(begun + RECHECK_EVERY, RECHECK_EVERY);
         let mut repeats = interval(Duration::from_millis(presence::REPEAT_MS));
+        let mut looks = interval(CAMPAIGNS_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
         loop {
             tokio::select! {
@@ -176,6 +184,7 @@ impl Session {
                     self.frame(Frame::Ping(Vec::new().into())).await?;
                 }
                 _ = rechecks.tick() => self.recheck().await?,
+                _ = looks.tick(), if !self.campaigns.is_empty() => self.campaigns_differ().await?,
                 _ = repeats.tick(), if self.here.is_some() => self.repeat(false).await,
                 changed = next(&mut self.account) => {
                     if changed.is_none() {
@@ -240,6 +249,9 @@ impl Session {
                 if let Some(id) = topic.strip_prefix("conversation:") {
                     self.talks.remove(id);
                 }
+                if let Some(id) = topic.strip_prefix(campaigns::PREFIX) {
+                    self.campaigns.remove(id);
+                }
                 Ok(())
             }
             Ok(LiveClient::Presence { status, viewing, typing }) => {
@@ -293,11 +305,14 @@ impl Session {
 
     async fn subscribe(&mut self, name: String, since: Option<u64>) -> Result<(), Gone> {
         let Some(console) = self.console.clone() else { return Ok(()) };
-        if self.boards.len() + self.talks.len() >= TOPICS_MAX {
+        if self.boards.len() + self.talks.len() + self.campaigns.len() >= TOPICS_MAX {
             return self.error(&name, "too_many_topics").await;
         }
         if let Some(id) = name.strip_prefix("conversation:") {
             return self.follow_talk(&console, id.to_owned()).await;
+        }
+        if let Some(id) = name.strip_prefix(campaigns::PREFIX) {
+            return self.follow_campaign(&console, id.to_owned()).await;
         }
         if name == notices::TOPIC {
             return self.follow_notices().await;

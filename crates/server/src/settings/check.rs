@@ -5,6 +5,12 @@ use colloquy_store::s3::{S3Config, SCHEME};
 
 use super::{EmbedderKind, MailKind, Settings, SettingsError, StoreKind};
 
+/// The slowest and the fastest pace: a call in a thousand seconds, and as many a second as one campaign may ask for.
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1_000.0;
+/// The highest price of a minute: no country's is near it.
+const MINUTE_USD_MAX: f64 = 100.0;
+
 impl Settings {
     fn check_cluster(&self, need: &mut impl FnMut(bool, String)) {
         let (store, cluster) = (&self.store, &self.cluster);
@@ -93,6 +99,38 @@ impl Settings {
         );
     }
 
+    fn check_voice(&self, need: &mut impl FnMut(bool, String)) {
+        let voice = &self.voice;
+        need(
+            (0.0..=MINUTE_USD_MAX).contains(&voice.minute_usd),
+            format!("`voice.minute_usd` must be 0 to {MINUTE_USD_MAX}, not {}", voice.minute_usd),
+        );
+        for (section, limits) in [("twilio", &voice.twilio), ("simulated", &voice.simulated)] {
+            for (key, count) in [
+                ("concurrent", limits.concurrent),
+                ("concurrent_per_organization", limits.concurrent_per_organization),
+                ("concurrent_per_number", limits.concurrent_per_number),
+            ] {
+                need(count > 0, format!("`voice.{section}.{key}` must be at least 1"));
+            }
+            need(
+                limits.inbound_reserved < limits.concurrent,
+                format!(
+                    "`voice.{section}.inbound_reserved` must be below `voice.{section}.concurrent`: else nobody can be called"
+                ),
+            );
+            for (key, rate) in [
+                ("calls_per_second", limits.calls_per_second),
+                ("calls_per_second_per_number", limits.calls_per_second_per_number),
+            ] {
+                need(
+                    (RATE_MIN..=RATE_MAX).contains(&rate),
+                    format!("`voice.{section}.{key}` must be {RATE_MIN} to {RATE_MAX}, not {rate}"),
+                );
+            }
+        }
+    }
+
     /// Names everything that is wrong, not only the first of it.
     pub(super) fn check(&self) -> Result<(), SettingsError> {
         let mut wrong = Vec::new();
@@ -134,6 +172,7 @@ impl Settings {
         );
         need(!self.cluster.node_id.is_empty(), "`cluster.node_id` must not be empty".into());
         self.check_blobs(&mut need);
+        self.check_voice(&mut need);
         self.check_cluster(&mut need);
         need(
             self.mail.kind == MailKind::Mailbox || !self.mail.smtp.host.is_empty(),

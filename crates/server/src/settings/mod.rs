@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) legal: Legal,
     /// Providers of messages.
     pub(crate) messages: Messages,
+    /// Calls: how fast, how many, what they cost.
+    pub(crate) voice: Voice,
     /// Outgoing mail.
     pub(crate) mail: Mail,
     /// Manual triggers.

@@ -321,6 +321,36 @@ pub(crate) struct Messages {
     pub(crate) unconfirmed_after_s: u32,
 }
 
+/// `[voice]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Voice {
+    /// What a minute of a call costs, US dollars.
+    pub(crate) minute_usd: f64,
+    /// The limits of an account at Twilio.
+    pub(crate) twilio: VoiceLimits,
+    /// The limits of an account at the simulated carrier.
+    pub(crate) simulated: VoiceLimits,
+}
+
+/// `[voice.twilio]` and `[voice.simulated]`
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VoiceLimits {
+    /// Calls at once.
+    pub(crate) concurrent: u32,
+    /// Calls begun per second.
+    pub(crate) calls_per_second: f64,
+    /// Calls at once that are kept free for calls that come in.
+    pub(crate) inbound_reserved: u32,
+    /// Calls at once of each organization.
+    pub(crate) concurrent_per_organization: u32,
+    /// Calls at once of each number.
+    pub(crate) concurrent_per_number: u32,
+    /// Calls per second of each number.
+    pub(crate) calls_per_second_per_number: f64,
+}
+
 /// `[demo]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -31,6 +31,7 @@ pub fn apply(state: &mut Campaign, event: &Event, seq: u64, at_ms: i64) {
                 Status::Draft | Status::Scheduled | Status::Paused | Status::Stopping | Status::Deleting => {}
             }
         }
+        Event::Forgotten => state.forgotten = true,
         Event::Importing { import } => {
             state.imports = import.n;
             state.import = Some((**import).clone());

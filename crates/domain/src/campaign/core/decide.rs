@@ -28,6 +28,11 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
             system(cx)?;
             Ok(progressed(state, cx, slice, progress))
         }
+        Command::Forgotten if state.status == Status::Deleted => {
+            system(cx)?;
+            let event = (!state.forgotten).then_some(Event::Forgotten);
+            Ok(Decision::new(event.into_iter().collect(), Reply::Done))
+        }
         Command::Update { .. }
         | Command::Start
         | Command::Pause
@@ -38,6 +43,7 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
         | Command::Imported { .. }
         | Command::Progress { .. }
         | Command::Tick
+        | Command::Forgotten
         | Command::Recovered
         | Command::Get
             if !state.exists() =>
@@ -60,6 +66,7 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
             Ok(Decision::event(Event::Imported { n, slices, result }, Reply::Done))
         }
         Command::Progress { .. } => Err(Rejection::not_found("campaign")),
+        Command::Forgotten => Err(Rejection::Superseded),
         Command::Tick => {
             system(cx)?;
             Ok(Decision::new(tick(state, cx.now_ms), Reply::Done))

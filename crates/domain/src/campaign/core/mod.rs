@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     decision,
-    ids::{CampaignId, TenantId},
+    ids::{CampaignId, LeadId, TenantId},
 };
 
 /// The entity's kind in keys.
@@ -119,6 +119,13 @@ pub enum Source {
         /// Which.
         filter: Box<LeadFilter>,
     },
+    /// One lead that has just come in (LEAD-13).
+    Lead {
+        /// Which.
+        lead: LeadId,
+        /// After this it is not called any more, Unix milliseconds.
+        not_after_ms: i64,
+    },
 }
 
 /// What an import came to.
@@ -192,6 +199,8 @@ pub struct Campaign {
     pub imported: VecDeque<(u32, Imported)>,
     /// Connected and abandoned calls by day (days since 1970, UTC), oldest first, thirty of them.
     pub days: VecDeque<(i64, u64, u64)>,
+    /// It was deleted and knows nobody any more.
+    pub forgotten: bool,
     /// The sequence number of the last event.
     pub seq: u64,
 }
@@ -307,6 +316,8 @@ pub enum Command {
     },
     /// The timer.
     Tick,
+    /// Who was on the list of a deleted campaign is known no more. Colloquy's own.
+    Forgotten,
     /// After a crash: an import that was going on is tried again.
     Recovered,
     /// Query: the whole state.
@@ -371,6 +382,8 @@ pub enum Event {
         /// How far.
         progress: Progress,
     },
+    /// Who was on its list is known no more.
+    Forgotten,
 }
 
 /// What it answers.
@@ -394,10 +407,19 @@ pub enum Effect {
     /// Repeatable: read the source with the numbers that slices before this import hold, send [`slice::Command::Add`] to slices from the first on, then
     /// [`Command::Imported`]. Slices know an import they have, so that a second try changes nothing that the first has done.
     Import(Box<Import>),
+    /// Repeatable: it was deleted; erase the callees of its slices, so many, then tell [`Command::Forgotten`].
+    Forget {
+        /// How many.
+        slices: u32,
+    },
 }
 
 /// What is still to be done, from state alone.
 pub fn pending(state: &Campaign) -> Vec<(String, u32, Effect)> {
+    if state.status == Status::Deleted && !state.forgotten {
+        let slices = u32::try_from(state.slices.len()).unwrap_or(u32::MAX);
+        return vec![("forget".to_owned(), 1, Effect::Forget { slices })];
+    }
     let import = state.import.iter().filter(|_| state.exists());
     import
         .map(|import| (format!("import:{}", import.n), import.attempt, Effect::Import(Box::new(import.clone()))))
@@ -437,6 +459,6 @@ pub fn tells(state: &Campaign, event: &Event) -> Vec<(u32, slice::Command)> {
         }
         // Slices that were there have these orders already.
         Event::Imported { slices, .. } => slices.keys().filter_map(|index| index.parse().ok()).map(order).collect(),
-        Event::Created { .. } | Event::Importing { .. } | Event::Progressed { .. } => Vec::new(),
+        Event::Created { .. } | Event::Importing { .. } | Event::Progressed { .. } | Event::Forgotten => Vec::new(),
     }
 }

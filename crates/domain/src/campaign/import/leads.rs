@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{super::target::NewTarget, Rows, VALUE_CHARS_MAX};
+use super::{super::callees::Listed, Rows, VALUE_CHARS_MAX};
 use crate::{
     campaign::{limits::FIELDS_MAX, settings::Instant},
     ids::{AgentId, UserId},
@@ -59,6 +59,6 @@ pub(super) fn row(lead: &lead::State, rows: &mut Rows) {
         fields.pop_last();
     }
     let country = rows.default_country.clone();
-    let target = NewTarget { name, fields, lead_id: Some(lead.id.clone()), ..NewTarget::default() };
+    let target = Listed { name, fields, lead_id: Some(lead.id.clone()), ..Listed::default() };
     rows.target(line, &phone, country.as_deref(), target);
 }

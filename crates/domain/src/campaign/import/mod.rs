@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use leads::LeadFilter;
 
 use super::{
+    callees::Listed,
     core::Imported,
-    limits::{FIELDS_MAX, NAME_CHARS_MAX, REJECTED_TOLD_MAX, VALUE_CHARS_MAX},
+    limits::{FIELDS_MAX, LISTED_BYTES_MAX, NAME_CHARS_MAX, REJECTED_TOLD_MAX, VALUE_CHARS_MAX},
     number::{self, is_country},
-    target::NewTarget,
 };
 
 /// Names of the column with the number, in their normal form.
@@ -123,7 +123,7 @@ impl Importer {
     }
 
     /// The targets read since this was asked last.
-    pub fn take(&mut self) -> Vec<NewTarget> {
+    pub fn take(&mut self) -> Vec<Listed> {
         std::mem::take(&mut self.rows.targets)
     }
 
@@ -131,7 +131,7 @@ impl Importer {
     ///
     /// # Errors
     /// When nothing of the list can be read.
-    pub fn finish(mut self) -> Result<(Vec<NewTarget>, Imported), ImportProblem> {
+    pub fn finish(mut self) -> Result<(Vec<Listed>, Imported), ImportProblem> {
         match &mut self.text {
             Text::Csv(csv) => csv.finish(&mut self.rows)?,
             Text::Json(json) => json.finish(&mut self.rows)?,
@@ -147,7 +147,7 @@ struct Rows {
     known: HashSet<String>,
     room: u32,
     default_country: Option<String>,
-    targets: Vec<NewTarget>,
+    targets: Vec<Listed>,
     result: Imported,
 }
 
@@ -193,18 +193,23 @@ impl Rows {
             return self.reject(line, format!("at most {FIELDS_MAX} columns besides phone and name"));
         }
         let name = name.or_else(|| full_name(&fields));
-        let target = NewTarget { name, fields, ..NewTarget::default() };
+        let target = Listed { name, fields, ..Listed::default() };
         self.target(line, &phone.unwrap_or_default(), country.as_deref(), target);
     }
 
     /// One target, whose number is still as it was written.
-    fn target(&mut self, line: u64, phone: &str, country: Option<&str>, mut target: NewTarget) {
+    fn target(&mut self, line: u64, phone: &str, country: Option<&str>, mut target: Listed) {
         let number = match number::normal(phone, country) {
             Ok(number) => number,
             Err(problem) => return self.reject(line, problem.to_string()),
         };
         if target.name.as_ref().is_some_and(|name| name.chars().count() > NAME_CHARS_MAX) {
             return self.reject(line, format!("the name has more than {NAME_CHARS_MAX} characters"));
+        }
+        if serde_json::to_string(&(&target.name, &target.fields)).map_or(usize::MAX, |text| text.len())
+            > LISTED_BYTES_MAX
+        {
+            return self.reject(line, format!("the line comes to more than {LISTED_BYTES_MAX} bytes"));
         }
         if self.known.contains(&number.e164) {
             self.result.duplicates += 1;

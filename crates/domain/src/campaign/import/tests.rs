@@ -7,7 +7,7 @@ fn import(
     text: &[u8],
     country: Option<&str>,
     piece: usize,
-) -> Result<(Vec<NewTarget>, Imported), ImportProblem> {
+) -> Result<(Vec<Listed>, Imported), ImportProblem> {
     let mut importer =
         Importer::new(format, HashSet::from(["+14155552600".to_owned()]), 1_000_000, country.map(str::to_owned));
     let mut targets = Vec::new();
@@ -20,7 +20,7 @@ fn import(
     Ok((targets, result))
 }
 
-fn csv(text: &str) -> (Vec<NewTarget>, Imported) {
+fn csv(text: &str) -> (Vec<Listed>, Imported) {
     import(Format::Csv, text.as_bytes(), Some("US"), 7).expect("a list")
 }
 
@@ -202,4 +202,13 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_line_that_would_make_an_event_too_large_is_refused_by_itself() {
+    let wide = (0..20).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+    let long = vec!["x".repeat(400); 20].join(",");
+    let (targets, result) = csv(&format!("phone,{wide}\n+14155552671,{long}\n+14155552672\n"));
+    assert_eq!((targets.len(), result.rejected, result.told[0].line), (1, 1, 2));
+    assert!(result.told[0].reason.contains("bytes"), "{:?}", result.told);
 }

@@ -121,16 +121,12 @@ pub fn apply(state: &mut Slice, event: &Event, seq: u64, at_ms: i64) {
                 open.lease.expires_ms = at_ms + LEASE_MS;
             }
         }
+        Event::Rebooked { book } => state.book = *book,
         Event::Erased { targets } => {
             for target in targets {
                 change(state, *target, |one| {
                     one.erased = true;
-                    one.who.name = None;
-                    one.who.fields.clear();
                     (one.who.lead_id, one.who.contact_id) = (None, None);
-                    if one.attempt().is_none() {
-                        one.who.phone.clear();
-                    }
                 });
             }
         }

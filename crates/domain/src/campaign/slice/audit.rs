@@ -1,6 +1,6 @@
 //! The audit of a slice: who was called when, from which number, under which consent, permit and settings, and what became of it.
 
-use super::{super::target::Disposition, Slice};
+use super::{super::callees::Callee, super::target::Disposition, Slice};
 use crate::local_time::rfc3339;
 
 /// The columns of the export.
@@ -23,11 +23,14 @@ pub const COLUMNS: [&str; 16] = [
     "provider_call",
 ];
 
-/// One line for each attempt that led to something, and one for each target that is done without any.
-pub fn rows(slice: &Slice) -> Vec<[String; 16]> {
+/// One line for each attempt that led to something, and one for each target that is done without any. `people` are the slice's callees by target; who was
+/// erased is in no line but by number of the dial.
+pub fn rows(slice: &Slice, people: &[Option<Callee>]) -> Vec<[String; 16]> {
     let mut rows = Vec::new();
     for (target, one) in (0_u32..).zip(&slice.targets) {
-        let (phone, name) = (one.who.phone.clone(), one.who.name.clone().unwrap_or_default());
+        let who = usize::try_from(target).ok().and_then(|at| people.get(at)).and_then(Option::as_ref);
+        let (phone, name) =
+            who.map(|who| (who.phone.clone(), who.name.clone().unwrap_or_default())).unwrap_or_default();
         for past in &one.past {
             let (outcome, reason) = past.result.map(words).unwrap_or_default();
             rows.push([

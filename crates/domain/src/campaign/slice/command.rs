@@ -1,7 +1,5 @@
 //! What one may ask a slice, what it answers, what it writes down, and the work it has done outside.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -107,11 +105,18 @@ pub enum Command {
         /// Which attempt.
         attempt: u32,
     },
-    /// A person's data is erased here: calls that have not begun will not be.
+    /// A person's data is erased: calls that have not begun will not be.
     Erase {
-        /// The number, E.164.
-        phone: String,
+        /// The targets that are this person.
+        targets: Vec<u32>,
     },
+    /// Its callees stand under another generation now.
+    Rebook {
+        /// Which.
+        book: u32,
+    },
+    /// Query: the generation of its callees.
+    Book,
     /// The timer.
     Tick,
     /// Query: the whole state.
@@ -400,6 +405,11 @@ pub enum Event {
         /// Which.
         leases: Vec<u64>,
     },
+    /// Its callees stand under another generation.
+    Rebooked {
+        /// Which.
+        book: u32,
+    },
     /// A person's data was erased.
     Erased {
         /// Which targets.
@@ -412,12 +422,8 @@ pub enum Event {
 pub struct Dial {
     /// Names the call in callback addresses and metadata.
     pub dial: DialKey,
-    /// Whom, E.164.
-    pub to: String,
-    /// The name of whom.
-    pub name: Option<String>,
-    /// Values for the script.
-    pub fields: BTreeMap<String, String>,
+    /// The contact guard of whom; number and name stand in the callees.
+    pub guard: String,
     /// From which number.
     pub from: String,
     /// The agent that speaks.
@@ -450,6 +456,11 @@ pub enum Reply {
     Dial(Box<Dial>),
     /// It may not be made any more.
     DoNotDial,
+    /// The generation of its callees.
+    Book {
+        /// Which.
+        book: u32,
+    },
     /// The whole state.
     State(Box<Slice>),
 }
@@ -463,9 +474,9 @@ pub enum Effect {
         target: u32,
         /// Which attempt.
         attempt: u32,
-        /// Whom, E.164.
-        phone: String,
-        /// The question.
+        /// The guard.
+        guard: String,
+        /// The question, but for what people are shown of the number.
         request: Box<DialRequest>,
     },
     /// Once only: wait for the moment, ask [`Command::Begin`], and create the call if the reply is [`Reply::Dial`].
@@ -485,6 +496,10 @@ pub enum Effect {
         attempt: u32,
         /// The dial.
         dial: DialKey,
+        /// The number that called.
+        from: String,
+        /// When it was dialled, Unix milliseconds.
+        dialed_ms: i64,
         /// Its name at the provider, if that is known.
         call: Option<String>,
     },
@@ -496,6 +511,10 @@ pub enum Effect {
         attempt: u32,
         /// The dial.
         dial: DialKey,
+        /// The number that called.
+        from: String,
+        /// When it was dialled, Unix milliseconds.
+        dialed_ms: i64,
         /// Its name at the provider, if that is known.
         call: Option<String>,
         /// What.

@@ -88,7 +88,10 @@ pub fn decide(state: &Slice, cx: &Context, command: Command) -> Result<Decision,
             Some(_) | None => Err(Rejection::Superseded),
         },
         Command::Forbidden { target, attempt } => forbidden(state, target, attempt),
-        Command::Erase { phone } => Ok(erase(state, &phone)),
+        Command::Erase { targets } => Ok(erase(state, &targets)),
+        Command::Rebook { book } if book > state.book => Ok(Decision::event(Event::Rebooked { book }, Reply::Done)),
+        Command::Rebook { .. } => Ok(Decision::reply(Reply::Done)),
+        Command::Book => Ok(Decision::reply(Reply::Book { book: state.book })),
         Command::Tick => Ok(Decision::new(due::chores(state, cx.now_ms), Reply::Done)),
         Command::Get => Ok(Decision::reply(Reply::Done)),
     }
@@ -188,9 +191,7 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32) -> Result<Decisi
     let settings = &state.orders.settings;
     let dial = Dial {
         dial: state.dial(target, attempt),
-        to: one.who.phone.clone(),
-        name: one.who.name.clone(),
-        fields: one.who.fields.clone(),
+        guard: one.who.guard.clone(),
         from: open.lease.from.clone(),
         agent_id: settings.agent_id.clone(),
         voice_id: settings.voice_id.clone(),
@@ -265,10 +266,11 @@ fn forbidden(state: &Slice, target: u32, attempt: u32) -> Result<Decision, Rejec
     Ok(Decision::event(event, Reply::Done))
 }
 
-fn erase(state: &Slice, phone: &str) -> Decision {
+fn erase(state: &Slice, whose: &[u32]) -> Decision {
     let mut events = Vec::new();
     let mut targets = Vec::new();
-    for (target, one) in (0_u32..).zip(&state.targets).filter(|(_, one)| one.who.phone == phone) {
+    let theirs = |(target, one): &(u32, &Target)| whose.contains(target) && !one.erased;
+    for (target, one) in (0_u32..).zip(&state.targets).filter(theirs) {
         let disposition = Disposition::Skipped { reason: SkipReason::Erased };
         match &one.standing {
             Standing::Waiting { .. } => events.push(Event::Closed { target, disposition }),

@@ -13,7 +13,7 @@ use super::{
     decide::dropped,
     heard,
 };
-use crate::contact_guard::{DialRequest, address::Address};
+use crate::contact_guard::{DialRequest, address::Masked};
 
 /// Openings of the window as seen from one instant, found once for each set of zones.
 struct Openings<'a> {
@@ -270,18 +270,20 @@ pub(super) fn effects(
     effects: &mut Vec<(String, u32, Effect)>,
 ) {
     let (attempt, dial) = (open.n, state.dial(target, open.n));
+    let dialed_ms = open.dialed_ms.unwrap_or(open.opened_ms);
     match open.stage {
         Stage::Asked => {
             let settings = &state.orders.settings;
-            let phone = one.who.phone.clone();
+            let guard = one.who.guard.clone();
             let request = Box::new(DialRequest {
-                masked: Address::Phone(phone.clone()).masked(),
+                // The actor knows the number.
+                masked: Masked::default(),
                 dial,
                 settings_version: open.settings_version,
                 needs: settings.consent.kind(),
                 caps: settings.caps(),
             });
-            effects.push((format!("ask:{target}:{attempt}"), 1, Effect::Authorize { target, attempt, phone, request }));
+            effects.push((format!("ask:{target}:{attempt}"), 1, Effect::Authorize { target, attempt, guard, request }));
             return;
         }
         Stage::Permitted => {
@@ -290,14 +292,30 @@ pub(super) fn effects(
             return;
         }
         Stage::Dialing | Stage::Placed | Stage::Answered if open.looking => {
-            let effect = Effect::LookUp { target, attempt, dial: dial.clone(), call: open.call.clone() };
+            let effect = Effect::LookUp {
+                target,
+                attempt,
+                dial: dial.clone(),
+                from: open.lease.from.clone(),
+                dialed_ms,
+                call: open.call.clone(),
+            };
             effects.push((format!("dial:{target}:{attempt}"), open.looked_up + 1, effect));
         }
         Stage::Dialing | Stage::Placed | Stage::Answered | Stage::Over => {}
     }
     if let Some((act, nth)) = open.act {
         let message = state.orders.settings.voicemail_message.clone();
-        let effect = Effect::Act { target, attempt, dial, call: open.call.clone(), act, message };
+        let effect = Effect::Act {
+            target,
+            attempt,
+            dial,
+            from: open.lease.from.clone(),
+            dialed_ms,
+            call: open.call.clone(),
+            act,
+            message,
+        };
         effects.push((format!("act:{target}:{attempt}"), nth, effect));
     }
 }

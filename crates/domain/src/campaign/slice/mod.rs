@@ -97,6 +97,8 @@ pub struct Slice {
     pub tenant: TenantId,
     /// Its number in the campaign.
     pub index: u32,
+    /// The generation its callees stand under: a new one when somebody is erased.
+    pub book: u32,
     /// What it is to do.
     pub orders: Orders,
     /// Its targets; a target's place never changes.

@@ -19,8 +19,8 @@ pub enum Tell {
     },
     /// To the guard of a number.
     Guard {
-        /// The number, E.164; the guard's id is made of it.
-        phone: String,
+        /// The guard's id.
+        guard: String,
         /// What.
         command: Box<contact_guard::Command>,
     },
@@ -33,9 +33,9 @@ pub fn tells(state: &Slice, event: &Event) -> Vec<Tell> {
     let pacer = |command| Tell::Pacer { account: state.orders.account.clone(), command: Box::new(command) };
     let give_back = |lease: u64, health| pacer(pacer::Command::Return { lease, health });
     let settle = |target: u32, attempt: u32, placed| {
-        let phone = state.target(target).map(|one| one.who.phone.clone()).unwrap_or_default();
+        let guard = state.target(target).map(|one| one.who.guard.clone()).unwrap_or_default();
         let command = contact_guard::Command::Settle { dial: state.dial(target, attempt), placed };
-        Tell::Guard { phone, command: Box::new(command) }
+        Tell::Guard { guard, command: Box::new(command) }
     };
     match event {
         Event::Wanted { count } => {
@@ -83,6 +83,7 @@ pub fn tells(state: &Slice, event: &Event) -> Vec<Tell> {
         | Event::NotFound { .. }
         | Event::Act { .. }
         | Event::Acted { .. }
+        | Event::Rebooked { .. }
         | Event::Erased { .. } => Vec::new(),
     }
 }

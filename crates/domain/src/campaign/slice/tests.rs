@@ -26,7 +26,7 @@ impl Run {
     fn new(targets: u32, patch: serde_json::Value) -> Self {
         let mut run = Self { slice: Slice::default(), now_ms: NOON, told: Vec::new() };
         let who = |n: u32| NewTarget {
-            phone: format!("+1415555{:04}", 2000 + n),
+            guard: format!("guard-{n}"),
             zones: vec!["America/Los_Angeles".into()],
             ..NewTarget::default()
         };
@@ -180,7 +180,7 @@ fn a_call_that_books_a_meeting_is_one_disposition_and_every_permit_goes_back() {
     assert_eq!(counters.cards().meeting_rate, Some(1.0));
     assert_eq!(run.slice.targets[0].past[0].score, Some(100));
     assert_eq!(run.returned(), [1], "once");
-    assert_eq!(audit::rows(&run.slice)[0][9], "meeting_booked");
+    assert_eq!(audit::rows(&run.slice, &[])[0][9], "meeting_booked");
 }
 
 #[test]
@@ -455,12 +455,12 @@ fn a_person_who_is_erased_is_not_called_and_leaves_nothing() {
     let mut run = Run::new(2, json!({}));
     let attempt = run.ring(0);
     for n in 0..2 {
-        run.does(Command::Erase { phone: format!("+1415555200{n}") }).expect("erased");
+        run.does(Command::Erase { targets: vec![n] }).expect("erased");
     }
     assert_eq!(run.done(1), Some(Disposition::Skipped { reason: SkipReason::Erased }));
     run.ends(0, attempt, Ending::Busy, 0);
     assert_eq!(run.done(0), Some(Disposition::Skipped { reason: SkipReason::Erased }), "no retry");
-    assert!(run.slice.targets.iter().all(|one| one.who.phone.is_empty() && one.who.name.is_none()));
+    assert!(run.slice.targets.iter().all(|one| one.erased && one.who.lead_id.is_none()));
 }
 
 #[test]

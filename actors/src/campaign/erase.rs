@@ -1,0 +1,162 @@
+//! Erasing people from campaigns: the callees of a slice go on in another generation without them, and the key of the one before is destroyed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_cluster::store::rows::After;
+use colloquy_cluster::{Client, EntityKey};
+use colloquy_domain::campaign::callees::{self as people, Callee, Callees};
+use colloquy_domain::campaign::core::Command;
+use colloquy_domain::campaign::slice as calls;
+use colloquy_domain::ids::{CampaignId, TenantId};
+use colloquy_domain::{Principal, Rejection};
+use serde_json::{Value, json};
+
+use super::{CampaignEntity, KEPT, SliceEntity, callees, import, pages, single, slice_of};
+use crate::ActorError;
+use crate::core::{Asked, ask};
+
+/// Campaigns looked at in one go.
+const BATCH: usize = 100;
+/// The pause while a list is being read: whoever is on it is looked for when that is done.
+const IMPORT_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is looked again: an import takes minutes at most. After that the erasure is tried anew.
+const IMPORT_LOOKS: u32 = 600;
+
+/// Erases a person from every campaign, deleted ones too. How many targets that were.
+pub(crate) async fn person(
+    client: &Client,
+    tenant: &TenantId,
+    leads: &BTreeSet<String>,
+    is_about: impl Fn(&Value) -> bool,
+) -> Result<u64, String> {
+    let mut erased = 0;
+    let mut after: Option<After> = None;
+    loop {
+        let rows = pages(client, tenant.as_str(), KEPT, &mut after, BATCH).await.map_err(|error| error.to_string())?;
+        if rows.is_empty() {
+            return Ok(erased);
+        }
+        for (id, _) in rows {
+            let campaign = CampaignId(id);
+            if !single::is_single(&campaign) {
+                read(client, tenant, &campaign).await?;
+            }
+            let mut index = 0;
+            while let Some(count) = from_slice(client, tenant, &campaign, index, leads, &is_about).await? {
+                erased += count;
+                index += 1;
+            }
+        }
+    }
+}
+
+/// Waits until a campaign reads no list, and destroys what is left of lists it has read.
+async fn read(client: &Client, tenant: &TenantId, campaign: &CampaignId) -> Result<(), String> {
+    for _ in 0..IMPORT_LOOKS {
+        match super::state(client, &Principal::system(tenant.clone()), campaign.as_str()).await {
+            Ok(state) if state.import.is_some() => tokio::time::sleep(IMPORT_PAUSE).await,
+            Ok(_) | Err(ActorError::Rejected(_)) => return delete_files(client, tenant, campaign).await,
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Err("a campaign is still reading a list".to_owned())
+}
+
+async fn delete_files(client: &Client, tenant: &TenantId, campaign: &CampaignId) -> Result<(), String> {
+    let blobs = &client.store().blobs;
+    let files = blobs.list(&import::folder(tenant.as_str(), campaign.as_str())).await;
+    for path in files.map_err(|error| error.to_string())? {
+        blobs.delete(&path).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Erases the person from one slice; none when there is no such slice.
+async fn from_slice(
+    client: &Client,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    index: u32,
+    leads: &BTreeSet<String>,
+    is_about: &impl Fn(&Value) -> bool,
+) -> Result<Option<u64>, String> {
+    let by = Principal::system(tenant.clone());
+    let id = calls::id(campaign, index);
+    let mut erased = 0;
+    loop {
+        let (slice, known) = match slice_of(client, tenant, campaign, index).await {
+            Ok(both) => both,
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let lead = |target: usize| slice.targets.get(target).and_then(|one| one.who.lead_id.as_ref());
+        let theirs = |target: usize, who: &Callee| {
+            let row = json!({ "phone": who.phone, "email": who.fields.get("email") });
+            lead(target).is_some_and(|lead| leads.contains(lead.as_str())) || is_about(&row)
+        };
+        let places = |people: &[Option<Callee>]| -> Vec<usize> {
+            let all = people.iter().enumerate();
+            all.filter(|(at, who)| who.as_ref().is_some_and(|who| theirs(*at, who))).map(|(at, _)| at).collect()
+        };
+        let found = places(&known);
+        if found.is_empty() {
+            return Ok(Some(erased));
+        }
+        let targets = found.iter().filter_map(|at| u32::try_from(*at).ok()).collect();
+        command(client, &by, &id, calls::Command::Erase { targets }).await?;
+        // Nobody is added any more; who was added in the last moment goes along.
+        callee(client, tenant, &id, slice.book, people::Command::Close).await?;
+        let mut next = callees::all(client, tenant, &id, slice.book).await.map_err(|error| error.to_string())?;
+        for at in places(&next.people) {
+            next.people[at] = None;
+            erased += 1;
+        }
+        let next = Box::new(Callees { closed: false, ..next });
+        callee(client, tenant, &id, slice.book + 1, people::Command::Open { callees: next }).await?;
+        command(client, &by, &id, calls::Command::Rebook { book: slice.book + 1 }).await?;
+        let old = EntityKey::new(tenant.as_str(), people::KIND, people::id(&id, slice.book));
+        client.erase(&old).await.map_err(|error| error.to_string())?;
+        // An earlier try may have opened this generation with somebody still in it: looked at again.
+    }
+}
+
+async fn command(client: &Client, by: &Principal, id: &str, command: calls::Command) -> Result<(), String> {
+    ask::<SliceEntity>(client, by, id, command).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+async fn callee(
+    client: &Client,
+    tenant: &TenantId,
+    slice: &str,
+    book: u32,
+    command: people::Command,
+) -> Result<(), String> {
+    callees::asked(client, tenant, slice, book, command).await.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Forgets everybody on the list of a deleted campaign.
+pub(super) async fn forget(handle: &EffectHandle, slices: u32) {
+    let tenant = TenantId::from(&*handle.key().tenant);
+    let campaign = CampaignId(handle.key().id.to_string());
+    let forgotten = async {
+        for index in 0..slices {
+            let id = calls::id(&campaign, index);
+            let book = callees::book(handle.client(), &tenant, &id).await.map_err(|error| error.to_string())?;
+            let key = EntityKey::new(tenant.as_str(), people::KIND, people::id(&id, book));
+            handle.client().erase(&key).await.map_err(|error| error.to_string())?;
+        }
+        delete_files(handle.client(), &tenant, &campaign).await
+    };
+    let outcome: Result<(), String> = forgotten.await;
+    if let Err(error) = outcome {
+        // It stays wanted: the next activation tries again.
+        tracing::warn!(%campaign, error, "a deleted campaign's list could not be erased yet");
+        return;
+    }
+    let by = Principal::system(tenant);
+    if let Err(error) = handle.command::<CampaignEntity>(Asked { by, command: Command::Forgotten }).await {
+        tracing::warn!(%campaign, ?error, "that a deleted campaign's list is erased could not be written down");
+    }
+}

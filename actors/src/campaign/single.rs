@@ -1,0 +1,160 @@
+//! A single call that somebody orders: a slice of one target without a campaign, so that the same guard, pace, hours and look-ups hold for it.
+
+use std::time::Duration;
+
+use colloquy_cluster::{Client, EntityKey};
+use colloquy_domain::campaign::callees::{self as people, Listed};
+use colloquy_domain::campaign::number;
+use colloquy_domain::campaign::settings::{Again, Consent, Retry, Settings};
+use colloquy_domain::campaign::slice::{self as calls, Command, Orders, Reply, Run, Slice};
+use colloquy_domain::campaign::target::{Disposition, SkipReason, Stage, Standing};
+use colloquy_domain::contact_guard::Address;
+use colloquy_domain::ids::{AgentId, CampaignId};
+use colloquy_domain::principal::Role;
+use colloquy_domain::vocabulary::Channel;
+use colloquy_domain::{Principal, Rejection};
+
+use super::{SliceEntity, account_of, callees};
+use crate::core::ask;
+use crate::{ActorError, Tools};
+
+/// What the ids of single calls begin with; campaigns' are made without it.
+const PREFIX: &str = "call-";
+/// How long a single call may wait for its turn, ms: whoever ordered it is waiting too.
+const WAITS_MS: i64 = 60_000;
+/// How long the answer waits to hear whether it was dialled.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is ordered.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Its id, without the prefix: the same id again is the same call.
+    pub id: String,
+    /// The agent that speaks, from its own number.
+    pub agent: AgentId,
+    /// Whom, as it was typed.
+    pub to: String,
+    /// Which consent must stand in the ledger.
+    pub consent: Consent,
+}
+
+/// What became of it within seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// The call's id.
+    pub id: String,
+    /// `queued`, `dialing` or `ringing`.
+    pub status: &'static str,
+    /// The number that calls.
+    pub from: String,
+    /// Whom, E.164.
+    pub to: String,
+    /// It reaches nobody.
+    pub simulated: bool,
+}
+
+/// Whether it names a single call and no campaign.
+pub(crate) fn is_single(campaign: &CampaignId) -> bool {
+    campaign.as_str().starts_with(PREFIX)
+}
+
+/// Has somebody called, if nothing forbids it.
+///
+/// # Errors
+/// Says which rule forbids it, or which key is missing.
+pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order) -> Result<Ordered, ActorError> {
+    if !by.at_least(Role::Rep) {
+        return Err(Rejection::forbidden("this needs the role rep or above").into());
+    }
+    let lines = tools.lines(client, &by.tenant).await?;
+    let from = lines.of_agent(&order.agent, Channel::Voice).map(|(_, number)| number.is.clone());
+    let from = from.ok_or_else(|| {
+        Rejection::conflict("no_number", "this agent has no number that can call; register one for it first")
+    })?;
+    let account = account_of(&lines, std::slice::from_ref(&from.number))?;
+    let number = number::normal(&order.to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?;
+    let never = Again { attempts: 0, delays_minutes: Vec::new() };
+    let settings = Settings {
+        name: "Single call".to_owned(),
+        agent_id: order.agent,
+        from_numbers: vec![from.number.clone()],
+        max_concurrent: 1,
+        consent: order.consent,
+        retry: Retry { no_answer: never.clone(), busy: never.clone(), failed: never },
+        ..Settings::default()
+    };
+    let now_ms = client.now_ms();
+    if !settings.window.hours(&number.zones).is_open(now_ms) {
+        return Err(Rejection::conflict(
+            "outside_hours",
+            "it is outside of the hours in which people there may be called",
+        )
+        .into());
+    }
+    let campaign = CampaignId(format!("{PREFIX}{}", order.id));
+    let id = calls::id(&campaign, 0);
+    let listed = Listed {
+        phone: number.e164.clone(),
+        zones: number.zones,
+        not_after_ms: Some(now_ms + WAITS_MS),
+        ..Listed::default()
+    };
+    let guard = Address::Phone(number.e164.clone()).id(&tools.contact_key);
+    let (target, callee) = listed.split(guard, 1);
+    let system = Principal::system(by.tenant.clone());
+    let mut changes = client.watch(&EntityKey::new(by.tenant.as_str(), calls::KIND, id.as_str())).followed().await;
+    callees::asked(client, &by.tenant, &id, 0, people::Command::Add { import: 1, people: vec![callee] }).await?;
+    let add = Command::Add { campaign: campaign.clone(), index: 0, import: 1, targets: vec![target] };
+    ask::<SliceEntity>(client, &system, &id, add).await?;
+    let simulated = account.starts_with(colloquy_domain::lines::Provider::Simulated.word());
+    let orders =
+        Box::new(Orders { version: 1, run: Run::Running, account, settings_version: 1, settings: Box::new(settings) });
+    ask::<SliceEntity>(client, &system, &id, Command::Order { campaign: campaign.clone(), index: 0, orders }).await?;
+    let deadline = tokio::time::Instant::now() + TELL_WITHIN;
+    loop {
+        let status = match ask::<SliceEntity>(client, &system, &id, Command::Get).await? {
+            Reply::State(state) => standing(&state)?,
+            Reply::Done | Reply::Dial(_) | Reply::DoNotDial | Reply::Book { .. } => return Err(ActorError::Failed),
+        };
+        let late = match status {
+            Some(_) => true,
+            None => tokio::time::timeout_at(deadline, changes.next()).await.is_err(),
+        };
+        if late {
+            let status = status.unwrap_or("queued");
+            return Ok(Ordered { id: campaign.0, status, from: from.number, to: number.e164, simulated });
+        }
+    }
+}
+
+/// Where the call stands; none while that is open.
+fn standing(slice: &Slice) -> Result<Option<&'static str>, Rejection> {
+    let Some(one) = slice.targets.first() else { return Ok(None) };
+    match &one.standing {
+        Standing::Waiting { .. } => Ok(None),
+        Standing::Trying(open) => Ok(match open.stage {
+            Stage::Asked | Stage::Permitted => None,
+            Stage::Dialing => Some("dialing"),
+            Stage::Placed => Some("ringing"),
+            Stage::Answered | Stage::Over => Some("in_progress"),
+        }),
+        Standing::Done { disposition: Disposition::Skipped { reason }, .. } => Err(refusal(*reason)),
+        Standing::Done { .. } => Ok(Some("ended")),
+    }
+}
+
+/// Why nobody is called, in words.
+fn refusal(reason: SkipReason) -> Rejection {
+    let (code, words) = match reason {
+        SkipReason::DoNotContact => ("do_not_contact", "this number is on the do-not-contact list"),
+        SkipReason::ConsentWithdrawn => ("consent_withdrawn", "this person has withdrawn the consent to calls"),
+        SkipReason::NoConsent => {
+            ("no_consent", "no consent to calls by an artificial voice is recorded for this number")
+        }
+        SkipReason::TooOften => ("called_too_often", "this number was called as often as it may be today"),
+        SkipReason::NoHours => ("outside_hours", "no hour is open in all time zones that this number may be in"),
+        SkipReason::Deadline => ("line_busy", "no line was free within a minute"),
+        SkipReason::Stopped | SkipReason::Deleted | SkipReason::Erased => ("not_called", "the call was taken back"),
+    };
+    Rejection::conflict(code, words)
+}
