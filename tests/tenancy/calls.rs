@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 13] = [
+pub(crate) const PUBLIC: [&str; 14] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -24,13 +24,15 @@ pub(crate) const PUBLIC: [&str; 13] = [
     // Signed by providers: tests/messages.rs.
     "/api/messages/",
     "/assets/",
+    // Opened by the key in its address, as a socket: tests/calls.rs.
+    "/llm-websocket/",
     // Opened by a key in their address: tests/appointments.rs.
     "/api/appointments/{id}/invite.ics",
     "/api/calendars/{id}/feed.ics",
 ];
 
 /// WebSockets: tested on their own.
-pub(crate) const SOCKETS: [&str; 2] = ["/api/chat/socket", "/api/live"];
+pub(crate) const SOCKETS: [&str; 4] = ["/api/chat/socket", "/api/live", "/api/voice/browser", "/api/voice/retell/llm/"];
 
 /// One call of the interface.
 #[derive(Clone, Debug)]
@@ -119,6 +121,7 @@ impl Ids {
             "integration",
             "number",
             "do_not_contact",
+            "call",
         ];
         let all = kinds.map(|kind| {
             (kind, if kind == "version" { "1".to_owned() } else { format!("{FAKE}{}", &random_id()[20..]) })
@@ -146,6 +149,7 @@ impl Ids {
             "appointments" => "appointment",
             "integrations" => "integration",
             "numbers" => "number",
+            "calls" => "call",
             "dnc" => "do_not_contact",
             // Nobody here administers the platform: what the ids name does not matter.
             "nodes" | "shards" | "moves" | "entities" | "{kind}" => "agent",
@@ -188,6 +192,7 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
             json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
         }
         "patch /api/voice/numbers/{id}" => json!({ "agent_id": id("agent") }),
+        "post /api/voice/calls/{id}/transfer" => json!({ "to": "+12175550199" }),
         "post /api/dnc" => json!({ "channel": "phone", "address": "+12175550199", "reason": "by a stranger" }),
         "post /api/consents" => {
             json!({ "kind": "calls", "address": "+12175550199", "text": "yes", "source": "a stranger" })
