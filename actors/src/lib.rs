@@ -10,6 +10,7 @@ pub mod appointment;
 pub mod audit;
 pub mod bulletin;
 pub mod calendar;
+pub mod calls;
 pub mod campaign;
 pub mod conversation;
 mod copies;
@@ -96,6 +97,7 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(guard::ContactGuardEntity)
         .entity(lines::LinesEntity)
         .entity(thread::ThreadEntity)
+        .entity(calls::CallEntity)
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }
@@ -368,6 +370,7 @@ impl Actors {
             agent_live: true,
             continues: false,
             carried: None,
+            spoken: None,
         };
         let posted =
             ask::<conversation::ConversationEntity>(&self.client, by, sandbox.as_str(), Command::Post(Box::new(post)))

@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 14] = [
+pub(crate) const PUBLIC: [&str; 15] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -26,13 +26,15 @@ pub(crate) const PUBLIC: [&str; 14] = [
     // The same: tests/campaigns.rs.
     "/api/voice/twilio/",
     "/assets/",
+    // Opened by the key in its address, as a socket: tests/calls.rs.
+    "/llm-websocket/",
     // Opened by a key in their address: tests/appointments.rs.
     "/api/appointments/{id}/invite.ics",
     "/api/calendars/{id}/feed.ics",
 ];
 
 /// WebSockets: tested on their own.
-pub(crate) const SOCKETS: [&str; 2] = ["/api/chat/socket", "/api/live"];
+pub(crate) const SOCKETS: [&str; 4] = ["/api/chat/socket", "/api/live", "/api/voice/browser", "/api/voice/retell/llm/"];
 
 /// One call of the interface.
 #[derive(Clone, Debug)]
@@ -122,6 +124,7 @@ impl Ids {
             "number",
             "do_not_contact",
             "campaign",
+            "call",
         ];
         let all = kinds.map(|kind| {
             (kind, if kind == "version" { "1".to_owned() } else { format!("{FAKE}{}", &random_id()[20..]) })
@@ -149,6 +152,7 @@ impl Ids {
             "appointments" => "appointment",
             "integrations" => "integration",
             "numbers" => "number",
+            "calls" => "call",
             "dnc" => "do_not_contact",
             "campaigns" => "campaign",
             // Nobody here administers the platform: what the ids name does not matter.
@@ -192,6 +196,7 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
             json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
         }
         "patch /api/voice/numbers/{id}" => json!({ "agent_id": id("agent") }),
+        "post /api/voice/calls/{id}/transfer" => json!({ "to": "+12175550199" }),
         "post /api/dnc" => json!({ "channel": "phone", "address": "+12175550199", "reason": "by a stranger" }),
         "post /api/consents" => {
             json!({ "kind": "calls", "address": "+12175550199", "text": "yes", "source": "a stranger" })

@@ -6,6 +6,7 @@ use colloquy_domain::conversation::command::Answer;
 use colloquy_domain::conversation::guard::{self, ModelAnswer, ToolCall};
 use colloquy_domain::conversation::prompt::{self, ModelPrompt, Speaker};
 use colloquy_domain::conversation::state::{Stages, Tokens, Trace};
+use colloquy_domain::vocabulary::Channel;
 use colloquy_models::{
     ChatAnswer, ChatMessage, ChatModel, ChatRequest, Delta, ErrorKind, ModelFailure, Tool, ToolArguments,
 };
@@ -18,7 +19,13 @@ use super::stream::{self, Piece};
 /// Asks the model and checks what it says. When it fails, the dialogue and the knowledge answer as they would without one.
 pub(super) async fn answer(of: &Attempt<'_>, model: &dyn ChatModel) -> Said {
     let frameworks = &of.tools.catalog.frameworks;
-    let prompt = prompt::chat_prompt(&of.setting, of.brief, of.understanding, of.retrieved, frameworks);
+    let for_ear_or_eye = match of.brief.channel.0 {
+        Channel::Voice => prompt::voice_prompt,
+        Channel::Chat | Channel::Sms | Channel::Whatsapp | Channel::Email | Channel::Linkedin | Channel::Messenger => {
+            prompt::chat_prompt
+        }
+    };
+    let prompt = for_ear_or_eye(&of.setting, of.brief, of.understanding, of.retrieved, frameworks);
     let left_out = prompt.left_out.clone();
     let model_name =
         of.tools.catalog.models.get(&of.setting.config.llm_model).map(|model| model.provider_model.clone());

@@ -26,14 +26,14 @@ use self::asked::Memory;
 pub use self::asked::{Asked, AskedList, QuestionsRow, Span};
 use self::board::Board;
 pub use self::board::Update;
-use crate::{Tools, agent, appointment, conversation, lead, traffic};
+use crate::{Tools, agent, appointment, calls, conversation, lead, traffic};
 
 /// The kind in keys; there is one feed per tenant.
 pub const KIND: &str = "feed";
 /// Its id.
 pub const ID: &str = "main";
 /// Lists whose rows count.
-const COUNTED: [&str; 4] = [conversation::LIST, lead::LIST, traffic::LIST, appointment::LIST];
+const COUNTED: [&str; 5] = [conversation::LIST, lead::LIST, traffic::LIST, appointment::LIST, calls::LIST];
 /// Entries of a board: what fits on a screen several times over. Older ones are read from the list.
 const ENTRIES_MAX: usize = 200;
 /// Rows read at once when the feed starts.

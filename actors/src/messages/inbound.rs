@@ -135,6 +135,7 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
             agent_live: now.live(),
             continues: false,
             carried: Some(Box::new(Carried { line, attachments: of.attachments.clone(), order })),
+            spoken: None,
         };
         match ask::<ConversationEntity>(client, &by, goes.conversation.as_str(), Command::Post(Box::new(post))).await {
             Ok(Reply::Posted(posted)) => {

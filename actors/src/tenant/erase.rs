@@ -9,7 +9,7 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId};
 use colloquy_domain::tenant::{Command, ErasureWho, Whom};
-use colloquy_domain::{Principal, appointment, calendar, conversation, knowledge, lead, thread};
+use colloquy_domain::{Principal, appointment, calendar, call, conversation, knowledge, lead, thread};
 use serde_json::Value;
 
 use super::TenantEntity;
@@ -27,16 +27,18 @@ const BATCH: usize = 500;
 const ROWS_TRAIL: Duration = Duration::from_secs(2);
 
 /// What is searched: lists, and the kind of entity that stands behind their rows.
-const SEARCHED: [(&str, &str); 5] = [
+const SEARCHED: [(&str, &str); 6] = [
     (crate::conversation::LIST, conversation::KIND),
     (crate::conversation::SANDBOXES, conversation::KIND),
     (crate::lead::LIST, lead::KIND),
     (crate::appointment::LIST, appointment::KIND),
     (crate::appointment::REFUSED, appointment::KIND),
+    (crate::calls::LIST, call::KIND),
 ];
 
 /// Lists whose rows name the conversation they come from instead of being one.
-const OF_CONVERSATIONS: [&str; 3] = [crate::lead::LIST, crate::appointment::LIST, crate::appointment::REFUSED];
+const OF_CONVERSATIONS: [&str; 4] =
+    [crate::lead::LIST, crate::appointment::LIST, crate::appointment::REFUSED, crate::calls::LIST];
 
 /// Runs one try of an erasure. What is gone stays gone, so it may be repeated.
 pub(super) async fn run(tools: &Tools, handle: &EffectHandle, id: &str, attempt: u32, whom: &Whom) {
@@ -118,7 +120,7 @@ async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Th
     Ok(())
 }
 
-/// Erases one conversation, and what its agent's knowledge knows of it. What became of it, such as a lead, stays.
+/// Erases one conversation with its calls, and what its agent's knowledge knows of it. What became of it, such as a lead, stays.
 pub(crate) async fn erase_conversation(
     tools: &Tools,
     client: &Client,
@@ -126,7 +128,7 @@ pub(crate) async fn erase_conversation(
     id: &str,
     agent: Option<&str>,
 ) -> Result<(), String> {
-    forget_threads(tools, client, tenant, id).await?;
+    forget_numbers(tools, client, tenant, id).await?;
     forget(client, tenant, id, agent).await?;
     let key = EntityKey::new(tenant.as_str(), conversation::KIND, id);
     client.erase(&key).await.map_err(|error| error.to_string())?;
@@ -151,8 +153,8 @@ async fn lead_of(client: &Client, tenant: &str, conversation: &str) -> Result<Op
     }
 }
 
-/// Lets the threads of its numbers forget a conversation. They know no number and no word, but where a number's messages went.
-async fn forget_threads(tools: &Tools, client: &Client, tenant: &TenantId, conversation: &str) -> Result<(), String> {
+/// Erases a conversation's calls, and lets the threads of its numbers forget it. Threads know no number and no word, but where a number's messages went.
+async fn forget_numbers(tools: &Tools, client: &Client, tenant: &TenantId, conversation: &str) -> Result<(), String> {
     let by = Principal::system(tenant.clone());
     let state = match ask::<ConversationEntity>(client, &by, conversation, conversation::Command::Get).await {
         Ok(conversation::Reply::State(state)) => state,
@@ -160,8 +162,14 @@ async fn forget_threads(tools: &Tools, client: &Client, tenant: &TenantId, conve
         Ok(_) | Err(ActorError::Rejected(_) | ActorError::Damaged(_)) => return Ok(()),
         Err(error) => return Err(error.to_string()),
     };
-    for line in state.lines.values() {
-        let thread = crate::thread::id(tools, &state.agent_id, &line.to);
+    for link in &state.calls {
+        let key = EntityKey::new(tenant.as_str(), call::KIND, link.id.as_str());
+        client.erase(&key).await.map_err(|error| error.to_string())?;
+    }
+    let numbers: BTreeSet<&str> =
+        state.lines.values().map(|line| line.to.as_str()).chain(state.visitor.phone.as_deref()).collect();
+    for number in numbers {
+        let thread = crate::thread::id(tools, &state.agent_id, number);
         let forget = thread::Command::Forget { conversation: state.id.clone() };
         match ask::<ThreadEntity>(client, &by, &thread, forget).await {
             Ok(_) | Err(ActorError::Rejected(_)) => {}

@@ -61,6 +61,8 @@ ids! {
     ContactId,
     /// A campaign.
     CampaignId,
+    /// A telephone call.
+    CallId,
     /// A source of knowledge.
     SourceId,
     /// A question with its prepared answer.

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ids`], [`principal`], [`rejection`], [`vocabulary`], [`context`]; then the data the rules read
 //! ([`catalog`], [`agent`]), then the entities, each with `State`, `Command`, `Event`, `decide`, `apply`, `pending`:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], [`contact_guard`], [`lines`], [`thread`]; [`numbers`], what a row contributes to live counts; and [`demo`].
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`call`], [`lead`], [`calendar`], [`appointment`], [`contact_guard`], [`lines`], [`thread`]; [`numbers`], what a row contributes to live counts; and [`demo`].
 
 pub mod account;
 pub mod agent;
@@ -10,6 +10,7 @@ pub mod appointment;
 pub mod audit;
 pub mod bulletin;
 pub mod calendar;
+pub mod call;
 pub mod campaign;
 pub mod catalog;
 pub mod check;

@@ -96,6 +96,8 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::privacy::routes())
         .merge(sockets::chat::routes())
         .merge(sockets::live::routes())
+        .merge(sockets::voice::routes())
+        .merge(routes::calls::routes())
         .split_for_parts();
     description.merge(routes::ops::description());
     let uploads = app.settings.upload_bytes_max;

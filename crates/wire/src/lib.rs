@@ -18,3 +18,4 @@ pub mod live;
 pub mod messages;
 pub mod ops;
 pub mod sockets;
+pub mod voice;

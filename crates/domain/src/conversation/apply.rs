@@ -5,7 +5,7 @@ use super::{
     delivery::{self, Part},
     dialogue::{Facts, FormMove, Plan},
     event::{AnswerGiven, Opening, Said},
-    merge,
+    merge, spoken,
     state::{
         Alert, AlertStatus, Author, Contact, EscalationRecord, FORMER_MAX, Floor, LeadLink, Message, MessageStatus,
         OpenTurn, Seen, Turn, TurnOutcome, Unanswered,
@@ -34,7 +34,8 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             state.started_at_ms = at_ms;
             state.active_at_ms = at_ms;
         }
-        Event::Posted { message_id, client_message_id, channel, text, opening, terms, attachments } => {
+        Event::Posted { message_id, client_message_id, channel, text, opening, terms, attachments, spoken: words } => {
+            spoken::note(state, message_id, words.as_deref());
             state.terms = (**terms).clone();
             let turn = opening.as_ref().map(|opening| opening.turn.clone());
             add(
@@ -42,6 +43,7 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 Message {
                     turn: turn.clone(),
                     attachments: attachments.clone(),
+                    call: words.as_ref().map(|words| words.call.clone()),
                     ..message(message_id, seq, at_ms, MessageRole::User, *channel, text)
                 },
             );
@@ -53,6 +55,26 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 open(state, opening, vec![message_id.clone()], at_ms);
             }
         }
+        Event::CallJoined { call, greeting, terms } => {
+            spoken::joined(state, call, terms, at_ms);
+            if let Some(Said { message_id, text }) = greeting {
+                add(state, message(message_id, seq, at_ms, MessageRole::Assistant, Channel::Voice, text));
+            }
+        }
+        Event::CallLeft { call, silenced } => {
+            silence(state, silenced.as_ref());
+            spoken::left(state, call, at_ms);
+        }
+        Event::Spoke { said, client_id, .. } => {
+            add(state, message(&said.message_id, seq, at_ms, MessageRole::Assistant, Channel::Voice, &said.text));
+            remember(state, Some(client_id), seq, &said.message_id.0, None);
+            state.active_at_ms = at_ms;
+        }
+        Event::SaidInPart { said, .. } => {
+            add(state, message(&said.message_id, seq, at_ms, MessageRole::Assistant, Channel::Voice, &said.text));
+        }
+        Event::HeardInPart { message_id, heard } => spoken::heard_in_part(state, message_id, heard),
+        Event::Revised { message_id } => spoken::revised(state, message_id),
         Event::Reopened => {
             state.status = ConversationStatus::Active;
             state.ended_at_ms = None;
@@ -274,6 +296,8 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             sandbox.deliveries.clear();
             sandbox.outgoing.clear();
             sandbox.join = None;
+            sandbox.calls.clear();
+            sandbox.rewind = None;
             sandbox.closed = None;
             sandbox.floor = Floor::Assistant;
             sandbox.assigned_to = None;
@@ -461,8 +485,11 @@ fn alert(state: &mut State, id: &str, change: impl FnOnce(&mut Alert)) {
     }
 }
 
-fn add(state: &mut State, message: Message) {
+fn add(state: &mut State, mut message: Message) {
     let at_ms = message.at_ms;
+    if message.channel == Channel::Voice && message.call.is_none() {
+        message.call = spoken::going(state).map(|call| call.id.clone());
+    }
     state.channels.insert(message.channel);
     state.message_count += 1;
     state.messages.push(message);
@@ -496,5 +523,7 @@ fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Cha
         used: false,
         fallback: false,
         attachments: Vec::new(),
+        call: None,
+        unheard: None,
     }
 }

@@ -9,11 +9,12 @@ use super::{
     dialogue::{AlertDraft, Brief, Facts, Prompt, Understanding},
     merge::Absorbed,
     retrieved::SourceRef,
+    spoken::{CallBegun, Spoken},
     state::{Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
 };
 use crate::{
     catalog::template::Field,
-    ids::{AgentId, ConversationId, LeadId, MessageId, TurnId, UserId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TurnId, UserId},
     vocabulary::{Channel, ConversationStatus, Urgency},
 };
 
@@ -44,6 +45,9 @@ pub struct Post {
     /// How it came in over a carrier, whose signature was believed. Only the service itself says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<Box<Carried>>,
+    /// Said in a call. Only the service itself says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoken: Option<Box<Spoken>>,
 }
 
 /// The finished answer of an attempt.
@@ -297,6 +301,29 @@ pub enum Command {
         /// The provider's number for why it failed.
         #[serde(default)]
         error: Option<i64>,
+    },
+    /// A call begins; the first one begins the conversation.
+    CallBegan(Box<CallBegun>),
+    /// A call is over.
+    CallEnded {
+        /// Which.
+        call: CallId,
+    },
+    /// The assistant says something in a call that answers nothing.
+    Speak {
+        /// In which call.
+        call: CallId,
+        /// Names it: a repeat says nothing again.
+        client_id: String,
+        /// What.
+        text: String,
+    },
+    /// Of the last words of ours in a call only these were heard.
+    HeardOnly {
+        /// In which call.
+        call: CallId,
+        /// As the provider heard them.
+        heard: String,
     },
     /// Other conversations claim the same person; they are shown beside each other.
     Link {

@@ -7,10 +7,11 @@ use super::{
     dialogue::{AlertDraft, Escalation, Facts, Prompt, Understanding},
     merge::Absorbed,
     retrieved::SourceRef,
+    spoken::Spoken,
     state::{Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
 };
 use crate::{
-    ids::{AgentId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId},
     lead,
     vocabulary::{Channel, ConversationStatus, Urgency},
 };
@@ -104,6 +105,53 @@ pub enum Event {
         /// Addresses of what was attached.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attachments: Vec<String>,
+        /// Said in a call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spoken: Option<Box<Spoken>>,
+    },
+    /// A call began.
+    CallJoined {
+        /// Which.
+        call: CallId,
+        /// What was said first.
+        greeting: Option<Said>,
+        /// Under which configuration.
+        terms: Box<Terms>,
+    },
+    /// A call is over.
+    CallLeft {
+        /// Which.
+        call: CallId,
+        /// The turn whose answer nobody would hear.
+        silenced: Option<TurnId>,
+    },
+    /// The assistant said something in a call that answers nothing.
+    Spoke {
+        /// What.
+        said: Said,
+        /// In which call.
+        call: CallId,
+        /// Names it.
+        client_id: String,
+    },
+    /// What was heard of an answer that will not be finished, because the caller spoke.
+    SaidInPart {
+        /// What.
+        said: Said,
+        /// In which call.
+        call: CallId,
+    },
+    /// The caller heard only the beginning of a message.
+    HeardInPart {
+        /// Which.
+        message_id: MessageId,
+        /// The beginning.
+        heard: String,
+    },
+    /// Words of a caller turned out to be the beginning of others, which follow.
+    Revised {
+        /// The message they were.
+        message_id: MessageId,
     },
     /// A number to reach the person at, and one to write from.
     LineOpened {

@@ -1,6 +1,6 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
-//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`merge`]); then
+//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`spoken`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
@@ -25,6 +25,9 @@ mod post;
 pub mod prompt;
 mod questions;
 pub mod retrieved;
+pub mod spoken;
+#[cfg(test)]
+mod spoken_tests;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ pub use leads::{knowledge_message, lead_message};
 pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
+pub use spoken::{CallBegun, CallLink, Spoken};
 pub use state::{
     Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor,
 };
@@ -97,7 +101,7 @@ pub enum Effect {
 pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision, Rejection> {
     if state.exists() {
         cx.bound_to(&state.tenant, "conversation")?;
-    } else if !matches!(command, Command::Post(_) | Command::Fork { .. }) {
+    } else if !matches!(command, Command::Post(_) | Command::CallBegan(_) | Command::Fork { .. }) {
         return Err(Rejection::not_found("conversation"));
     }
     match command {
@@ -148,6 +152,10 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         Command::Receipt { message_id, part, provider_id, status, error } => {
             system(cx).and_then(|()| delivery::receipt(state, &message_id, part, provider_id, status, error))
         }
+        Command::CallBegan(call) => spoken::began(state, cx, *call),
+        Command::CallEnded { call } => spoken::ended(state, cx, &call),
+        Command::Speak { call, client_id, text } => spoken::say(state, cx, &call, client_id, &text),
+        Command::HeardOnly { call, heard } => spoken::heard(state, cx, &call, &heard),
         Command::Link { with } => system(cx).map(|()| delivery::link(state, with)),
         Command::MakeJoinCode { code } => own(state, cx).and_then(|()| merge::make_code(state, cx, code)),
         Command::MergeInto { into } => merge::merge_into(state, cx, into),

@@ -14,7 +14,7 @@ pub fn numbers(state: &State) -> Numbers {
     }
     let channel = state.channel;
     numbers.at(state.started_at_ms).channel(channel).conversations += 1;
-    for message in state.messages.iter().filter(|message| !message.whisper && message.role != MessageRole::System) {
+    for message in state.visible() {
         let counters = numbers.at(message.at_ms);
         counters.channel(message.channel).messages += 1;
         match message.role {

@@ -81,6 +81,9 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
     } else if !super::dialogue::goes_on(state.status) {
         events.push(Event::Reopened);
     }
+    if let Some(spoken) = &post.spoken {
+        super::spoken::before(state, cx, spoken, &mut events)?;
+    }
     let carried = post.carried.map(|carried| *carried);
     if let Some(carried) = &carried {
         // Who wrote is what the carrier signed; nobody else may say so.
@@ -113,6 +116,7 @@ pub(super) fn post(state: &State, cx: &Context, post: Post) -> Result<Decision, 
         opening,
         terms: Box::new(post.terms),
         attachments: carried.map(|carried| carried.attachments).unwrap_or_default(),
+        spoken: post.spoken,
     });
     if let Some(reply) = order.and_then(|order| order.reply) {
         let said = Said { message_id: MessageId(cx.fresh_id(4)), text: reply };
@@ -172,7 +176,7 @@ pub(super) fn check_text(field: &str, text: &str, max_chars: usize) -> Result<()
     Ok(())
 }
 
-fn bounded(mut visitor: Visitor) -> Visitor {
+pub(super) fn bounded(mut visitor: Visitor) -> Visitor {
     for fact in [
         &mut visitor.name,
         &mut visitor.email,

@@ -8,11 +8,12 @@ use super::{
     delivery::{Delivery, Line},
     dialogue::{Dialogue, Plan, Prompt, Understanding},
     retrieved::SourceRef,
+    spoken::{CallLink, Rewind},
 };
 use crate::{
     agent::config::AgentConfig,
     catalog::template::AlertChannel,
-    ids::{AgentId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},
     lead,
     vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole, Urgency},
 };
@@ -144,6 +145,12 @@ pub struct State {
     /// The conversation that people merged this one into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<ConversationId>,
+    /// Calls that belong to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallLink>,
+    /// How the dialogue stood before a caller's newest words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind: Option<Box<Rewind>>,
     /// The last thing a visitor or person did.
     pub active_at_ms: i64,
     /// The sequence number of the last event.
@@ -196,6 +203,8 @@ impl Default for State {
             join: None,
             links: BTreeSet::new(),
             merged_into: None,
+            calls: Vec::new(),
+            rewind: None,
             active_at_ms: 0,
             seq: 0,
         }
@@ -341,6 +350,12 @@ pub struct Message {
     /// Addresses of what was attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
+    /// The call it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallId>,
+    /// What of it was made and never heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<String>,
 }
 
 /// A person who wrote.
@@ -651,6 +666,7 @@ impl State {
 
     /// Messages that visitors see, oldest first.
     pub fn visible(&self) -> impl Iterator<Item = &Message> {
-        self.messages.iter().filter(|message| !message.whisper && message.role != MessageRole::System)
+        let seen = |message: &&Message| !message.whisper && message.role != MessageRole::System;
+        self.messages.iter().filter(seen).filter(|message| !super::spoken::never_heard(message))
     }
 }

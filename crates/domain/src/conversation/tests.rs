@@ -116,6 +116,7 @@ pub(super) fn post(id: &str, text: &str) -> Command {
         agent_live: true,
         continues: false,
         carried: None,
+        spoken: None,
     }))
 }
 

@@ -6,7 +6,7 @@ use super::{
     delivery,
     dialogue::{self, AlertDraft, Brief, BriefChannel, Escalation, Facts, Plan, Understanding},
     event::AnswerGiven,
-    leads,
+    leads, spoken,
     state::{
         ANSWER_CHARS_MAX, AlertStatus, CloseReason, HISTORY_LINES, HistoryLine, IDLE_AFTER_MS, OpenTurn,
         TURN_DEADLINE_MS, TURN_FAILURES_MAX, TURN_RECOVERIES_MAX, Trace, TurnOutcome,
@@ -46,7 +46,7 @@ fn brief_of(state: &State, open: &OpenTurn) -> Brief {
         .unwrap_or(state.messages.len());
     let spoken: Vec<HistoryLine> = state.messages[..before]
         .iter()
-        .filter(|message| !message.whisper && message.role != MessageRole::System)
+        .filter(|message| !message.whisper && message.role != MessageRole::System && !spoken::never_heard(message))
         .map(|message| HistoryLine { role: message.role, text: message.content.clone() })
         .collect();
     let whispers: Vec<_> = state.messages.iter().filter(|message| message.whisper && !message.used).collect();

@@ -9,11 +9,12 @@ use super::{
     command::Outcome,
     dialogue::Prompt,
     retrieved::SourceRef,
+    spoken,
     state::{Floor, Message, RetrievedRef, Stages, Tokens, Turn, TurnOutcome},
     turn::calls_a_person,
 };
 use crate::{
-    ids::{AgentId, ConversationId, LeadId, MessageId, TurnId, UserId, VisitorId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TurnId, UserId, VisitorId},
     local_time::rfc3339,
     text,
     vocabulary::{Channel, ConversationStatus, MessageRole, Urgency},
@@ -220,6 +221,12 @@ pub struct MessageInternals {
     pub latency_ms: Option<i64>,
     /// Whether it says that nothing was known.
     pub fallback: bool,
+    /// The call it was said in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<CallId>,
+    /// What of it was made and never heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard: Option<String>,
 }
 
 /// Money.
@@ -320,6 +327,9 @@ pub struct ConversationRow {
     /// The places of the visitor's newest messages, oldest first.
     #[serde(default)]
     pub visitor_seqs: Vec<u64>,
+    /// The call that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_call: Option<CallId>,
 }
 
 /// The answer of a turn (contract of `POST /api/chat`, without the token that the gateway adds).
@@ -360,7 +370,7 @@ pub fn conversation(state: &State) -> ConversationView {
         agent_id: state.agent_id.clone(),
         channel: state.channel,
         channels: state.channels.iter().copied().collect(),
-        calls: Vec::new(),
+        calls: state.calls.iter().map(|call| call.id.0.clone()).collect(),
         contact_id: None,
         status: state.status,
         urgency: state.urgency,
@@ -433,6 +443,8 @@ pub fn message(message: &Message) -> MessageView {
         tokens_used: message.tokens,
         latency_ms: message.latency_ms,
         fallback: message.fallback,
+        call_id: message.call.clone(),
+        unheard: message.unheard.clone(),
     };
     MessageView { internal: Some(internal), ..shown(message, true) }
 }
@@ -442,6 +454,8 @@ pub fn visitor_message(message: &Message) -> Option<MessageView> {
     match message.role {
         MessageRole::System => None,
         MessageRole::User | MessageRole::Assistant | MessageRole::HumanAgent if message.whisper => None,
+        // What nobody heard was not said.
+        MessageRole::User | MessageRole::Assistant | MessageRole::HumanAgent if spoken::never_heard(message) => None,
         MessageRole::User | MessageRole::Assistant | MessageRole::HumanAgent => Some(shown(message, false)),
     }
 }
@@ -503,6 +517,7 @@ pub fn list_row(state: &State) -> Option<ConversationRow> {
         last_seq: state.messages.last().map_or(0, |message| message.seq),
         last_visitor_seq: visitor_seqs.last().copied().unwrap_or(0),
         visitor_seqs,
+        on_call: spoken::going(state).map(|call| call.id.clone()),
     })
 }
 

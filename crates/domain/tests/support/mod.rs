@@ -144,6 +144,7 @@ impl Talk {
             agent_live: true,
             continues: false,
             carried: None,
+            spoken: None,
         };
         match self.ask(Self::visitor(), Command::Post(Box::new(post)))? {
             Reply::Posted(posted) => Ok(posted),

@@ -27,7 +27,10 @@ pub fn source(source: &SourceRef) -> Source {
 
 /// Whether a visitor may see a message.
 pub fn visible(message: &Message) -> bool {
-    !message.whisper && !matches!(message.role, MessageRole::System)
+    !message.whisper
+        && !matches!(message.role, MessageRole::System)
+        // What was made for a caller who never heard it was not said.
+        && !(message.content.is_empty() && message.unheard.is_some())
 }
 
 /// A journaled message.
@@ -98,7 +101,11 @@ pub fn of_event(seq: u64, event: &Event, at_ms: i64) -> Vec<ChatServer> {
             client_message_id: None,
             created_at,
         }],
-        Event::FormSubmitted { said: Some(said), .. } | Event::OrderAnswered { said, .. } => {
+        Event::FormSubmitted { said: Some(said), .. }
+        | Event::OrderAnswered { said, .. }
+        | Event::CallJoined { greeting: Some(said), .. }
+        | Event::Spoke { said, .. }
+        | Event::SaidInPart { said, .. } => {
             vec![ChatServer::Message {
                 id: said.message_id.to_string(),
                 seq,

@@ -233,6 +233,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
         agent_live: guest.agent.now.live() || guest.agent.tested,
         continues,
         carried: None,
+        spoken: None,
     };
     if let Err(problem) = limit_of_plan(app, &guest.agent).await {
         // The repeat of a message that stands still gets its answer.

@@ -130,7 +130,14 @@ async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) 
     agent.total_messages = counted.messages;
     agent.total_calls = counted.calls;
     agent.avg_satisfaction = counted.satisfaction;
-    Ok(tagged(&agent))
+    let mut shown = json!(agent);
+    if console.by.at_least(Role::Manager) {
+        // Whoever knows it can answer calls in the agent's name: it is for those who set the telephone up.
+        let key = colloquy_actors::calls::socket_key(&app.actors.tools, &agent.id);
+        let address = app.settings.api_url.replacen("http", "ws", 1);
+        shown["voice_socket_url"] = json!(format!("{address}/api/voice/retell/llm/{key}"));
+    }
+    Ok(etag::tagged(&shown, u64::from(agent.config_version)))
 }
 
 /// Change an agent by a JSON merge patch; `If-Match` guards against overwriting.

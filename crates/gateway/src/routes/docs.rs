@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use colloquy_wire::live::{LiveClient, LiveServer};
 use colloquy_wire::sockets::{ChatClient, ChatServer};
+use colloquy_wire::voice::{VoiceClient, VoiceServer};
 use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Description;
@@ -31,7 +32,10 @@ use crate::app::App;
 struct Contract;
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Colloquy sockets"), components(schemas(ChatClient, ChatServer, LiveClient, LiveServer)))]
+#[openapi(
+    info(title = "Colloquy sockets"),
+    components(schemas(ChatClient, ChatServer, LiveClient, LiveServer, VoiceClient, VoiceServer))
+)]
 struct Sockets;
 
 /// The description that calls are collected into.
@@ -103,6 +107,8 @@ fn rendered(calls: &Value, page: &OnceLock<String>) -> Response {
             ("chat", "server", "ChatServer"),
             ("live", "client", "LiveClient"),
             ("live", "server", "LiveServer"),
+            ("voice", "client", "VoiceClient"),
+            ("voice", "server", "VoiceServer"),
         ]
         .into_iter()
         .map(|(socket, sender, name)| FrameDoc {

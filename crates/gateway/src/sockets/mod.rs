@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod live;
+pub mod voice;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -57,7 +58,8 @@ struct Counts {
 /// A place among the open sockets; dropping it frees it.
 pub struct Place {
     sockets: Sockets,
-    address: IpAddr,
+    /// None for providers, whose addresses are not counted.
+    address: Option<IpAddr>,
     visitor: Option<String>,
 }
 
@@ -86,7 +88,18 @@ impl Sockets {
         *from += 1;
         counts.all += 1;
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
-        Ok(Place { sockets: self.clone(), address, visitor: None })
+        Ok(Place { sockets: self.clone(), address: Some(address), visitor: None })
+    }
+
+    /// Takes a place for a socket of a voice provider, whose calls all come from a few addresses: only the number in all is limited.
+    pub fn place_of_provider(&self) -> Result<Place, &'static str> {
+        let mut counts = self.lock();
+        if counts.all >= self.limits.all {
+            return Err("limits.sockets_max");
+        }
+        counts.all += 1;
+        metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
+        Ok(Place { sockets: self.clone(), address: None, visitor: None })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -112,7 +125,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.sockets.lock();
         counts.all -= 1;
-        less(&mut counts.addresses, &self.address);
+        if let Some(address) = &self.address {
+            less(&mut counts.addresses, address);
+        }
         if let Some(visitor) = &self.visitor {
             less(&mut counts.visitors, visitor);
         }

@@ -128,6 +128,19 @@ impl Transcript {
         self.transcript.chunk_by(|a, b| a.role == b.role).filter(|turn| turn[0].role == Speaker::User).count()
     }
 
+    /// What the caller heard of the agent before the words that are pending, as Retell transcribed it: empty when they followed other words of
+    /// the caller.
+    pub fn heard_before(&self) -> String {
+        let before = self.transcript.iter().rev().skip_while(|said| said.role == Speaker::User);
+        let mut heard: Vec<&str> = before
+            .take_while(|said| said.role != Speaker::User)
+            .filter(|said| said.role == Speaker::Agent)
+            .map(|said| said.content.trim())
+            .collect();
+        heard.reverse();
+        heard.join(" ").trim().to_owned()
+    }
+
     /// What of the agent's last words the caller got to hear, as Retell transcribed it.
     pub fn last_heard(&self) -> Option<&str> {
         self.transcript.iter().rev().find(|said| said.role == Speaker::Agent).map(|said| said.content.as_str())

@@ -1,5 +1,6 @@
 //! Speech in words every provider shares: what was heard, and what is fit to be spoken.
 
+pub mod answer;
 pub mod plain;
 pub mod sentences;
 

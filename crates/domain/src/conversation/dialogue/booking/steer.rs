@@ -14,7 +14,7 @@ use crate::{
     ids::{AppointmentId, CalendarId},
     local_time::rfc3339,
     text,
-    vocabulary::{EscalationAction, Urgency},
+    vocabulary::{Channel, EscalationAction, Urgency},
 };
 
 const ASK_WHEN: &str = "Which day or time would suit you better?";
@@ -259,7 +259,17 @@ impl Steering<'_> {
         };
         let mailed =
             settled.email.as_ref().map(|to| format!(" A confirmation is on its way to {to}.")).unwrap_or_default();
-        self.understanding.plan.confirmation = Some(format!("{said}{mailed} Add it to your calendar: {file}"));
+        // An address is for the eye.
+        let file = match self.brief.channel.0 {
+            Channel::Voice => String::new(),
+            Channel::Chat
+            | Channel::Sms
+            | Channel::Whatsapp
+            | Channel::Email
+            | Channel::Linkedin
+            | Channel::Messenger => format!(" Add it to your calendar: {file}"),
+        };
+        self.understanding.plan.confirmation = Some(format!("{said}{mailed}{file}"));
         self.understanding.facts.signals.insert("form_completed".to_owned());
         let agreed =
             Agreed { id: settled.id, calendar: self.calendar.clone(), when: settled.when.clone(), canceled: false };

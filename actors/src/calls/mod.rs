@@ -1,0 +1,374 @@
+//! The call entity, and what a frontend does with a call: finds or begins it, brings its words to the conversation, and ends it.
+//!
+//! A call is named after its carrier and the carrier's id of it, so a socket that opens anywhere finds it. Everything here may be done again: a frontend
+//! that dies in the middle leaves what the next one goes on with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use colloquy_cluster::effect::EffectHandle;
+use colloquy_cluster::entity::{At, Entity, Message};
+use colloquy_cluster::store::rows::Row;
+use colloquy_cluster::{Client, EntityKey};
+use colloquy_domain::call::{
+    self, Call, Carrier, Command, Direction, Effect, End, Event, NewCall, Reply, score, script, view,
+};
+use colloquy_domain::conversation::{self, CallBegun, Post, Posted, Spoken};
+use colloquy_domain::ids::{AgentId, CallId, ConversationId, TenantId, VisitorId};
+use colloquy_domain::local_time::{is_open, zone_or_utc};
+use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX};
+use colloquy_domain::vocabulary::Channel;
+use colloquy_domain::{Principal, Rejection, check};
+
+use crate::agent::AgentNow;
+use crate::conversation::ConversationEntity;
+use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
+use crate::thread::ThreadEntity;
+use crate::{ActorError, Tools, feed};
+
+/// The list that calls are projected into.
+pub const LIST: &str = "calls";
+/// The version of the row's shape.
+const VIEW_VERSION: u16 = 1;
+/// Hexadecimal digits of derived ids: 128 bits.
+const DIGITS: usize = 32;
+/// How often a call is brought to another conversation because one turned out to be closed.
+const TRIES: u32 = 3;
+
+/// The kind `call`.
+pub struct CallEntity;
+
+impl Core for CallEntity {
+    type Plain = Command;
+}
+
+impl Entity for CallEntity {
+    pure_core!(call, Call, 1, 1, true);
+    pure_work!(call, Effect, |state| state.tenant.clone());
+
+    fn rows(&self, key: &EntityKey, state: &Call, seq: u64) -> Vec<Row> {
+        let Some(shown) = view::view(state) else { return Vec::new() };
+        let numbers = feed::Contribution { agent: shown.agent_id.to_string(), numbers: view::numbers(state) };
+        vec![Row {
+            tenant: key.tenant.to_string(),
+            list: LIST.to_owned(),
+            at_ms: state.rang_ms,
+            id: key.id.to_string(),
+            seq,
+            view_version: VIEW_VERSION,
+            body: feed::encode(&shown),
+            numbers: feed::encode(&numbers),
+        }]
+    }
+
+    fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
+        feed::tell(key, rows)
+    }
+
+    fn outbox(&self, key: &EntityKey, state: &Call, event: &Event, _at: At) -> Vec<Message> {
+        let told = call::conversation_message(state, event);
+        told.into_iter()
+            .map(|(conversation, command)| message(&key.tenant, conversation::KIND, conversation.as_str(), command))
+            .collect()
+    }
+
+    fn watched(&self, _key: &EntityKey, _state: &Call, _event: &Event, _at: At) -> Option<Bytes> {
+        Some(Bytes::from_static(b"{\"type\":\"changed\"}"))
+    }
+
+    async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
+        match effect {
+            // Repeatable: the same conversation gives the same review.
+            Effect::Review { attempt, conversation } => review(&handle, attempt, &conversation).await,
+        }
+    }
+}
+
+/// A call as a frontend hears of it.
+#[derive(Clone)]
+pub struct Heard {
+    /// Who answers.
+    pub agent: AgentId,
+    /// Who carries it.
+    pub carrier: Carrier,
+    /// The carrier's id of it.
+    pub provider_call_id: String,
+    /// Who called whom.
+    pub direction: Direction,
+    /// The number of the person, as the carrier says; anything else than E.164 is nobody's.
+    pub person: Option<String>,
+    /// Our number.
+    pub line: Option<String>,
+    /// A test from the console.
+    pub test: bool,
+}
+
+/// A call that goes on in its conversation.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The call.
+    pub call: CallId,
+    /// Where its words stand.
+    pub conversation: ConversationId,
+}
+
+/// The call's name here.
+pub fn id(tools: &Tools, tenant: &TenantId, carrier: Carrier, provider_call_id: &str) -> CallId {
+    CallId(derived(tools, &["call", tenant.as_str(), carrier.word(), provider_call_id]))
+}
+
+/// The secret part of the address that a voice provider opens for an agent: nothing else proves that it is the provider who asks.
+pub fn socket_key(tools: &Tools, agent: &AgentId) -> String {
+    format!("{agent}.{}", derived(tools, &["voice socket", agent.as_str()]))
+}
+
+/// The agent that such an address names.
+pub fn agent_of_key(tools: &Tools, key: &str) -> Option<AgentId> {
+    let (agent, _) = key.rsplit_once('.')?;
+    let agent = AgentId::from(agent);
+    let own = socket_key(tools, &agent);
+    // Compared as hashes, so that the time it takes tells nothing about the key.
+    (blake3::hash(own.as_bytes()) == blake3::hash(key.as_bytes())).then_some(agent)
+}
+
+/// The state of a call, if anybody has heard of it.
+pub async fn find(client: &Client, by: &Principal, call: &CallId) -> Result<Option<Call>, ActorError> {
+    match ask::<CallEntity>(client, by, call.as_str(), Command::Get).await {
+        Ok(Reply::State(state)) => Ok(Some(*state)),
+        Ok(Reply::Done) => Err(ActorError::Failed),
+        Err(ActorError::Rejected(Rejection::NotFound { .. })) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Begins a call, or finds it: it stands in its conversation, which has said the greeting.
+pub async fn begin(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    agent: &AgentNow,
+    heard: Heard,
+) -> Result<Live, ActorError> {
+    let by = Principal::system(tenant.clone());
+    let call = id(tools, tenant, heard.carrier, &heard.provider_call_id);
+    let number = |number: Option<String>| number.filter(|number| check::is_e164(number));
+    let (person, line) = (number(heard.person), number(heard.line));
+    let ring = NewCall {
+        id: call.clone(),
+        carrier: heard.carrier,
+        provider_call_id: heard.provider_call_id,
+        agent_id: heard.agent.clone(),
+        direction: heard.direction,
+        person: person.clone(),
+        line,
+        test: heard.test,
+    };
+    ask::<CallEntity>(client, &by, call.as_str(), Command::Ring(Box::new(ring))).await?;
+    let state = find(client, &by, &call).await?.ok_or(ActorError::Failed)?;
+    let mut closed: Option<ConversationId> = None;
+    for _ in 0..TRIES {
+        let known = state.conversation_id.clone().filter(|known| Some(known) != closed.as_ref());
+        let conversation = match (known, &person) {
+            (Some(known), _) => known,
+            (None, Some(person)) => {
+                of_number(client, tools, tenant, &heard.agent, person, &call, closed.as_ref()).await?
+            }
+            (None, None) => {
+                let after = closed.as_ref().map_or("", |closed| closed.as_str());
+                ConversationId(derived(tools, &["call conversation", call.as_str(), after]))
+            }
+        };
+        let zone = zone_or_utc(&agent.timezone);
+        let open = agent.hours.is_empty() || is_open(&agent.hours, &zone, client.now_ms());
+        let visitor = conversation::Visitor {
+            id: match &person {
+                Some(person) => crate::thread::visitor(tools, &heard.agent, person),
+                None => VisitorId(format!("call-{}", derived(tools, &["caller", call.as_str()]))),
+            },
+            phone: person.clone(),
+            ..conversation::Visitor::default()
+        };
+        let begun = CallBegun {
+            conversation_id: conversation.clone(),
+            agent_id: heard.agent.clone(),
+            call: call.clone(),
+            visitor,
+            terms: agent.terms(),
+            greeting: Some(script::greeting(&agent.config, heard.direction, open)),
+        };
+        let began = conversation::Command::CallBegan(Box::new(begun));
+        match ask::<ConversationEntity>(client, &by, conversation.as_str(), began).await {
+            Ok(_) => {
+                ask::<CallEntity>(client, &by, call.as_str(), Command::Join { conversation: conversation.clone() })
+                    .await?;
+                // Another frontend may have been first: where the call belongs is said once.
+                let joined = find(client, &by, &call).await?.and_then(|state| state.conversation_id);
+                return Ok(Live { call, conversation: joined.unwrap_or(conversation) });
+            }
+            // Ended for good, or erased since: the person begins anew.
+            Err(ActorError::Rejected(Rejection::Conflict { code, .. })) if code == "conversation_closed" => {}
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => {}
+            Err(error) => return Err(error),
+        }
+        closed = Some(conversation);
+    }
+    Err(ActorError::Failed)
+}
+
+/// This socket carries the call from here. The state after it.
+pub async fn attach(client: &Client, by: &Principal, call: &CallId, socket: &str) -> Result<Call, ActorError> {
+    ask::<CallEntity>(client, by, call.as_str(), Command::Attach { socket: socket.to_owned() }).await?;
+    find(client, by, call).await?.ok_or(ActorError::Failed)
+}
+
+/// The socket was lost; somebody may come back for the call.
+pub async fn detach(client: &Client, by: &Principal, call: &CallId, socket: &str) {
+    let command = Command::Detach { socket: socket.to_owned() };
+    if let Err(error) = ask::<CallEntity>(client, by, call.as_str(), command).await {
+        // Then its longest time, or its carrier's word, ends it.
+        tracing::info!(call = %call, %error, "a lost connection could not be noted");
+    }
+}
+
+/// The call is over, as far as who says so knows. Saying it again, or with more, changes only what was not known.
+pub async fn end(client: &Client, by: &Principal, call: &CallId, end: End) -> Result<(), ActorError> {
+    ask::<CallEntity>(client, by, call.as_str(), Command::Ended(Box::new(end))).await?;
+    Ok(())
+}
+
+/// The caller said something.
+pub async fn hear(
+    client: &Client,
+    by: &Principal,
+    agent: &AgentNow,
+    live: &Live,
+    agent_id: &AgentId,
+    spoken: Spoken,
+    words: &str,
+) -> Result<Posted, ActorError> {
+    // The same words of the same turn are the same message, whoever brings them, and however often.
+    let digest = blake3::hash(words.as_bytes()).to_hex();
+    let client_message_id = format!("{}/{}/{}", live.call, spoken.turn, &digest[..16]);
+    let mut terms = agent.terms();
+    terms.prefers_form = false; // A form cannot be heard.
+    let post = Post {
+        conversation_id: live.conversation.clone(),
+        agent_id: agent_id.clone(),
+        client_message_id: Some(client_message_id),
+        text: words.to_owned(),
+        channel: Channel::Voice,
+        visitor: conversation::Visitor::default(),
+        terms,
+        // Who was greeted is answered, also when the agent was switched off meanwhile.
+        agent_live: true,
+        continues: true,
+        carried: None,
+        spoken: Some(Box::new(spoken)),
+    };
+    let post = conversation::Command::Post(Box::new(post));
+    match ask::<ConversationEntity>(client, by, live.conversation.as_str(), post).await? {
+        conversation::Reply::Posted(posted) => Ok(posted),
+        _ => Err(ActorError::Failed),
+    }
+}
+
+/// Words of ours that answer nothing stand in the conversation before they are spoken. `name` tells them from others of the call.
+pub async fn speak(client: &Client, by: &Principal, live: &Live, name: &str, words: &str) -> Result<(), ActorError> {
+    let command = conversation::Command::Speak {
+        call: live.call.clone(),
+        client_id: format!("{}/{name}", live.call),
+        text: words.to_owned(),
+    };
+    ask::<ConversationEntity>(client, by, live.conversation.as_str(), command).await?;
+    Ok(())
+}
+
+/// Of our last words the caller heard only these.
+pub async fn heard_only(client: &Client, by: &Principal, live: &Live, heard: &str) -> Result<(), ActorError> {
+    let command = conversation::Command::HeardOnly { call: live.call.clone(), heard: heard.to_owned() };
+    ask::<ConversationEntity>(client, by, live.conversation.as_str(), command).await?;
+    Ok(())
+}
+
+/// The conversation of a call as it is.
+pub async fn conversation_of(
+    client: &Client,
+    by: &Principal,
+    live: &Live,
+) -> Result<Box<conversation::State>, ActorError> {
+    match ask::<ConversationEntity>(client, by, live.conversation.as_str(), conversation::Command::Get).await? {
+        conversation::Reply::State(state) => Ok(state),
+        _ => Err(ActorError::Failed),
+    }
+}
+
+/// The conversation that a number's calls belong to: that of its messages, within the organization's time.
+async fn of_number(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    agent: &AgentId,
+    person: &str,
+    call: &CallId,
+    closed: Option<&ConversationId>,
+) -> Result<ConversationId, ActorError> {
+    let facts = tools.tenant_copy(client, tenant).await?;
+    let hours = facts
+        .facts
+        .settings
+        .get("continue_within_hours")
+        .and_then(serde_json::Value::as_i64)
+        .unwrap_or(CONTINUE_WITHIN_HOURS)
+        .clamp(0, CONTINUE_WITHIN_HOURS_MAX);
+    let name = match closed {
+        Some(closed) => format!("{call}/{closed}"),
+        None => call.to_string(),
+    };
+    let heard = thread::Command::Heard {
+        agent: agent.clone(),
+        message: format!("call:{call}"),
+        fresh: crate::thread::conversation(tools, agent, person, &name),
+        code: None,
+        closed: closed.cloned(),
+        within_ms: hours * 3_600_000,
+    };
+    let thread = crate::thread::id(tools, agent, person);
+    match ask::<ThreadEntity>(client, &Principal::system(tenant.clone()), &thread, heard).await? {
+        thread::Reply::Goes { conversation, .. } => Ok(conversation),
+        thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
+    }
+}
+
+/// Says how a call went, from its conversation.
+async fn review(handle: &EffectHandle, attempt: u32, conversation: &ConversationId) {
+    let by = Principal::system(TenantId::from(&*handle.key().tenant));
+    let call = CallId::from(&*handle.key().id);
+    let state =
+        ask::<ConversationEntity>(handle.client(), &by, conversation.as_str(), conversation::Command::Get).await;
+    let review = match state {
+        Ok(conversation::Reply::State(state)) => score::review(&state, &call),
+        // Erased since, or merged away: there is nothing to say.
+        Ok(_) | Err(ActorError::Rejected(_)) => call::Review::none(),
+        Err(error) => {
+            // The deadline in the call's state begins another attempt.
+            tracing::warn!(call = %call, %error, "how a call went cannot be said yet");
+            return;
+        }
+    };
+    let command = Command::Reviewed { attempt, review: Box::new(review) };
+    match handle.command::<CallEntity>(Asked { by, command }).await.map_err(ActorError::from) {
+        Ok(_) | Err(ActorError::Rejected(_)) => {}
+        Err(error) => tracing::warn!(call = %call, %error, "how a call went could not be brought back"),
+    }
+}
+
+fn derived(tools: &Tools, parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(&tools.contact_key);
+    for part in parts {
+        // Lengths keep "ab","c" and "a","bc" apart.
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part.as_bytes());
+    }
+    let mut id = hasher.finalize().to_hex().to_string();
+    id.truncate(DIGITS);
+    id
+}

@@ -1,0 +1,51 @@
+//! Folds what happened to a call. Cannot fail.
+
+use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS};
+
+/// Folds one event.
+pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
+    match event {
+        Event::Rang { tenant, call } => {
+            state.id = call.id.clone();
+            state.tenant = tenant.clone();
+            state.is = Some(call.clone());
+            state.rang_ms = at_ms;
+        }
+        Event::Joined { conversation } => state.conversation_id = Some(conversation.clone()),
+        Event::Attached { socket } => {
+            state.socket = Some(socket.clone());
+            state.sockets += 1;
+            state.lost_ms = None;
+            state.answered_ms.get_or_insert(at_ms);
+            state.status = CallStatus::InProgress;
+        }
+        Event::Detached => state.lost_ms = Some(at_ms),
+        Event::TransferAsked { transfer } => state.transfer = Some(transfer.clone()),
+        Event::HangUpAsked { by } => state.hangup = Some(by.clone()),
+        Event::Ended { status, reason, duration_s, cost_micros } => {
+            // When a connection was lost nothing was said any more.
+            state.ended_ms = Some(state.lost_ms.unwrap_or(at_ms));
+            state.review_attempt = 1;
+            state.review_deadline_ms = at_ms.saturating_add(REVIEW_DEADLINE_MS);
+            over(state, *status, reason.as_ref(), *duration_s, *cost_micros);
+        }
+        Event::EndTold { status, reason, duration_s, cost_micros } => {
+            over(state, *status, reason.as_ref(), *duration_s, *cost_micros);
+        }
+        Event::ReviewAgain { attempt, deadline_ms } => {
+            state.review_attempt = *attempt;
+            state.review_deadline_ms = *deadline_ms;
+        }
+        Event::Reviewed { review } => state.review = Some(review.clone()),
+    }
+    state.seq = seq;
+}
+
+fn over(state: &mut Call, status: CallStatus, reason: Option<&String>, duration_s: i64, cost_micros: Option<i64>) {
+    state.status = status;
+    state.reason = reason.cloned();
+    state.duration_s = duration_s;
+    state.cost_micros = cost_micros;
+    state.socket = None;
+    state.lost_ms = None;
+}

@@ -1,0 +1,447 @@
+//! The call entity: one telephone call, named by its provider and the provider's id of it, so that whoever hears of it anywhere finds the same one.
+//!
+//! What is said stands in the conversation that the call belongs to; here stands who called whom, how it went and how it ended. Nothing here ends a
+//! call by mistake: a socket that is lost is waited for, and what a provider says twice, late or in the wrong order moves it forward only.
+//!
+//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`], how it went; [`view`], what others see.
+
+mod apply;
+mod decide;
+pub mod score;
+pub mod script;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::apply;
+pub use decide::decide;
+pub use score::Review;
+
+use crate::{
+    conversation, decision,
+    ids::{AgentId, CallId, ConversationId, TenantId, UserId},
+};
+
+/// The entity's kind in keys.
+pub const KIND: &str = "call";
+/// How long a call without a socket is waited for, ms: Retell comes back within a few seconds four times, a node that died is replaced in fifteen.
+pub const LOST_AFTER_MS: i64 = 90_000;
+/// The longest call, ms: Retell's own limit is two hours, and what nobody ended by then was lost with its node.
+pub const CALL_MS_MAX: i64 = 2 * 3_600_000 + 10 * 60_000;
+/// How long a call may ring, ms: every provider gives up within five minutes.
+pub const RING_MS_MAX: i64 = 10 * 60_000;
+/// Attempts at saying how a call went.
+pub const REVIEW_ATTEMPTS_MAX: u32 = 3;
+/// How long one such attempt may take, ms.
+pub const REVIEW_DEADLINE_MS: i64 = 60_000;
+/// Characters of a provider's id of a call.
+pub const PROVIDER_CALL_CHARS_MAX: usize = 128;
+/// Characters of a provider's reason for an end.
+const REASON_CHARS_MAX: usize = 200;
+
+/// What a command leads to.
+pub type Decision = decision::Decision<Event, Reply>;
+
+/// Who carries the voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// Retell, over its custom-LLM socket.
+    Retell,
+    /// Twilio, over ConversationRelay.
+    Twilio,
+    /// A page of the console: a test, in which the caller types.
+    Browser,
+}
+
+impl Carrier {
+    /// As in addresses and ids.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Retell => "retell",
+            Self::Twilio => "twilio",
+            Self::Browser => "browser",
+        }
+    }
+}
+
+/// Who called whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Somebody called us.
+    Inbound,
+    /// We called somebody.
+    Outbound,
+}
+
+/// Where a call stands (VOI-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallStatus {
+    /// Not taken yet.
+    Ringing,
+    /// The two are talking.
+    InProgress,
+    /// It was taken and is over.
+    Completed,
+    /// Nobody took it.
+    Missed,
+    /// A machine took it.
+    Voicemail,
+    /// It went on to a person.
+    Transferred,
+    /// Something stood in the way.
+    Failed,
+}
+
+impl CallStatus {
+    /// Whether it is over.
+    pub fn over(self) -> bool {
+        match self {
+            Self::Ringing | Self::InProgress => false,
+            Self::Completed | Self::Missed | Self::Voicemail | Self::Transferred | Self::Failed => true,
+        }
+    }
+}
+
+/// How a call is handed to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferKind {
+    /// The caller is put through at once.
+    Cold,
+    /// What it is about is told first.
+    Warm,
+}
+
+/// A call that is to be handed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// To whom, E.164.
+    pub to: String,
+    /// How.
+    pub kind: TransferKind,
+    /// Who wants it; the assistant itself if nobody.
+    pub by: Option<UserId>,
+    /// Since when, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// A call, as it is first heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCall {
+    /// Its id here.
+    pub id: CallId,
+    /// Who carries it.
+    pub carrier: Carrier,
+    /// The carrier's id of it.
+    pub provider_call_id: String,
+    /// Who answers.
+    pub agent_id: AgentId,
+    /// Who called whom.
+    pub direction: Direction,
+    /// The number of the person at the other end, E.164, where the carrier says so.
+    #[serde(default)]
+    pub person: Option<String>,
+    /// Our number, E.164.
+    #[serde(default)]
+    pub line: Option<String>,
+    /// A test from the console: it counts in no figure.
+    #[serde(default)]
+    pub test: bool,
+}
+
+/// How a call ended, as far as who says so knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct End {
+    /// Where it ended; how it went decides if nothing is said.
+    pub status: Option<CallStatus>,
+    /// The provider's word for why.
+    pub reason: Option<String>,
+    /// How long the two spoke, ms; from first to last if not said.
+    pub spoke_ms: Option<i64>,
+    /// What it cost, millionths of a US dollar.
+    pub cost_micros: Option<i64>,
+}
+
+/// The folded state. One that nobody heard of has an empty id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Call {
+    /// Its id.
+    pub id: CallId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// As it was first heard of.
+    pub is: Option<Box<NewCall>>,
+    /// Where it stands.
+    pub status: CallStatus,
+    /// The conversation it belongs to.
+    pub conversation_id: Option<ConversationId>,
+    /// When it was first heard of, Unix milliseconds.
+    pub rang_ms: i64,
+    /// When it was taken, Unix milliseconds.
+    pub answered_ms: Option<i64>,
+    /// When it ended, Unix milliseconds.
+    pub ended_ms: Option<i64>,
+    /// How long the two spoke, seconds.
+    pub duration_s: i64,
+    /// Why it ended, in the provider's word.
+    pub reason: Option<String>,
+    /// What it cost, millionths of a US dollar.
+    pub cost_micros: Option<i64>,
+    /// Names the socket over which it is spoken; another takes its place.
+    pub socket: Option<String>,
+    /// How many sockets it has had.
+    pub sockets: u32,
+    /// Since when it has none, Unix milliseconds.
+    pub lost_ms: Option<i64>,
+    /// A person is asked for.
+    pub transfer: Option<Transfer>,
+    /// Somebody of the business wants it to end.
+    pub hangup: Option<UserId>,
+    /// How it went.
+    pub review: Option<Box<Review>>,
+    /// Which attempt at saying so.
+    pub review_attempt: u32,
+    /// When that is given up, Unix milliseconds.
+    pub review_deadline_ms: i64,
+    /// The sequence number of the last event.
+    pub seq: u64,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self {
+            id: CallId::default(),
+            tenant: TenantId::default(),
+            is: None,
+            status: CallStatus::Ringing,
+            conversation_id: None,
+            rang_ms: 0,
+            answered_ms: None,
+            ended_ms: None,
+            duration_s: 0,
+            reason: None,
+            cost_micros: None,
+            socket: None,
+            sockets: 0,
+            lost_ms: None,
+            transfer: None,
+            hangup: None,
+            review: None,
+            review_attempt: 0,
+            review_deadline_ms: 0,
+            seq: 0,
+        }
+    }
+}
+
+impl Call {
+    /// Whether anybody has heard of it.
+    pub fn exists(&self) -> bool {
+        self.is.is_some()
+    }
+
+    /// Whether how it went is still to be said.
+    fn wants_review(&self) -> bool {
+        self.status.over() && self.answered_ms.is_some() && self.conversation_id.is_some() && self.review.is_none()
+    }
+}
+
+/// What one may ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// A carrier tells of a call.
+    Ring(Box<NewCall>),
+    /// It belongs to a conversation.
+    Join {
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// A socket carries it from here; another that did does no more.
+    Attach {
+        /// Names the socket.
+        socket: String,
+    },
+    /// A socket was lost, and nobody hung up.
+    Detach {
+        /// Which.
+        socket: String,
+    },
+    /// It is to be handed to a person.
+    Transfer {
+        /// To whom, E.164.
+        to: String,
+        /// How.
+        kind: TransferKind,
+    },
+    /// It is to end.
+    HangUp,
+    /// It has ended.
+    Ended(Box<End>),
+    /// How it went.
+    Reviewed {
+        /// Which attempt.
+        attempt: u32,
+        /// What was found.
+        review: Box<Review>,
+    },
+    /// Something is due.
+    Tick,
+    /// Work was cut off.
+    Recovered,
+    /// Query: the whole state.
+    Get,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// Done, or already so.
+    Done,
+    /// The whole state.
+    State(Box<Call>),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// It was first heard of.
+    Rang {
+        /// The tenant.
+        tenant: TenantId,
+        /// What was heard.
+        call: Box<NewCall>,
+    },
+    /// It belongs to a conversation.
+    Joined {
+        /// Which.
+        conversation: ConversationId,
+    },
+    /// A socket carries it.
+    Attached {
+        /// Names the socket.
+        socket: String,
+    },
+    /// It has no socket.
+    Detached,
+    /// It is to be handed to a person.
+    TransferAsked {
+        /// How and to whom.
+        transfer: Transfer,
+    },
+    /// It is to end.
+    HangUpAsked {
+        /// Who wants it.
+        by: UserId,
+    },
+    /// It has ended.
+    Ended {
+        /// Where it stands.
+        status: CallStatus,
+        /// The provider's word for why.
+        reason: Option<String>,
+        /// How long the two spoke, seconds.
+        duration_s: i64,
+        /// What it cost.
+        cost_micros: Option<i64>,
+    },
+    /// More is known of how it ended.
+    EndTold {
+        /// Where it stands.
+        status: CallStatus,
+        /// The provider's word for why.
+        reason: Option<String>,
+        /// How long the two spoke, seconds.
+        duration_s: i64,
+        /// What it cost.
+        cost_micros: Option<i64>,
+    },
+    /// Saying how it went begins once more.
+    ReviewAgain {
+        /// The attempt from now on.
+        attempt: u32,
+        /// When it is given up.
+        deadline_ms: i64,
+    },
+    /// How it went.
+    Reviewed {
+        /// What was found.
+        review: Box<Review>,
+    },
+}
+
+/// Work outside the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Repeatable: say how it went.
+    Review {
+        /// Which attempt.
+        attempt: u32,
+        /// The conversation it is about.
+        conversation: ConversationId,
+    },
+}
+
+/// What is still to be done, from state alone.
+pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
+    let conversation = state.conversation_id.clone().filter(|_| state.wants_review());
+    let review = conversation.map(|conversation| {
+        let attempt = state.review_attempt;
+        ("review".to_owned(), attempt, Effect::Review { attempt, conversation })
+    });
+    review.into_iter().collect()
+}
+
+/// When it wants to be woken, Unix milliseconds.
+pub fn timer(state: &Call) -> Option<i64> {
+    if !state.exists() {
+        return None;
+    }
+    if state.status.over() {
+        return state.wants_review().then_some(state.review_deadline_ms);
+    }
+    let lost = state.lost_ms.map(|lost| lost.saturating_add(LOST_AFTER_MS));
+    let longest = match state.answered_ms {
+        Some(answered) => answered.saturating_add(CALL_MS_MAX),
+        None => state.rang_ms.saturating_add(RING_MS_MAX),
+    };
+    Some(lost.map_or(longest, |lost| lost.min(longest)))
+}
+
+/// The command that a due timer turns into.
+pub fn on_timer(state: &Call, now_ms: i64) -> Option<Command> {
+    timer(state).filter(|due| *due <= now_ms).map(|_| Command::Tick)
+}
+
+/// The command after an activation that follows a crash or a move with work unfinished.
+pub fn on_recovered(state: &Call) -> Option<Command> {
+    state.wants_review().then_some(Command::Recovered)
+}
+
+/// What the conversation is told of an event.
+pub fn conversation_message(state: &Call, event: &Event) -> Option<(ConversationId, conversation::Command)> {
+    match event {
+        Event::Ended { .. } => {
+            let told = conversation::Command::CallEnded { call: state.id.clone() };
+            state.conversation_id.clone().map(|conversation| (conversation, told))
+        }
+        Event::Rang { .. }
+        | Event::Joined { .. }
+        | Event::Attached { .. }
+        | Event::Detached
+        | Event::TransferAsked { .. }
+        | Event::HangUpAsked { .. }
+        | Event::EndTold { .. }
+        | Event::ReviewAgain { .. }
+        | Event::Reviewed { .. } => None,
+    }
+}

@@ -1,0 +1,121 @@
+//! What is said on the telephone by situation: the greeting with what the law or the owner wants to be heard, reminders, and what follows an answer.
+
+use super::{Call, Direction};
+use crate::{
+    agent::config::AgentConfig,
+    check::is_e164,
+    conversation::State,
+    ids::CallId,
+    text::{self, Words},
+    vocabulary::{ConversationStatus, EscalationAction, MessageRole},
+};
+
+/// Said when the caller is silent, in this order; after the last one the call ends.
+const REMINDERS: [&str; 2] =
+    ["Are you still there?", "I can't hear you. If you need anything else, please call again. Goodbye."];
+/// Said before a call is handed on, where the owner has no words of their own.
+const TRANSFER: &str = "I'm connecting you with a member of our team. Please stay on the line.";
+/// Said where nobody can be reached by telephone.
+const NOBODY: &str = "Nobody can take your call right now, but I have noted that you would like to speak with someone.";
+/// Said over an answer that takes long.
+const ON_HOLD: &str = "One moment, please.";
+/// Kinds of notices that a caller hears before anything else: that no person speaks, and that the call is recorded.
+const TOLD_FIRST: [&str; 3] = ["ai_disclosure", "call_recording", "recording_consent"];
+
+/// What follows once an answer was spoken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The caller is listened to.
+    Listen,
+    /// The call ends.
+    HangUp,
+    /// The call goes to a person.
+    Transfer {
+        /// To whom, E.164.
+        to: String,
+        /// What is said first.
+        words: String,
+    },
+    /// A person is wanted and there is none to be put through to.
+    Sorry {
+        /// What is said.
+        words: String,
+    },
+}
+
+/// What is said first. Outside of opening hours that of the owner's for then; what must be heard is part of it, unless the owner's own words say so.
+pub fn greeting(config: &AgentConfig, direction: Direction, open: bool) -> String {
+    let script = |name: &str| config.voice_scripts.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let own = config.voice_welcome_message.trim();
+    let words = match (open, direction) {
+        (false, Direction::Inbound) => script("after_hours").or(config.after_hours_message.as_deref()),
+        (true, Direction::Inbound) => script("greeting"),
+        (_, Direction::Outbound) => script("outbound_greeting"),
+    };
+    let words = words.unwrap_or(own);
+    let mut all: Vec<&str> = config
+        .compliance_notices
+        .iter()
+        .filter(|notice| TOLD_FIRST.contains(&notice.kind.as_str()) && !says(words, &notice.kind))
+        .map(|notice| notice.text.trim())
+        .collect();
+    // A greeting comes first, then what must be heard: "Hello, this is … . You're talking with an AI assistant. …"
+    if !words.is_empty() {
+        all.insert(0, words);
+    }
+    text::one_line(&all.join(" "))
+}
+
+/// Whether a caller who is silent is reminded, and of what; `false` for the last time. `reminded`: how often already since the caller last spoke.
+pub fn reminder(reminded: u32) -> (&'static str, bool) {
+    let at = usize::try_from(reminded).unwrap_or(usize::MAX).min(REMINDERS.len() - 1);
+    (REMINDERS[at], at + 1 < REMINDERS.len())
+}
+
+/// Said over an answer that takes long.
+pub fn on_hold(config: &AgentConfig) -> &str {
+    config.voice_scripts.get("on_hold").map(|text| text.trim()).filter(|text| !text.is_empty()).unwrap_or(ON_HOLD)
+}
+
+/// Said before a call is handed on.
+pub fn transfer(config: &AgentConfig) -> &str {
+    config.voice_scripts.get("transfer").map(|text| text.trim()).filter(|text| !text.is_empty()).unwrap_or(TRANSFER)
+}
+
+/// What follows the newest answer of a call, from how the conversation stands after it.
+pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
+    let id: &CallId = &call.id;
+    let asked_ms = state
+        .messages
+        .iter()
+        .rev()
+        .find(|message| message.call.as_ref() == Some(id) && message.role == MessageRole::User)
+        .map_or(i64::MAX, |message| message.at_ms);
+    // Only what the caller's newest words led to: an older wish was dealt with then.
+    let wanted = state
+        .escalations
+        .iter()
+        .rev()
+        .find(|escalation| escalation.action == EscalationAction::Transfer && escalation.at_ms >= asked_ms);
+    if let Some(wanted) = wanted.filter(|_| call.transfer.is_none()) {
+        let number = |text: &String| Some(text.clone()).filter(|number| is_e164(number));
+        let to = wanted.to.as_ref().and_then(number).or_else(|| config.escalation_phone.as_ref().and_then(number));
+        return match to {
+            Some(to) => Next::Transfer { to, words: transfer(config).to_owned() },
+            None => Next::Sorry { words: NOBODY.to_owned() },
+        };
+    }
+    match state.status {
+        ConversationStatus::Resolved | ConversationStatus::Abandoned => Next::HangUp,
+        ConversationStatus::Active | ConversationStatus::Escalated if state.closed.is_some() => Next::HangUp,
+        ConversationStatus::Active | ConversationStatus::Escalated => Next::Listen,
+    }
+}
+
+fn says(words: &str, kind: &str) -> bool {
+    let words = Words::of(words);
+    match kind {
+        "ai_disclosure" => ["ai", "automated", "virtual assistant"].iter().any(|said| words.means(said)),
+        _ => words.means("recorded"),
+    }
+}

@@ -1,0 +1,145 @@
+//! What others see of a call, with the names of the public contract, and what it contributes to live counts.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Call, CallStatus, Carrier, Direction, Transfer, TransferKind,
+    score::{Reason, Sentiment},
+};
+use crate::{
+    ids::{AgentId, CallId, ConversationId},
+    local_time::rfc3339,
+    numbers::Numbers,
+};
+
+/// A call that is being handed on, or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferView {
+    /// To whom, E.164.
+    pub to: String,
+    /// How.
+    pub kind: TransferKind,
+    /// Since when.
+    pub at: String,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallView {
+    /// Its id.
+    pub id: CallId,
+    /// Who carries it.
+    pub provider: Carrier,
+    /// The provider's id of it.
+    pub provider_call_id: String,
+    /// Who answers.
+    pub agent_id: AgentId,
+    /// The conversation it belongs to.
+    pub conversation_id: Option<ConversationId>,
+    /// The contact, once there is one.
+    pub contact_id: Option<String>,
+    /// Who called whom.
+    pub direction: Direction,
+    /// Who called, E.164.
+    pub from: Option<String>,
+    /// Who was called, E.164.
+    pub to: Option<String>,
+    /// The person's number, whoever called.
+    pub phone: Option<String>,
+    /// A test from the console.
+    pub test: bool,
+    /// Where it stands.
+    pub status: CallStatus,
+    /// Whether it waits for its connection to come back.
+    pub reconnecting: bool,
+    /// Why it ended, in the provider's word.
+    pub reason: Option<String>,
+    /// When it was first heard of.
+    pub created_at: String,
+    /// When it was taken.
+    pub answered_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// How long the two spoke, seconds.
+    pub duration: i64,
+    /// What it cost, millionths of a US dollar.
+    pub cost_micros: Option<i64>,
+    /// The person it goes to.
+    pub transfer: Option<TransferView>,
+    /// How the caller sounded.
+    pub sentiment: Option<Sentiment>,
+    /// 0 to 100.
+    pub score: Option<u8>,
+    /// Why, adding up to the score.
+    pub score_reasons: Vec<Reason>,
+    /// What it was about.
+    pub summary: Option<String>,
+    /// Who says how it went: `rules`, or a model.
+    pub reviewed_by: Option<String>,
+    /// The sequence number of its last event.
+    pub seq: u64,
+}
+
+/// The call; `None` before anybody has heard of it.
+pub fn view(state: &Call) -> Option<CallView> {
+    let is = state.is.as_deref()?;
+    let (from, to) = match is.direction {
+        Direction::Inbound => (is.person.clone(), is.line.clone()),
+        Direction::Outbound => (is.line.clone(), is.person.clone()),
+    };
+    let review = state.review.as_deref();
+    let shown = |transfer: &Transfer| TransferView {
+        to: transfer.to.clone(),
+        kind: transfer.kind,
+        at: rfc3339(transfer.at_ms),
+    };
+    Some(CallView {
+        id: state.id.clone(),
+        provider: is.carrier,
+        provider_call_id: is.provider_call_id.clone(),
+        agent_id: is.agent_id.clone(),
+        conversation_id: state.conversation_id.clone(),
+        contact_id: None,
+        direction: is.direction,
+        from,
+        to,
+        phone: is.person.clone(),
+        test: is.test,
+        status: state.status,
+        reconnecting: state.lost_ms.is_some(),
+        reason: state.reason.clone(),
+        created_at: rfc3339(state.rang_ms),
+        answered_at: state.answered_ms.map(rfc3339),
+        ended_at: state.ended_ms.map(rfc3339),
+        duration: state.duration_s,
+        cost_micros: state.cost_micros,
+        transfer: state.transfer.as_ref().map(shown),
+        sentiment: review.map(|review| review.sentiment),
+        score: review.and_then(|review| review.score),
+        score_reasons: review.map(|review| review.reasons.clone()).unwrap_or_default(),
+        summary: review.map(|review| review.summary.clone()).filter(|summary| !summary.is_empty()),
+        reviewed_by: review.map(|review| review.method.clone()),
+        seq: state.seq,
+    })
+}
+
+/// What a call contributes to its tenant's live counts, once it is over. A test contributes nothing.
+pub fn numbers(state: &Call) -> Numbers {
+    let mut numbers = Numbers::default();
+    let test = state.is.as_ref().is_none_or(|call| call.test);
+    if test || !state.status.over() {
+        return numbers;
+    }
+    let all = &mut numbers.at(state.rang_ms).all;
+    match state.status {
+        CallStatus::Completed => all.calls_answered += 1,
+        CallStatus::Transferred => {
+            all.calls_answered += 1;
+            all.calls_transferred += 1;
+        }
+        CallStatus::Missed | CallStatus::Voicemail => all.calls_missed += 1,
+        CallStatus::Failed | CallStatus::Ringing | CallStatus::InProgress => {}
+    }
+    all.call_seconds += state.duration_s;
+    numbers
+}

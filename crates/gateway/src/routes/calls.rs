@@ -1,0 +1,153 @@
+//! `/api/voice/calls`: who called whom, what was said, how it went; and what people do to a call that goes on.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use colloquy_actors::ActorError;
+use colloquy_actors::calls::{self as actor, CallEntity, Live};
+use colloquy_actors::core::ask_after_rows;
+use colloquy_actors::domain::Principal;
+use colloquy_actors::domain::call::view::{CallView, view};
+use colloquy_actors::domain::call::{Call, Command, TransferKind};
+use colloquy_actors::domain::conversation::view::message;
+use colloquy_actors::domain::ids::CallId;
+use colloquy_actors::domain::principal::Role;
+use colloquy_wire::common::ListQuery;
+use colloquy_wire::voice as wire;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::agents::only_agent;
+use crate::app::{App, AppState};
+use crate::auth::Console;
+use crate::body::{Json, Query};
+use crate::listing;
+use crate::problem::{Problem, Result};
+use crate::times;
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(hang_up))
+        .routes(routes!(transfer))
+        .routes(routes!(status))
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    agent_id: Option<String>,
+    status: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Calls, newest first; `from` and `to` are times.
+#[utoipa::path(get, path = "/api/voice/calls", tag = "calls", params(
+    ("agent_id" = Option<String>, Query), ("status" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query),
+    ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
+), responses((status = 200, body = Value)))]
+async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
+    let only = only_agent(&console).map(|id| id.0);
+    let query = ListQuery { limit: filter.limit, cursor: filter.cursor.clone() };
+    let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
+    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+        let same = |key: &str, wanted: Option<&str>| wanted.is_none_or(|wanted| row[key] == wanted);
+        same("agent_id", filter.agent_id.as_deref())
+            && same("agent_id", only.as_deref())
+            && same("status", filter.status.as_deref())
+    })
+    .await
+}
+
+/// One call with what was said in it, as far as it was heard.
+#[utoipa::path(get, path = "/api/voice/calls/{id}", tag = "calls", params(("id" = String, Path)), responses((status = 200, body = Value)))]
+async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Json<Value>> {
+    let (call, shown) = of(&app, &console, &id).await?;
+    let mut body = json!(shown);
+    body["transcript"] = transcript(&app, &call).await?;
+    Ok(Json(body))
+}
+
+/// End a call that goes on.
+#[utoipa::path(post, path = "/api/voice/calls/{id}/hangup", tag = "calls", params(("id" = String, Path)), responses((status = 202, body = Value)))]
+async fn hang_up(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Value>)> {
+    of(&app, &console, &id).await?;
+    console.need(Role::Rep, "end calls")?;
+    ask_after_rows::<CallEntity>(&app.actors.client, &console.by, &id, Command::HangUp).await?;
+    let (_, shown) = of(&app, &console, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!(shown))))
+}
+
+/// Put a call that goes on through to a person.
+#[utoipa::path(post, path = "/api/voice/calls/{id}/transfer", tag = "calls", params(("id" = String, Path)), request_body = wire::TransferCall, responses((status = 202, body = Value)))]
+async fn transfer(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire::TransferCall>,
+) -> Result<(StatusCode, Json<Value>)> {
+    of(&app, &console, &id).await?;
+    console.need(Role::Rep, "put calls through")?;
+    let kind = match body.kind.as_deref() {
+        None | Some("cold") => TransferKind::Cold,
+        Some("warm") => TransferKind::Warm,
+        Some(_) => return Err(Problem::field("kind", "must be cold or warm")),
+    };
+    let command = Command::Transfer { to: body.to.trim().to_owned(), kind };
+    ask_after_rows::<CallEntity>(&app.actors.client, &console.by, &id, command).await?;
+    let (_, shown) = of(&app, &console, &id).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!(shown))))
+}
+
+/// What is set up for calls, and what is missing.
+#[utoipa::path(get, path = "/api/voice/status", tag = "calls", responses((status = 200, body = Value)))]
+async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+    let lines = app.actors.tools.lines(&app.actors.client, console.tenant()).await?;
+    let only = only_agent(&console);
+    let numbers = lines.numbers.values().filter(|number| only.as_ref().is_none_or(|only| *only == number.is.agent));
+    Ok(Json(json!({
+        "browser": { "available": true, "listening": "typed", "speech": "none",
+            "note": "Test calls from the console work without any account. The caller types: no speech-to-text is connected." },
+        "retell": { "available": true,
+            "note": "Enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
+        "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),
+        "numbers": numbers.count(),
+    })))
+}
+
+/// One call, for this principal.
+async fn of(app: &AppState, console: &Console, id: &str) -> Result<(Call, CallView)> {
+    let gone = || Problem::not_found("call");
+    let call = match actor::find(&app.actors.client, &console.by, &CallId::from(id)).await {
+        Ok(call) => call.ok_or_else(gone)?,
+        Err(ActorError::Rejected(_)) => return Err(gone()),
+        Err(error) => return Err(error.into()),
+    };
+    let shown = view(&call).ok_or_else(gone)?;
+    Ok((call, shown))
+}
+
+/// What was said, turn by turn.
+async fn transcript(app: &AppState, call: &Call) -> Result<Value> {
+    let Some(conversation) = call.conversation_id.clone() else { return Ok(json!([])) };
+    let by = Principal::system(call.tenant.clone());
+    let live = Live { call: call.id.clone(), conversation };
+    match actor::conversation_of(&app.actors.client, &by, &live).await {
+        Ok(state) => {
+            let said = state.messages.iter().filter(|said| said.call.as_ref() == Some(&call.id) && !said.whisper);
+            Ok(json!(said.map(message).collect::<Vec<_>>()))
+        }
+        // Erased since.
+        Err(ActorError::Rejected(_)) => Ok(json!([])),
+        Err(error) => Err(error.into()),
+    }
+}

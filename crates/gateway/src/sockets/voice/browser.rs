@@ -1,0 +1,349 @@
+//! A test call from the console: the page shows and, where a voice is installed, plays what is said; the caller types, because no speech-to-text is
+//! connected. It is a call like any other, and labelled as a test.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message as Frame, WebSocket};
+use axum::extract::{State, WebSocketUpgrade};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use colloquy_actors::ActorError;
+use colloquy_actors::calls;
+use colloquy_actors::domain::call::script::{self, Next};
+use colloquy_actors::domain::call::{Carrier, Direction, End};
+use colloquy_actors::domain::conversation::Spoken;
+use colloquy_actors::domain::principal::Role;
+use colloquy_wire::voice::{VoiceClient, VoiceServer};
+use serde::Deserialize;
+use tokio::time::{Instant, interval_at, timeout};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::super::Place;
+use super::{Line, Raw, Told};
+use crate::app::App;
+use crate::auth::{self, ACCESS_COOKIE, Address, Console};
+use crate::body::Query;
+use crate::chat::{self, Reached};
+use crate::problem::Problem;
+use crate::routes::agents::only_agent;
+use crate::tokens::hex;
+
+/// A page says what it wants within this time or is closed.
+const START_WITHIN: Duration = Duration::from_secs(10);
+/// A ping this often finds dead peers.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A peer that answers no ping for this long is gone.
+const SILENT_MAX: Duration = Duration::from_secs(50);
+/// A peer that does not take a frame within this time is gone.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+/// What kind of call this is.
+const NOTE: &str = "This is a test call in your browser. You type what the caller says: no speech-to-text is connected. It is answered like a real call, and what it books is booked.";
+
+/// The routes of this file.
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(open))
+}
+
+#[derive(Debug, Deserialize)]
+struct Open {
+    agent_id: String,
+}
+
+/// A test call in the browser (WebSocket): see /schemas/sockets.json.
+#[utoipa::path(get, path = "/api/voice/browser", tag = "calls", params(("agent_id" = String, Query)), responses((status = 101)))]
+async fn open(
+    State(app): State<App>,
+    Address(address): Address,
+    headers: HeaderMap,
+    Query(query): Query<Open>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    let token = match auth::bearer(&headers) {
+        Some(token) => Some(token.to_owned()),
+        // A browser sends its cookie with every upgrade, also for another site's page: only our own may use it.
+        None => auth::cookie(&headers, ACCESS_COOKIE).filter(|_| own_origin(&app, &headers)).map(str::to_owned),
+    };
+    let place = app.sockets.place(address).map_err(|limit| {
+        Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
+    })?;
+    let tasks = app.sockets.tasks.clone();
+    Ok(super::super::slim(upgrade).on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            let mut session =
+                Session { app, socket, _place: place, line: None, utterance: 0, open: false, heard: Instant::now() };
+            session.run(token, &query.agent_id).await;
+        })
+    }))
+}
+
+fn own_origin(app: &App, headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) == Some(app.settings.public_url.as_str())
+}
+
+/// Why a socket ends.
+#[derive(Debug)]
+enum Ended {
+    /// The page is gone; it may come back for its call.
+    Gone,
+    /// This node stops.
+    Stopping,
+    /// The call is over; `noted` if that stands already.
+    Over { noted: bool },
+    /// Another connection carries the call.
+    Replaced,
+    /// It never began.
+    Refused(Box<Problem>),
+}
+
+struct Session {
+    app: App,
+    socket: WebSocket,
+    _place: Place,
+    line: Option<Line>,
+    /// The newest utterance.
+    utterance: u64,
+    /// Whether more is to come of it.
+    open: bool,
+    heard: Instant,
+}
+
+impl Session {
+    async fn run(&mut self, token: Option<String>, agent: &str) {
+        let ended = match self.begin(token, agent).await {
+            Ok(()) => self.talk().await,
+            Err(ended) => ended,
+        };
+        let reason = match ended {
+            Ended::Gone => None,
+            Ended::Stopping => Some("restarting"),
+            Ended::Over { .. } => Some("ended"),
+            Ended::Replaced => Some("replaced"),
+            Ended::Refused(problem) => {
+                let body = *problem.body;
+                let _ = self.send(&VoiceServer::Error { code: body.code, detail: body.detail }).await;
+                return;
+            }
+        };
+        if let Some(line) = &self.line {
+            match ended {
+                Ended::Gone | Ended::Stopping => line.lost().await,
+                Ended::Over { noted: false } => line.end(End::default()).await,
+                Ended::Over { noted: true } | Ended::Replaced | Ended::Refused(_) => {}
+            }
+        }
+        if let Some(reason) = reason {
+            let _ = self.send(&VoiceServer::Bye { reason: reason.to_owned() }).await;
+        }
+    }
+
+    async fn begin(&mut self, token: Option<String>, agent: &str) -> Result<(), Ended> {
+        let refused = |problem: Problem| Ended::Refused(Box::new(problem));
+        let frame = match timeout(START_WITHIN, self.socket.recv()).await {
+            Ok(Some(Ok(Frame::Text(text)))) => text,
+            Ok(_) | Err(_) => return Err(Ended::Gone),
+        };
+        let (given, call_id) = match serde_json::from_str::<VoiceClient>(&frame) {
+            Ok(VoiceClient::Start { token, call_id }) => (token, call_id),
+            Ok(VoiceClient::Said { .. } | VoiceClient::Silent { .. } | VoiceClient::Hangup) | Err(_) => {
+                return Err(refused(Problem::field("type", "the first frame must be `start`")));
+            }
+        };
+        let token = given.or(token).ok_or_else(|| refused(Problem::unauthorized("Sign in to make a test call.")))?;
+        let console = auth::of_token(&self.app, &token).await.map_err(refused)?;
+        let agent = reached(&self.app, &console, agent).await.map_err(refused)?;
+        // A call that is gone on with must be a test of this agent: ids of others are derived from other names.
+        let provider_call_id = match call_id {
+            Some(known) => provider_id(&self.app, &console, &agent, &known).await.map_err(refused)?,
+            None => hex(&rand::random::<[u8; 16]>()),
+        };
+        let heard = calls::Heard {
+            agent: agent.id.clone(),
+            carrier: Carrier::Browser,
+            provider_call_id,
+            direction: Direction::Inbound,
+            person: None,
+            line: None,
+            test: true,
+        };
+        let (line, _) = Line::open(&self.app, agent, heard).await.map_err(|error| refused(error.into()))?;
+        let hello = VoiceServer::Call {
+            call_id: line.live.call.to_string(),
+            conversation_id: line.live.conversation.to_string(),
+            agent: line.agent.now.config.name.clone(),
+            listening: "typed".to_owned(),
+            speech: "none".to_owned(),
+            note: NOTE.to_owned(),
+        };
+        let greeting = line.greeting().await.ok().flatten();
+        self.line = Some(line);
+        self.send(&hello).await?;
+        if let Some(greeting) = greeting {
+            self.next_utterance();
+            self.say(&[greeting]).await?;
+            self.done(&Next::Listen).await?;
+        }
+        Ok(())
+    }
+
+    async fn talk(&mut self) -> Ended {
+        let stopping = self.app.sockets.stopping.clone();
+        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        loop {
+            let outcome = tokio::select! {
+                () = stopping.cancelled() => return Ended::Stopping,
+                _ = pings.tick() => {
+                    if self.heard.elapsed() > SILENT_MAX {
+                        return Ended::Gone;
+                    }
+                    self.send_frame(Frame::Ping(Vec::new().into())).await
+                }
+                frame = self.socket.recv() => {
+                    self.heard = Instant::now();
+                    match frame {
+                        Some(Ok(Frame::Text(text))) => self.take(&text).await,
+                        Some(Ok(Frame::Binary(_))) => self.refuse("not_text", "Send text frames, one JSON object each.").await,
+                        Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => Ok(()),
+                        Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ended::Gone,
+                    }
+                }
+                raw = listen(&mut self.line) => self.told(raw).await,
+            };
+            if let Err(ended) = outcome {
+                return ended;
+            }
+        }
+    }
+
+    async fn take(&mut self, text: &str) -> Result<(), Ended> {
+        let frame = match serde_json::from_str::<VoiceClient>(text) {
+            Ok(frame) => frame,
+            Err(error) => return self.refuse("bad_frame", &error.to_string()).await,
+        };
+        let Some(line) = &mut self.line else { return Ok(()) };
+        match frame {
+            VoiceClient::Start { .. } => self.refuse("already_started", "This call has begun.").await,
+            VoiceClient::Said { turn, text, heard } => {
+                let words = text.trim();
+                let chars = words.chars().count();
+                if turn == 0 || words.is_empty() || chars > self.app.settings.message_chars_max {
+                    let detail = format!(
+                        "`turn` counts from 1; `text` has 1 to {} characters.",
+                        self.app.settings.message_chars_max
+                    );
+                    return self.refuse("bad_words", &detail).await;
+                }
+                let spoken = Spoken { call: line.live.call.clone(), turn, heard };
+                line.hear(spoken, words.to_owned());
+                self.next_utterance();
+                Ok(())
+            }
+            VoiceClient::Silent { count } => {
+                let (words, goes_on) = script::reminder(count.saturating_sub(1));
+                let name = format!("reminder/{}/{count}", self.utterance);
+                if let Err(error) = line.speak(&name, words).await {
+                    tracing::info!(%error, "words of a call could not be noted");
+                }
+                self.next_utterance();
+                self.say(&[words.to_owned()]).await?;
+                self.done(if goes_on { &Next::Listen } else { &Next::HangUp }).await
+            }
+            VoiceClient::Hangup => Err(Ended::Over { noted: false }),
+        }
+    }
+
+    async fn told(&mut self, raw: Raw) -> Result<(), Ended> {
+        let Some(line) = &mut self.line else { return Ok(()) };
+        match line.take(raw).await {
+            None => Ok(()),
+            Some(Told::Say(sentences)) => self.say(&sentences).await,
+            Some(Told::Done(rest, next)) => {
+                self.say(&rest).await?;
+                self.done(&next).await
+            }
+            Some(Told::Silent) => self.done(&Next::Listen).await,
+            Some(Told::Person(words)) => {
+                self.next_utterance();
+                self.say(&[words]).await?;
+                self.done(&Next::Listen).await
+            }
+            Some(Told::Transfer { to, words }) => {
+                self.next_utterance();
+                self.say(std::slice::from_ref(&words)).await?;
+                self.done(&Next::Transfer { to, words }).await
+            }
+            Some(Told::HangUp) => Err(Ended::Over { noted: false }),
+            Some(Told::Over) => Err(Ended::Over { noted: true }),
+            Some(Told::Replaced) => Err(Ended::Replaced),
+        }
+    }
+
+    fn next_utterance(&mut self) {
+        self.utterance += 1;
+        self.open = true;
+    }
+
+    async fn say(&mut self, sentences: &[String]) -> Result<(), Ended> {
+        for sentence in sentences.iter().map(|sentence| sentence.trim()).filter(|sentence| !sentence.is_empty()) {
+            self.send(&VoiceServer::Say { utterance: self.utterance, text: sentence.to_owned(), audio: None }).await?;
+        }
+        Ok(())
+    }
+
+    async fn done(&mut self, next: &Next) -> Result<(), Ended> {
+        self.open = false;
+        let (then, to) = match next {
+            Next::Listen | Next::Sorry { .. } => ("listen", None),
+            Next::HangUp => ("hang_up", None),
+            Next::Transfer { to, .. } => ("transfer", Some(to.clone())),
+        };
+        self.send(&VoiceServer::Done { utterance: self.utterance, then: then.to_owned(), to }).await?;
+        // Nobody waits for a page to have spoken: the words stand there, and the call is over.
+        if *next == Next::HangUp { Err(Ended::Over { noted: false }) } else { Ok(()) }
+    }
+
+    async fn refuse(&mut self, code: &str, detail: &str) -> Result<(), Ended> {
+        self.send(&VoiceServer::Error { code: code.to_owned(), detail: detail.to_owned() }).await
+    }
+
+    async fn send(&mut self, frame: &VoiceServer) -> Result<(), Ended> {
+        let text = serde_json::to_string(frame).map_err(|_| Ended::Gone)?;
+        self.send_frame(Frame::Text(text.into())).await
+    }
+
+    async fn send_frame(&mut self, frame: Frame) -> Result<(), Ended> {
+        match timeout(SEND_WITHIN, self.socket.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended::Gone),
+        }
+    }
+}
+
+/// The agent, for whoever may try it out. Drafts too: a test call is how one hears them first.
+async fn reached(app: &App, console: &Console, agent: &str) -> Result<Reached, Problem> {
+    console.need(Role::Rep, "make a test call")?;
+    let reached = chat::reach(app, agent).await?;
+    let theirs = reached.tenant == *console.tenant() && only_agent(console).is_none_or(|only| only == reached.id);
+    if theirs { Ok(reached) } else { Err(Problem::not_found("agent")) }
+}
+
+/// The provider's name of a test call that is gone on with.
+async fn provider_id(app: &App, console: &Console, agent: &Reached, call: &str) -> Result<String, Problem> {
+    let gone = || Problem::not_found("call");
+    let found = calls::find(&app.actors.client, &console.by, &call.into()).await;
+    let call = match found {
+        Ok(call) => call.ok_or_else(gone)?,
+        Err(ActorError::Rejected(_)) => return Err(gone()),
+        Err(error) => return Err(error.into()),
+    };
+    let is = call.is.filter(|is| is.carrier == Carrier::Browser && is.agent_id == agent.id).ok_or_else(gone)?;
+    Ok(is.provider_call_id)
+}
+
+/// The next thing a call tells; never, before it has begun.
+async fn listen(line: &mut Option<Line>) -> Raw {
+    match line {
+        Some(line) => line.listen().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,449 @@
+//! A call on this frontend: the caller's words go to the conversation, and what it answers is spoken sentence by sentence. Each provider's socket drives
+//! the same [`Line`].
+
+pub mod browser;
+pub mod retell;
+
+use std::time::Duration;
+
+use colloquy_actors::ActorError;
+use colloquy_actors::calls::{self, CallEntity, Live};
+use colloquy_actors::cluster::EntityKey;
+use colloquy_actors::cluster::client::{Watch, WatchStream};
+use colloquy_actors::conversation::Streamed;
+use colloquy_actors::core::ask;
+use colloquy_actors::domain::call::script::{self, Next};
+use colloquy_actors::domain::call::{self, Call, Command, TransferKind};
+use colloquy_actors::domain::conversation::{self, Event, Message, Posted, Spoken, State, TurnOutcome};
+use colloquy_actors::domain::ids::{MessageId, TurnId};
+use colloquy_actors::domain::vocabulary::{Channel, MessageRole};
+use colloquy_actors::domain::{Principal, Rejection};
+use colloquy_actors::telephony::speech::answer::Answer;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::chat::Reached;
+use crate::tokens::hex;
+
+/// How long the conversation is tried for with a caller's words: a shard that moves is back in a blink, one whose node died within fifteen seconds.
+const HEARD_WITHIN: Duration = Duration::from_secs(30);
+/// The pause between two tries.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Silence of ours after which the caller is told that it goes on.
+const HOLD_AFTER: Duration = Duration::from_secs(4);
+/// What is said when the conversation cannot be reached at all.
+const TROUBLE: &str = "I'm sorry, I'm having trouble right now. Could you say that again in a moment?";
+
+/// The routes of this folder.
+pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
+    utoipa_axum::router::OpenApiRouter::new().merge(browser::routes()).merge(retell::routes())
+}
+
+/// What came in of a watch; to be handed to [`Line::take`].
+pub(super) enum Raw {
+    /// Of the conversation.
+    Talk(Option<Watch>),
+    /// Of the call.
+    News(Option<Watch>),
+    /// The caller's words stand, or could not be brought there.
+    Posted(Result<Posted, ActorError>),
+    /// The caller has been waiting.
+    Waits,
+}
+
+/// What a provider's socket is to do.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Speak these sentences of the open answer.
+    Say(Vec<String>),
+    /// Speak these, with which the open answer is complete; then what follows.
+    Done(Vec<String>, Next),
+    /// The open answer will not come from us: a person has the floor.
+    Silent,
+    /// A person of the business says this, at once.
+    Person(String),
+    /// Somebody of the business has the call handed on.
+    Transfer {
+        /// To whom, E.164.
+        to: String,
+        /// What is said first.
+        words: String,
+    },
+    /// Somebody of the business hangs up.
+    HangUp,
+    /// The call is over.
+    Over,
+    /// Another socket carries it.
+    Replaced,
+}
+
+/// A turn whose answer is being spoken.
+struct Open {
+    turn: TurnId,
+    answer_id: MessageId,
+    answer: Answer,
+}
+
+/// A call that this socket carries.
+pub(super) struct Line {
+    app: App,
+    pub(super) agent: Reached,
+    pub(super) live: Live,
+    by: Principal,
+    /// Names this socket.
+    socket: String,
+    talk: WatchStream,
+    news: WatchStream,
+    /// The caller's words on their way to the conversation.
+    hearing: Option<JoinHandle<Result<Posted, ActorError>>>,
+    open: Option<Open>,
+    /// When the caller is told that it takes a while.
+    hold_at: Option<Instant>,
+    transferred: bool,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.abort();
+        }
+    }
+}
+
+impl Line {
+    /// Begins a call or goes on with it, and takes its place.
+    pub(super) async fn open(app: &App, agent: Reached, heard: calls::Heard) -> Result<(Self, Call), ActorError> {
+        let (client, tools) = (&app.actors.client, &app.actors.tools);
+        let live = calls::begin(client, tools, &agent.tenant, &agent.now, heard).await?;
+        let by = Principal::system(agent.tenant.clone());
+        let tenant = agent.tenant.as_str();
+        // Watched before anything is said, so that nothing is missed.
+        let key = EntityKey::new(tenant, conversation::KIND, live.conversation.as_str());
+        let talk = client.watch(&key).followed().await;
+        let news = client.watch(&EntityKey::new(tenant, call::KIND, live.call.as_str())).followed().await;
+        let socket = hex(&rand::random::<[u8; 16]>());
+        let call = calls::attach(client, &by, &live.call, &socket).await?;
+        let transferred = call.transfer.is_some();
+        let line = Self {
+            app: app.clone(),
+            agent,
+            live,
+            by,
+            socket,
+            talk,
+            news,
+            hearing: None,
+            open: None,
+            hold_at: None,
+            transferred,
+        };
+        Ok((line, call))
+    }
+
+    /// What was said first in this call, if nothing else has been said since.
+    pub(super) async fn greeting(&self) -> Result<Option<String>, ActorError> {
+        let state = self.state().await?;
+        let mut said = state.messages.iter().filter(|message| message.call.as_ref() == Some(&self.live.call));
+        Ok(match (said.next(), said.next()) {
+            (Some(first), None) if first.role == MessageRole::Assistant => Some(first.content.clone()),
+            _ => None,
+        })
+    }
+
+    /// The caller said something: its answer is spoken from here, and whatever was being spoken is not.
+    pub(super) fn hear(&mut self, spoken: Spoken, words: String) {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.abort();
+        }
+        self.open = None;
+        self.hold_at = Some(Instant::now() + HOLD_AFTER);
+        let (app, by, live, agent) = (self.app.clone(), self.by.clone(), self.live.clone(), self.agent.clone());
+        self.hearing = Some(tokio::spawn(async move {
+            let deadline = Instant::now() + HEARD_WITHIN;
+            loop {
+                let client = &app.actors.client;
+                match calls::hear(client, &by, &agent.now, &live, &agent.id, spoken.clone(), &words).await {
+                    // The words have a name: bringing them again is safe.
+                    Err(
+                        ActorError::Busy { .. } | ActorError::Unavailable(_) | ActorError::Failed | ActorError::Unknown,
+                    ) if Instant::now() < deadline => tokio::time::sleep(AGAIN).await,
+                    outcome => return outcome,
+                }
+            }
+        }));
+    }
+
+    /// What was asked for is not wanted any more.
+    pub(super) fn drop_answer(&mut self) {
+        self.open = None;
+        self.hold_at = None;
+    }
+
+    /// Says something that answers nothing; it stands in the conversation first. `name` tells it from others of the call.
+    pub(super) async fn speak(&self, name: &str, words: &str) -> Result<(), ActorError> {
+        calls::speak(&self.app.actors.client, &self.by, &self.live, name, words).await
+    }
+
+    /// Of the last words the caller heard only these.
+    pub(super) async fn heard_only(&self, heard: &str) {
+        if let Err(error) = calls::heard_only(&self.app.actors.client, &self.by, &self.live, heard).await {
+            tracing::info!(call = %self.live.call, %error, "what was heard last could not be noted");
+        }
+    }
+
+    /// The call is over.
+    pub(super) async fn end(&self, end: call::End) {
+        let deadline = Instant::now() + HEARD_WITHIN;
+        loop {
+            match calls::end(&self.app.actors.client, &self.by, &self.live.call, end.clone()).await {
+                Ok(()) | Err(ActorError::Rejected(_)) => return,
+                Err(error) if Instant::now() >= deadline => {
+                    // The call's own clock ends it.
+                    tracing::warn!(call = %self.live.call, %error, "the end of a call could not be noted");
+                    return;
+                }
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// The connection is lost; the call waits for another.
+    pub(super) async fn lost(&self) {
+        calls::detach(&self.app.actors.client, &self.by, &self.live.call, &self.socket).await;
+    }
+
+    /// The next thing that may matter. Nothing is lost when this is cancelled.
+    pub(super) async fn listen(&mut self) -> Raw {
+        let hold_at = self.hold_at;
+        let hearing = &mut self.hearing;
+        tokio::select! {
+            heard = self.talk.next() => Raw::Talk(heard),
+            heard = self.news.next() => Raw::News(heard),
+            posted = async {
+                match hearing.as_mut() {
+                    Some(task) => task.await,
+                    None => std::future::pending().await,
+                }
+            } => {
+                *hearing = None;
+                Raw::Posted(posted.unwrap_or(Err(ActorError::Failed)))
+            }
+            () = async {
+                match hold_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => Raw::Waits,
+        }
+    }
+
+    /// What it means.
+    pub(super) async fn take(&mut self, raw: Raw) -> Option<Told> {
+        match raw {
+            Raw::Talk(Some(Watch::Frame { bytes })) => self.streamed(serde_json::from_slice(&bytes).ok()?),
+            Raw::Talk(Some(Watch::Event { bytes, .. })) => match serde_json::from_slice::<Event>(&bytes) {
+                Ok(event) => self.happened(event).await,
+                // Of a newer version: the state says what it did.
+                Err(_) => self.look().await,
+            },
+            Raw::Talk(Some(Watch::Lagged)) => self.look().await,
+            Raw::Talk(None) => {
+                let key = EntityKey::new(self.by.tenant.as_str(), conversation::KIND, self.live.conversation.as_str());
+                self.talk = self.app.actors.client.watch(&key).followed().await;
+                self.look().await
+            }
+            Raw::News(Some(_)) => self.changed().await,
+            Raw::News(None) => {
+                let key = EntityKey::new(self.by.tenant.as_str(), call::KIND, self.live.call.as_str());
+                self.news = self.app.actors.client.watch(&key).followed().await;
+                self.changed().await
+            }
+            Raw::Posted(posted) => self.posted(posted).await,
+            Raw::Waits => {
+                self.hold_at = None;
+                let began = self.open.as_ref().is_some_and(|open| open.answer.began());
+                (!began).then(|| Told::Say(vec![format!("{} ", script::on_hold(&self.agent.now.config))]))
+            }
+        }
+    }
+
+    async fn posted(&mut self, posted: Result<Posted, ActorError>) -> Option<Told> {
+        match posted {
+            Ok(Posted { turn: Some(turn), answer_id, .. }) => {
+                let answer_id = answer_id.unwrap_or_default();
+                self.open = Some(Open { turn, answer_id, answer: Answer::new() });
+                // It may have been answered before it was watched, or on another frontend.
+                self.look().await
+            }
+            Ok(Posted { turn: None, .. }) => {
+                self.hold_at = None;
+                Some(Told::Silent)
+            }
+            Err(ActorError::Rejected(Rejection::Conflict { code, .. })) if code == "call_ended" => Some(Told::Over),
+            Err(ActorError::Rejected(Rejection::Superseded)) => {
+                self.hold_at = None;
+                Some(Told::Silent)
+            }
+            // Merged away or full: what there was to say was said.
+            Err(ActorError::Rejected(Rejection::Conflict { .. } | Rejection::NotFound { .. })) => {
+                self.hold_at = None;
+                Some(Told::Done(Vec::new(), Next::HangUp))
+            }
+            Err(error) => {
+                tracing::warn!(call = %self.live.call, %error, "a caller's words could not be brought to their conversation");
+                self.hold_at = None;
+                Some(Told::Done(vec![TROUBLE.to_owned()], Next::Listen))
+            }
+        }
+    }
+
+    fn streamed(&mut self, frame: Streamed) -> Option<Told> {
+        let open = self.open.as_mut()?;
+        match frame {
+            Streamed::Token { message_id, attempt, index, text } if message_id == open.answer_id => {
+                let sentences = open.answer.on_piece(attempt, index, &text);
+                if sentences.is_empty() {
+                    return None;
+                }
+                self.hold_at = None;
+                Some(Told::Say(sentences))
+            }
+            Streamed::Discard { message_id, .. } if message_id == open.answer_id => {
+                open.answer.on_discard();
+                None
+            }
+            Streamed::Token { .. } | Streamed::Discard { .. } | Streamed::Typing { .. } => None,
+        }
+    }
+
+    async fn happened(&mut self, event: Event) -> Option<Told> {
+        let mine = |turn: &TurnId| self.open.as_ref().is_some_and(|open| open.turn == *turn);
+        match event {
+            Event::Answered(given) if mine(&given.turn) => self.finished(&given.text).await,
+            Event::HumanSaid { channel: Channel::Voice, text, .. } => Some(Told::Person(text)),
+            Event::TakenOver { silenced: Some(turn), .. }
+            | Event::Closed { silenced: Some(turn), .. }
+            | Event::Idled { silenced: Some(turn), .. }
+                if mine(&turn) =>
+            {
+                self.drop_answer();
+                Some(Told::Silent)
+            }
+            // What was written elsewhere meanwhile is answered together with what was said.
+            Event::Posted { opening: Some(opening), .. } if opening.supersedes.as_ref().is_some_and(mine) => {
+                if let Some(open) = &mut self.open {
+                    (open.turn, open.answer_id) = (opening.turn, opening.answer_id);
+                    open.answer.on_discard();
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// How the open turn stands, from the conversation itself.
+    async fn look(&mut self) -> Option<Told> {
+        let mut turn = self.open.as_ref()?.turn.clone();
+        let state = match self.state().await {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::info!(call = %self.live.call, %error, "a call's conversation cannot be asked now");
+                return None;
+            }
+        };
+        loop {
+            match state.turn(&turn).map(|record| &record.outcome) {
+                Some(TurnOutcome::Open) => {
+                    let (open, now) = (self.open.as_mut()?, state.open.as_ref()?);
+                    (open.turn, open.answer_id) = (turn, now.answer_id.clone());
+                    return None;
+                }
+                Some(TurnOutcome::Answered { message_id }) => {
+                    let text = state.message(message_id).map(whole).unwrap_or_default();
+                    return self.finished(&text).await;
+                }
+                Some(TurnOutcome::Superseded { by }) if *by != turn => turn = by.clone(),
+                Some(TurnOutcome::Superseded { .. } | TurnOutcome::Silenced) | None => {
+                    self.drop_answer();
+                    return Some(Told::Silent);
+                }
+            }
+        }
+    }
+
+    async fn finished(&mut self, text: &str) -> Option<Told> {
+        let mut open = self.open.take()?;
+        self.hold_at = None;
+        let mut rest = open.answer.on_finished(text);
+        let next = self.next().await;
+        if let Next::Transfer { words, .. } | Next::Sorry { words } = &next {
+            // Said once: it is named after the turn it follows.
+            if let Err(error) = self.speak(&format!("after/{}", open.turn), words).await {
+                tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
+            }
+            rest.push(format!(" {words}"));
+        }
+        Some(Told::Done(rest, next))
+    }
+
+    /// What follows the newest answer.
+    async fn next(&mut self) -> Next {
+        let client = &self.app.actors.client;
+        let Ok(state) = self.state().await else { return Next::Listen };
+        let Ok(Some(call)) = calls::find(client, &self.by, &self.live.call).await else { return Next::Listen };
+        let next = script::next(&state, &call, &self.agent.now.config);
+        let Next::Transfer { to, .. } = &next else { return next };
+        self.transferred = true;
+        let command = Command::Transfer { to: to.clone(), kind: TransferKind::Cold };
+        match ask::<CallEntity>(client, &self.by, self.live.call.as_str(), command).await {
+            // A test is not put through: its page says where it would go.
+            Ok(_) | Err(ActorError::Rejected(Rejection::Conflict { .. })) => next,
+            Err(error) => {
+                tracing::warn!(call = %self.live.call, %error, "a transfer could not be noted");
+                Next::Listen
+            }
+        }
+    }
+
+    /// What somebody wants of the call.
+    async fn changed(&mut self) -> Option<Told> {
+        let client = &self.app.actors.client;
+        let call = match calls::find(client, &self.by, &self.live.call).await {
+            Ok(Some(call)) => call,
+            // Erased: there is nothing to go on with.
+            Ok(None) => return Some(Told::Over),
+            Err(_) => return None,
+        };
+        if call.status.over() {
+            return Some(Told::Over);
+        }
+        if call.socket.as_deref().is_some_and(|socket| socket != self.socket) {
+            return Some(Told::Replaced);
+        }
+        if call.hangup.is_some() {
+            return Some(Told::HangUp);
+        }
+        if let Some(transfer) = call.transfer.filter(|_| !std::mem::replace(&mut self.transferred, true)) {
+            let words = script::transfer(&self.agent.now.config).to_owned();
+            self.drop_answer();
+            if let Err(error) = self.speak("transfer", &words).await {
+                tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
+            }
+            return Some(Told::Transfer { to: transfer.to, words });
+        }
+        None
+    }
+
+    async fn state(&self) -> Result<Box<State>, ActorError> {
+        calls::conversation_of(&self.app.actors.client, &self.by, &self.live).await
+    }
+}
+
+/// A message as it was made, heard or not.
+fn whole(message: &Message) -> String {
+    match &message.unheard {
+        Some(unheard) => format!("{} {unheard}", message.content).trim().to_owned(),
+        None => message.content.clone(),
+    }
+}

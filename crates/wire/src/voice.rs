@@ -1,0 +1,107 @@
+//! Calls over HTTP, and the socket of a test call from the console (`GET /api/voice/browser?agent_id=`): text frames, one JSON object each, tagged by
+//! `type`.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+use utoipa::ToSchema;
+
+/// `POST /api/voice/calls/:id/transfer`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[ts(export, export_to = "api.ts", optional_fields)]
+pub struct TransferCall {
+    /// To whom, E.164.
+    pub to: String,
+    /// `cold` (the default): the caller is put through at once; `warm`: what it is about is told first, where the provider can do that.
+    #[serde(default)]
+    pub kind: Option<String>,
+}
+
+/// What the page of a test call sends.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[ts(export, export_to = "sockets.ts")]
+pub enum VoiceClient {
+    /// First frame. A page whose connection was lost names its call and goes on with it.
+    Start {
+        /// An access token, for a page that has no cookie.
+        #[serde(default)]
+        token: Option<String>,
+        /// The call to go on with.
+        #[serde(default)]
+        call_id: Option<String>,
+    },
+    /// The caller said something. Saying the same again under the same number asks for the same answer, not for another.
+    Said {
+        /// Counts from 1 what the caller says in this call. The same number with more words: the caller went on before anything was answered.
+        turn: u32,
+        /// The words.
+        text: String,
+        /// What the caller heard of the agent before, if he did not hear all of it.
+        #[serde(default)]
+        heard: Option<String>,
+    },
+    /// The caller has said nothing for a while.
+    Silent {
+        /// Counts from 1 how often since the caller last said something.
+        count: u32,
+    },
+    /// The caller hangs up.
+    Hangup,
+}
+
+/// What the page of a test call gets.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[ts(export, export_to = "sockets.ts")]
+pub enum VoiceServer {
+    /// The call goes on.
+    Call {
+        /// The call.
+        call_id: String,
+        /// Where its words stand.
+        conversation_id: String,
+        /// The agent's name.
+        agent: String,
+        /// How the caller is heard: `typed`, because no speech-to-text is connected.
+        listening: String,
+        /// Who speaks: `espeak-ng`, or `none` where the words are only shown.
+        speech: String,
+        /// What kind of call this is, in words for the page.
+        note: String,
+    },
+    /// A sentence to be spoken.
+    Say {
+        /// Sentences of one answer have the same number; a higher one takes the place of what is being spoken.
+        utterance: u64,
+        /// The words.
+        text: String,
+        /// The sound, WAV in base64, where a voice is installed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        audio: Option<String>,
+    },
+    /// Nothing more comes for an utterance.
+    Done {
+        /// Which.
+        utterance: u64,
+        /// What follows once it was spoken: `listen`, `hang_up` or `transfer`.
+        then: String,
+        /// To whom a real call would be put through.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        to: Option<String>,
+    },
+    /// A frame was refused.
+    Error {
+        /// A stable code.
+        code: String,
+        /// What is the matter and what to do.
+        detail: String,
+    },
+    /// The call is over, or the connection ends and the call can be gone on with.
+    Bye {
+        /// `ended`, `restarting`, `replaced` or `unreachable`.
+        reason: String,
+    },
+}
