@@ -174,6 +174,49 @@ async fn a_visitor_books_moves_and_gives_up_in_the_chat_and_the_team_hears_of_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_when_they_are_open_can_be_booked_at_once_until_they_set_up_calendars_of_their_own() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Snip").await;
+    let agent = receptionist(&owner).await;
+    assert!(
+        owner.api.list("/api/calendars").await.is_empty(),
+        "no times are promised before it is known when they are open"
+    );
+    let day = json!({ "open": "00:00", "close": "24:00" });
+    let week = json!({ "mon": day, "tue": day, "wed": day, "thu": day, "fri": day, "sat": day, "sun": day });
+    owner
+        .api
+        .patch("/api/organization", json!({ "timezone": "Europe/Zurich", "business_hours": week }))
+        .await
+        .expect(200);
+    let starter = eventually("a calendar to begin with", SOON, || async {
+        owner.api.list("/api/calendars").await.into_iter().next()
+    })
+    .await;
+    assert_eq!((&starter["starter"], &starter["timezone"]), (&json!(true), &json!("Europe/Zurich")));
+    let mut visitor = Visitor::new(&server, &agent);
+    let offered = visitor.say("Can I come in tomorrow afternoon?").await;
+    assert_eq!(offered["prompt"]["kind"], "slots", "{offered}");
+
+    // The organization moves, and the calendar nobody has touched goes with it.
+    owner.api.patch("/api/organization", json!({ "timezone": "Asia/Tokyo" })).await.expect(200);
+    let path = format!("/api/calendars/{}", text(&starter, "id"));
+    eventually("the other zone", SOON, || async {
+        let shown = owner.api.get(&path).await.expect(200);
+        (shown["timezone"] == "Asia/Tokyo").then_some(())
+    })
+    .await;
+
+    // A calendar that somebody set up goes first, and is the one that is meant.
+    let own = salon(&owner, json!({})).await;
+    assert_eq!(slots(&owner, "limit=1").await[0]["calendar_id"], own["id"]);
+    assert_eq!(slots(&owner, &format!("agent_id={agent}&limit=1")).await[0]["calendar_id"], own["id"]);
+    // Whoever changes the first one makes it theirs: now there are two of a kind.
+    owner.api.patch(&path, json!({ "name": "Front desk" })).await.expect(200);
+    owner.api.get("/api/appointments/slots").await.names("calendar_id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn appointments_are_worked_on_by_people_with_versions_lists_and_a_feed() {
     let server = Server::start().await;
     let owner = Member::sign_up(&server, "Snip").await;

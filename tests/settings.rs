@@ -8,9 +8,9 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::people::{Visitor, text};
+use support::people::{SOON, Visitor, text};
 use support::site::Site;
-use support::{Server, root, run};
+use support::{Server, eventually, root, run};
 
 #[test]
 fn help_explains_every_command_and_how_to_begin() {
@@ -106,6 +106,8 @@ async fn quickstart_leads_from_an_address_to_a_chat_page() {
                 &at,
                 "--name",
                 "Oak Street Plumbing",
+                "--hours",
+                "09:00-17:00",
             ],
             &[],
             folder.path(),
@@ -135,7 +137,11 @@ async fn quickstart_leads_from_an_address_to_a_chat_page() {
             .unwrap_or_else(|| panic!("no {label} in:\n{said}"))
     };
     let login = json!({ "email": word_after("login"), "password": word_after("password") });
-    server.api().post("/api/auth/login", login).await.expect(200);
+    let session = server.api().post("/api/auth/login", login).await.expect(200);
+    let owner = server.api().bearer(&text(&session, "access_token"));
+    // It was told when the business is open, so it can be booked.
+    eventually("a calendar to begin with", SOON, || async { owner.list("/api/calendars").await.into_iter().next() })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

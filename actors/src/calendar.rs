@@ -75,12 +75,13 @@ pub async fn all(client: &Client, tenant: &TenantId) -> Result<Vec<CalendarView>
     Ok(rows.into_iter().rev().map(|row| row.body).collect())
 }
 
-/// The calendar an agent books in: the oldest one that names it, else the oldest that takes any agent.
+/// The calendar an agent books in: the oldest one that names it, else the oldest that takes any agent; the one that the organization began with last.
 pub async fn serving(client: &Client, tenant: &TenantId, agent: &AgentId) -> Result<Option<CalendarView>, ActorError> {
     let all: Vec<CalendarView> =
         all(client, tenant).await?.into_iter().filter(|calendar| calendar.settings.serves(agent)).collect();
     let own = all.iter().find(|calendar| calendar.settings.agent_ids.contains(agent));
-    Ok(own.or(all.first()).cloned())
+    let set_up = all.iter().find(|calendar| !calendar.starter);
+    Ok(own.or(set_up).or(all.first()).cloned())
 }
 
 /// A calendar by id.

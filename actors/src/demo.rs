@@ -3,19 +3,23 @@
 
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::agent::{self, config::AgentConfig};
-use colloquy_domain::catalog::template::SampleFaq;
+use colloquy_domain::calendar::settings::office_hours;
+use colloquy_domain::calendar::{self, Organization};
+use colloquy_domain::catalog::template::{IntakeForm, SampleFaq};
+use colloquy_domain::conversation::dialogue::{CONTACT_FORM, booking, field_of};
 use colloquy_domain::demo::{AGENT, TENANT};
-use colloquy_domain::ids::{AgentId, SourceId, TenantId, UserId};
+use colloquy_domain::ids::{AgentId, CalendarId, SourceId, TenantId, UserId};
 use colloquy_domain::knowledge::{self, Blob, NewSource};
 use colloquy_domain::principal::{Actor, Principal, Role};
 use colloquy_domain::rejection::Rejection;
 use colloquy_domain::tenant::plan::Plan;
 use colloquy_domain::tenant::{self, DeploymentMode, Person};
-use colloquy_domain::vocabulary::SourceType;
+use colloquy_domain::vocabulary::{SourceType, Urgency};
 use serde_json::json;
 
 use crate::ActorError;
 use crate::agent::AgentEntity;
+use crate::calendar::CalendarEntity;
 use crate::core::ask;
 use crate::knowledge::KnowledgeEntity;
 use crate::tenant::TenantEntity;
@@ -23,7 +27,7 @@ use crate::tenant::TenantEntity;
 /// What the agent knows.
 const ABOUT: &str = include_str!("demo.md");
 /// What it is told about itself.
-const PROMPT: &str = "You are the receptionist of Colloquy on its own landing page. Answer questions about Colloquy from what you know, in two or three short sentences. You cannot book anything, and nothing that is written to you reaches a person: say so when somebody wants to be contacted.";
+const PROMPT: &str = "You are the receptionist of Colloquy on its own landing page. Answer questions about Colloquy from what you know, in two or three short sentences. You may show with the book_meeting tool how an appointment is booked, and say that it is a demonstration. Nothing that is written to you reaches a person: say so when somebody wants to be contacted.";
 /// What people ask before they sign up, with the answers. The landing page shows the first of them to those who do not chat.
 pub const ASKED: &[(&str, &str)] = &[
     (
@@ -63,6 +67,8 @@ pub const ASKED: &[(&str, &str)] = &[
         "Not here: this is a demonstration, and what you write reaches nobody. On your own website a colleague of yours would be called now.",
     ),
 ];
+/// All that is asked of who tries a booking.
+const NAME: &str = "name";
 /// Messages of one conversation: enough to try it, too few to be anybody's free assistant.
 const MESSAGES_MAX: u32 = 30;
 /// An address that no mail can ever reach (RFC 2606).
@@ -81,6 +87,15 @@ pub async fn establish(client: &Client) -> Result<AgentId, ActorError> {
     ask::<TenantEntity>(client, &Principal::system(tenant.clone()), TENANT, create).await?;
     let by = Principal { tenant, actor: Actor::User { id: owner.user, role: Role::Owner, name: owner.name } };
     match ask::<AgentEntity>(client, &by, AGENT, agent::Command::View).await {
+        // One from before it could show a booking learns it; what else was changed about it stays.
+        Ok(agent::Reply::Agent(known)) if !known.config.tools.iter().any(|tool| tool == booking::TOOL) => {
+            let AgentConfig { tools, form_fields, intake_forms, system_prompt, quick_prompts, .. } = config();
+            let patch = json!({
+                "tools": tools, "form_fields": form_fields, "intake_forms": intake_forms,
+                "system_prompt": system_prompt, "quick_prompts": quick_prompts,
+            });
+            ask::<AgentEntity>(client, &by, AGENT, agent::Command::Update { patch, if_version: None }).await?;
+        }
         Ok(_) => {}
         Err(ActorError::Rejected(Rejection::NotFound { .. })) => {
             let command = agent::Command::Create {
@@ -98,8 +113,27 @@ pub async fn establish(client: &Client) -> Result<AgentId, ActorError> {
         }
         Err(error) => return Err(error),
     }
+    let settings = json!({ "name": "Demonstration", "business_hours": office_hours() });
+    let organization = Organization { timezone: "UTC".into(), ..Organization::default() };
+    let calendar = calendar::Command::Create { id: CalendarId::from(TENANT), settings, organization };
+    ask::<CalendarEntity>(client, &by, TENANT, calendar).await?;
     teach(client, &by).await?;
     Ok(id)
+}
+
+/// What the agent asks of who books: a name is enough to see how it goes, and nothing is reached with it.
+fn contact() -> IntakeForm {
+    IntakeForm {
+        id: CONTACT_FORM.to_owned(),
+        title: "Who comes?".to_owned(),
+        intro: String::new(),
+        fields: vec![NAME.to_owned()],
+        urgency: Urgency::Normal,
+        auto_alert: false,
+        alert: Vec::new(),
+        triggers: Vec::new(),
+        confirmation: String::new(),
+    }
 }
 
 /// Has the agent know the text of this version, and no other.
@@ -143,10 +177,12 @@ fn config() -> AgentConfig {
         system_prompt: PROMPT.into(),
         welcome_message: "Hello! I am a receptionist like the one your visitors would meet, and I know about Colloquy. What would you like to know?".into(),
         fallback_message: "I do not know that. On your website this question would be noted for you, or a colleague of yours would be called.".into(),
-        quick_prompts: ["How long does the set-up take?", "Can a person take over?", "What does it answer from?"]
+        quick_prompts: ["How long does the set-up take?", "Can a person take over?", "Book an appointment"]
             .map(str::to_owned)
             .to_vec(),
-        tools: Vec::new(),
+        tools: vec![booking::TOOL.to_owned()],
+        form_fields: field_of(&AgentConfig::default(), NAME).into_iter().collect(),
+        intake_forms: vec![contact()],
         collect_leads: false,
         escalation_enabled: false,
         max_messages_per_convo: MESSAGES_MAX,

@@ -10,7 +10,7 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_domain::tenant::{self, Effect, Event, Tenant};
-use colloquy_domain::{digest, upkeep};
+use colloquy_domain::{calendar, digest, upkeep};
 
 pub(crate) use erase::erase_conversation;
 
@@ -77,6 +77,12 @@ impl Entity for TenantEntity {
                 fresh: matches!(event, Event::Created { .. }),
             };
             messages.push(message(state.id.as_str(), upkeep::KIND, state.id.as_str(), plan));
+            let opened = match event {
+                Event::Updated { opened, .. } => *opened,
+                _ => state.profile.is_open_sometime(),
+            };
+            let plan = calendar::Command::Plan { timezone: state.profile.timezone.clone(), opened };
+            messages.push(message(state.id.as_str(), calendar::KIND, state.id.as_str(), plan));
         }
         messages.extend(colloquy_domain::bulletin::of_tenant(event).map(|news| bulletin::tell(&key.tenant, news)));
         messages

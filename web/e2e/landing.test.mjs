@@ -8,7 +8,7 @@ import { answers, say } from './lib/widget.mjs';
 
 const ADMIN = 'operator@example.com';
 /** Requests to the demonstration an hour from one address. */
-const LIMIT = 8;
+const LIMIT = 12;
 const SLOWER = 4;
 /** What is promised holds on a quiet machine; this catches a page that is slow by itself. */
 const SLACK = Number(process.env.SPEED_SLACK ?? 3);
@@ -68,6 +68,19 @@ test('the agent on the page answers about Colloquy from its text, and nothing ta
     }
   }
   assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('an appointment can be tried: free times, a name, a word that nobody expects anybody, and nothing is kept of it', async () => {
+  const page = await browser.context.newPage();
+  const frame = await home(page);
+  await say(frame, 'Book an appointment');
+  const choice = frame.locator('#chips button').filter({ hasText: /day, / }).first();
+  await choice.waitFor({ timeout: 20_000 });
+  await choice.click();
+  await answers(frame).getByText(/holding/).waitFor({ timeout: 20_000 });
+  await say(frame, 'My name is Rosa Delgado');
+  await answers(frame).getByText(/nobody expects you/).waitFor({ timeout: 20_000 });
   await page.close();
 });
 

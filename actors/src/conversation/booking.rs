@@ -7,7 +7,7 @@ use colloquy_cluster::Client;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::agent::config::AgentConfig;
 use colloquy_domain::appointment::{Details, Request, Source, Update};
-use colloquy_domain::calendar::view::CalendarView;
+use colloquy_domain::calendar::view::{self, CalendarView};
 use colloquy_domain::calendar::{self, Command, Query, Reply, Slot, Want};
 use colloquy_domain::conversation::Answer;
 use colloquy_domain::conversation::dialogue::booking::{
@@ -16,7 +16,7 @@ use colloquy_domain::conversation::dialogue::booking::{
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
 use colloquy_domain::ids::{AppointmentId, TenantId};
 use colloquy_domain::vocabulary::AppointmentStatus;
-use colloquy_domain::{Principal, Rejection};
+use colloquy_domain::{Principal, Rejection, demo};
 
 use super::answer::Attempt;
 use super::stream;
@@ -35,6 +35,8 @@ struct Desk<'a> {
     calendar: &'a CalendarView,
     setting: &'a Setting<'a>,
     brief: &'a Brief,
+    /// The demonstration: times are held as anywhere, and nothing is ever booked.
+    demo: bool,
 }
 
 /// Understands a turn that may be about appointments, with everything in the calendar done that it asks for. `None` if it is about something else, or
@@ -45,7 +47,10 @@ pub(super) async fn attend(
     setting: &Setting<'_>,
     brief: &Brief,
 ) -> Option<Understanding> {
-    if !concerns(setting, brief) {
+    let demo = demo::is_sandboxed(&handle.key().tenant);
+    // A sandbox takes nobody's time; the demonstration's is nobody's.
+    let tried = demo.then(|| Brief { sandbox: false, ..brief.clone() });
+    if !concerns(setting, tried.as_ref().unwrap_or(brief)) {
         return None;
     }
     let tenant = TenantId::from(&*handle.key().tenant);
@@ -65,8 +70,8 @@ pub(super) async fn attend(
     if step == Step::Leave {
         return None;
     }
-    let desk =
-        Desk { tools, client, by: Principal::system(tenant), calendar: &calendar, setting: &setting, brief: &brief };
+    let by = Principal::system(tenant);
+    let desk = Desk { tools, client, by, calendar: &calendar, setting: &setting, brief: &brief, demo };
     let outcome = match desk.carry_out(&step, &understanding).await {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -89,7 +94,8 @@ pub(super) async fn offered(
         return config;
     }
     let tenant = TenantId::from(&*handle.key().tenant);
-    if !brief.sandbox && matches!(calendars::serving(handle.client(), &tenant, &brief.agent_id).await, Ok(Some(_))) {
+    let takes = !brief.sandbox || demo::is_sandboxed(tenant.as_str());
+    if takes && matches!(calendars::serving(handle.client(), &tenant, &brief.agent_id).await, Ok(Some(_))) {
         return config;
     }
     let mut without = (*config).clone();
@@ -117,7 +123,7 @@ impl Desk<'_> {
         match step {
             Step::Offer { query, exact_ms, moving, .. } => {
                 let mut query = (**query).clone();
-                if let Some(appointment) = moving {
+                if let Some(appointment) = moving.as_ref().filter(|_| !self.demo) {
                     // It keeps its kind: a haircut that moves stays one.
                     query.kind = Some(appointment::of(self.client, &self.by, appointment.as_str()).await?.kind);
                 }
@@ -130,6 +136,7 @@ impl Desk<'_> {
             },
             Step::Book { slot, moving } => {
                 let result = match moving {
+                    _ if self.demo => self.pretend(slot).await,
                     Some(appointment) => self.move_to(appointment, slot).await,
                     None => self.book(slot, understanding).await,
                 };
@@ -142,6 +149,12 @@ impl Desk<'_> {
                     }
                     Err(error) => Err(error),
                 }
+            }
+            Step::Cancel { appointment } if self.demo => {
+                self.unhold().await?;
+                let agreed = self.brief.dialogue.agreed.iter().find(|agreed| agreed.id == *appointment);
+                let when = agreed.map(|agreed| agreed.when.clone()).unwrap_or_default();
+                Ok(Outcome::Canceled { when, late: false })
             }
             Step::Cancel { appointment } => {
                 let update = Update { status: Some(AppointmentStatus::Canceled), ..Update::default() };
@@ -158,8 +171,7 @@ impl Desk<'_> {
                 Ok(Outcome::Canceled { when: after.when, late: after.late_cancellation })
             }
             Step::Drop => {
-                let unhold = Command::Unhold { holder: self.holder() };
-                ask::<CalendarEntity>(self.client, &self.by, self.calendar.id.as_str(), unhold).await?;
+                self.unhold().await?;
                 Ok(Outcome::None)
             }
             Step::Leave | Step::Ask | Step::Remind | Step::AskWhen | Step::AskCancel { .. } | Step::KeepIt => {
@@ -221,6 +233,25 @@ impl Desk<'_> {
         Ok(())
     }
 
+    async fn unhold(&self) -> Result<(), ActorError> {
+        let unhold = Command::Unhold { holder: self.holder() };
+        ask::<CalendarEntity>(self.client, &self.by, self.calendar.id.as_str(), unhold).await?;
+        Ok(())
+    }
+
+    /// As booking looks to who does it: the time is held, runs free by itself, and nobody's name is kept with it.
+    async fn pretend(&self, slot: &Offered) -> Result<Settled, ActorError> {
+        self.hold(slot).await?;
+        let kind = self.calendar.settings.kind(Some(&slot.kind));
+        Ok(Settled {
+            id: AppointmentId(format!("{}-demo", self.brief.conversation_id)),
+            what: kind.map_or_else(|| slot.kind.clone(), |kind| kind.name.clone()),
+            when: view::label(&self.calendar.settings.timezone, slot.starts_ms),
+            file: None,
+            email: None,
+        })
+    }
+
     async fn book(&self, slot: &Offered, understanding: &Understanding) -> Result<Settled, ActorError> {
         let contact = details(self.setting, self.brief, understanding);
         let mut data = self.brief.dialogue.values.clone();
@@ -264,7 +295,7 @@ impl Desk<'_> {
         Settled {
             what: format!("{}{with}", made.type_name),
             when: made.when,
-            file: self.tools.file_address(&self.by.tenant, &made.id),
+            file: Some(self.tools.file_address(&self.by.tenant, &made.id)),
             email: made.email,
             id: made.id,
         }

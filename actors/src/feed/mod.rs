@@ -55,6 +55,8 @@ pub enum Topic {
     Conversations,
     /// The newest leads.
     Leads,
+    /// The appointments that were asked for last.
+    Appointments,
     /// One agent: configuration, knowledge, numbers.
     Agent(String),
 }
@@ -66,6 +68,7 @@ impl Topic {
             Self::Overview => "overview".into(),
             Self::Conversations => "conversations".into(),
             Self::Leads => "leads".into(),
+            Self::Appointments => "appointments".into(),
             Self::Agent(id) => format!("agent:{id}"),
         }
     }
@@ -76,6 +79,7 @@ impl Topic {
             "overview" => Some(Self::Overview),
             "conversations" => Some(Self::Conversations),
             "leads" => Some(Self::Leads),
+            "appointments" => Some(Self::Appointments),
             other => other.strip_prefix("agent:").filter(|id| !id.is_empty()).map(|id| Self::Agent(id.to_owned())),
         }
     }
@@ -407,7 +411,7 @@ impl Feed {
     }
 
     async fn load(&mut self) -> Result<(), String> {
-        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads] {
+        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Appointments] {
             self.board(topic);
         }
         self.recount().await?;
@@ -421,7 +425,9 @@ impl Feed {
     /// Reads the newest rows of the lists that boards show.
     async fn enter(&mut self, damaged: &mut BTreeSet<String>) -> Result<(), String> {
         // Of inboxes only what changes is told: a snapshot takes the rest from the person's own.
-        for list in [agent::LIST, crate::knowledge::LIST, lead::LIST, conversation::LIST, crate::inbox::LIST] {
+        for list in
+            [agent::LIST, crate::knowledge::LIST, lead::LIST, appointment::LIST, conversation::LIST, crate::inbox::LIST]
+        {
             let range = Range { limit: ENTRIES_MAX, ..Range::default() };
             let Listed { rows, damaged: unreadable } = self
                 .client
@@ -561,6 +567,7 @@ impl Feed {
         let topic = match list {
             conversation::LIST => Topic::Conversations,
             lead::LIST => Topic::Leads,
+            appointment::LIST => Topic::Appointments,
             agent::LIST => Topic::Agent(id.to_owned()),
             crate::knowledge::LIST => Topic::Agent(id.to_owned()),
             _ => return,
@@ -684,7 +691,8 @@ mod tests {
 
     #[test]
     fn topics_are_told_by_their_names() {
-        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Agent("x".into())] {
+        let fixed = [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Appointments];
+        for topic in fixed.into_iter().chain([Topic::Agent("x".into())]) {
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
         assert_eq!(Topic::parse("agent:"), None);

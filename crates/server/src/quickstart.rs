@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Read at most this many pages; the server's `crawl.pages_max` (1000) and your plan may allow fewer
     #[arg(long, default_value_t = PAGES, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// When you are open from Monday to Friday, such as 09:00-17:00: then visitors can book appointments in these hours at once
+    #[arg(long, value_parser = open_hours)]
+    hours: Option<(String, String)>,
     /// Do not look at the site from here first: for a site that only the server reaches
     #[arg(long)]
     unchecked: bool,
@@ -69,6 +72,14 @@ fn trade(name: &str) -> Result<String, String> {
         return Ok(name.to_owned());
     }
     Err(format!("the trades are {}; `custom` is for everything else", all.join(", ")))
+}
+
+/// `09:00-17:00` as opening and closing; which times are good the server says.
+fn open_hours(text: &str) -> Result<(String, String), String> {
+    match text.split_once('-') {
+        Some((open, close)) if open.len() == 5 && close.len() == 5 => Ok((open.to_owned(), close.to_owned())),
+        Some(_) | None => Err("give opening and closing time such as 09:00-17:00".to_owned()),
+    }
 }
 
 /// The names of the trades.
@@ -164,6 +175,13 @@ async fn quickstart(arguments: &Arguments) -> Result<(), String> {
         if arguments.password.is_none() {
             println!("password      {password}");
         }
+    }
+
+    if let Some((open, close)) = &arguments.hours {
+        let day = json!({ "open": open, "close": close });
+        let week: Value = ["mon", "tue", "wed", "thu", "fri"].iter().map(|name| (*name, day.clone())).collect();
+        api.call(Method::PATCH, "/api/organization", Some(json!({ "business_hours": week }))).await?;
+        println!("open          Monday to Friday, {open} to {close}: visitors can book appointments");
     }
 
     let body = json!({
@@ -372,6 +390,14 @@ mod tests {
     fn a_name_is_made_from_the_address() {
         assert_eq!(name_from("www.oak-street-dental.com"), "Oak Street Dental");
         assert_eq!(name_from("127.0.0.1"), "My business");
+    }
+
+    #[test]
+    fn hours_are_an_opening_and_a_closing_time() {
+        assert_eq!(open_hours("09:00-17:30"), Ok(("09:00".to_owned(), "17:30".to_owned())));
+        for wrong in ["9-5", "09:00", "always", "09:00 - 17:00"] {
+            assert!(open_hours(wrong).unwrap_err().contains("09:00-17:00"), "{wrong}");
+        }
     }
 
     #[test]

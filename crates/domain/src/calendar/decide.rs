@@ -8,11 +8,13 @@ use super::{
 };
 use crate::{
     context::Context,
-    ids::AppointmentId,
+    ids::{AppointmentId, CalendarId},
     principal::{Actor, Role},
     rejection::Rejection,
 };
 
+/// The name of the calendar that an organization begins with.
+const STARTER_NAME: &str = "Appointments";
 /// The code of a slot that somebody else has.
 pub const SLOT_TAKEN: &str = "slot_taken";
 /// The code of a time at which no appointment begins.
@@ -37,13 +39,16 @@ pub fn decide(state: &Calendar, cx: &Context, command: Command) -> Result<Decisi
         }
         let defaults = Settings { timezone: organization.timezone, ..Settings::default() };
         let settings = Box::new(defaults.patched(&settings)?);
-        return made(state, cx, Event::Created { id, tenant: cx.principal.tenant.clone(), settings });
+        return made(state, cx, Event::Created { id, tenant: cx.principal.tenant.clone(), settings, starter: false });
+    }
+    if let Command::Plan { timezone, opened } = command {
+        return plan(state, cx, timezone, opened);
     }
     if !state.exists() {
         return Err(Rejection::not_found("calendar"));
     }
     match command {
-        Command::Create { .. } => Err(Rejection::not_found("calendar")),
+        Command::Create { .. } | Command::Plan { .. } => Err(Rejection::not_found("calendar")),
         Command::Update { patch, if_version } => {
             need(cx, Role::Manager)?;
             if if_version.is_some_and(|version| version != state.version) {
@@ -108,8 +113,9 @@ pub fn decide(state: &Calendar, cx: &Context, command: Command) -> Result<Decisi
 /// Folds one event. Cannot fail.
 pub fn apply(state: &mut Calendar, event: &Event, _seq: u64, at_ms: i64) {
     match event {
-        Event::Created { id, tenant, settings } => {
+        Event::Created { id, tenant, settings, starter } => {
             state.id = id.clone();
+            state.starter = *starter;
             state.tenant = tenant.clone();
             state.settings = (**settings).clone();
             state.version = 1;
@@ -117,8 +123,14 @@ pub fn apply(state: &mut Calendar, event: &Event, _seq: u64, at_ms: i64) {
             state.created_at_ms = at_ms;
             state.updated_at_ms = at_ms;
         }
+        Event::ZoneFollowed { timezone } => {
+            state.settings.timezone.clone_from(timezone);
+            state.version += 1;
+            state.updated_at_ms = at_ms;
+        }
         Event::Updated { settings } => {
             state.settings = (**settings).clone();
+            state.starter = false;
             state.version += 1;
             state.updated_at_ms = at_ms;
         }
@@ -154,6 +166,21 @@ pub fn timer(state: &Calendar) -> Option<i64> {
 /// What is done about it.
 pub fn on_timer(state: &Calendar, now_ms: i64) -> Option<Command> {
     timer(state).filter(|due| *due <= now_ms).map(|_| Command::Tick)
+}
+
+/// The calendar that an organization begins with: made once, in its zone, with its hours, until somebody sets it up.
+fn plan(state: &Calendar, cx: &Context, timezone: String, opened: bool) -> Result<Decision, Rejection> {
+    system(cx)?;
+    let tenant = cx.principal.tenant.clone();
+    let event = match (state.exists(), opened) {
+        (false, true) => {
+            let settings = Settings { name: STARTER_NAME.to_owned(), timezone, ..Settings::default() };
+            Event::Created { id: CalendarId(tenant.0.clone()), tenant, settings: Box::new(settings), starter: true }
+        }
+        (true, _) if state.starter && state.settings.timezone != timezone => Event::ZoneFollowed { timezone },
+        (true, _) | (false, false) => return Ok(Decision::reply(Reply::Done)),
+    };
+    Ok(Decision::event(event, Reply::Done))
 }
 
 fn hold(

@@ -51,6 +51,8 @@ pub struct Calendar {
     pub tenant: TenantId,
     /// How it is kept.
     pub settings: Settings,
+    /// Made for the organization when it said when it is open, and touched by nobody since: it gives way to calendars that people set up.
+    pub starter: bool,
     /// Rises with each change of the settings.
     pub version: u64,
     /// Rises each time the address of the feed is replaced; older ones open nothing.
@@ -128,6 +130,13 @@ pub enum Command {
         /// The version it was made from.
         if_version: Option<u64>,
     },
+    /// The organization says what it wants of the calendar that it begins with; its id is the tenant's own.
+    Plan {
+        /// The organization's zone.
+        timezone: String,
+        /// Whether it says for the first time when it is open: only then the calendar is made.
+        opened: bool,
+    },
     /// The feed gets another address.
     RotateFeed,
     /// Query: free slots.
@@ -192,6 +201,14 @@ pub enum Event {
         tenant: TenantId,
         /// How it is kept.
         settings: Box<Settings>,
+        /// Made for the organization to begin with.
+        #[serde(default)]
+        starter: bool,
+    },
+    /// The organization moved to another zone, and a calendar that nobody has touched goes with it.
+    ZoneFollowed {
+        /// The zone.
+        timezone: String,
     },
     /// Its settings changed.
     Updated {

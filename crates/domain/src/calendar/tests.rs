@@ -385,3 +385,36 @@ fn stretches_that_lie_behind_are_forgotten_after_a_while() {
     book(&mut state, "2026-12-02T12:00:00Z", "a3", want("2026-12-03T15:00:00Z")).unwrap();
     assert_eq!(state.bookings.keys().map(|id| id.as_str()).collect::<Vec<_>>(), ["a2", "a3"]);
 }
+
+#[test]
+fn the_calendar_to_begin_with_is_made_once_follows_the_zone_and_is_somebodys_after_the_first_change() {
+    let plan = |timezone: &str, opened| Command::Plan { timezone: timezone.into(), opened };
+    let mut state = Calendar::default();
+    assert_eq!(ask_at(&mut state, ms(NOW), Actor::System, plan("America/New_York", false)), Ok(Reply::Done));
+    assert!(!state.exists(), "who has not said when they are open promises no times");
+    assert!(ask_at(&mut state, ms(NOW), manager(), plan("America/New_York", true)).is_err(), "only the service plans");
+    ask_at(&mut state, ms(NOW), Actor::System, plan("America/New_York", true)).unwrap();
+    assert_eq!((state.id.as_str(), state.starter, state.settings.timezone.as_str()), ("t", true, "America/New_York"));
+    assert!(state.settings.business_hours.is_none(), "the organization's hours, also when they change");
+    let free = ask_at(
+        &mut state,
+        ms(NOW),
+        manager(),
+        Command::Slots {
+            query: Query { from_ms: ms(NOW), to_ms: ms(NOW) + 7 * DAY, limit: 5, ..Query::default() },
+            organization: organization(),
+        },
+    );
+    assert!(matches!(free, Ok(Reply::Slots { items }) if items.len() == 5), "it can be booked at once");
+
+    ask_at(&mut state, ms(NOW), Actor::System, plan("Europe/Zurich", true)).unwrap();
+    assert_eq!((state.settings.timezone.as_str(), state.version), ("Europe/Zurich", 2));
+    ask_at(&mut state, ms(NOW), Actor::System, plan("Europe/Zurich", true)).unwrap();
+    assert_eq!(state.version, 2, "the same plan again changes nothing");
+
+    let change = Command::Update { patch: json!({ "name": "Front desk" }), if_version: None };
+    ask_at(&mut state, ms(NOW), manager(), change).unwrap();
+    assert!(!state.starter, "somebody has set it up");
+    ask_at(&mut state, ms(NOW), Actor::System, plan("Asia/Tokyo", false)).unwrap();
+    assert_eq!((state.settings.timezone.as_str(), state.version), ("Europe/Zurich", 3), "their zone stays");
+}

@@ -16,6 +16,9 @@ pub struct CalendarView {
     /// How it is kept.
     #[serde(flatten)]
     pub settings: Settings,
+    /// Made for the organization to begin with and touched by nobody since: it gives way to calendars that people set up.
+    #[serde(default)]
+    pub starter: bool,
     /// Rises with each change of the settings.
     pub version: u64,
     /// When it was created.
@@ -29,6 +32,7 @@ pub fn view(state: &Calendar) -> CalendarView {
     CalendarView {
         id: state.id.clone(),
         settings: state.settings.clone(),
+        starter: state.starter,
         version: state.version,
         created_at: rfc3339(state.created_at_ms),
         updated_at: rfc3339(state.updated_at_ms),

@@ -241,6 +241,9 @@ pub enum Event {
         profile: Box<Profile>,
         /// Whether name or slug are other ones, which members' accounts must learn.
         renamed: bool,
+        /// Whether it says for the first time when it is open, so that appointments can be made.
+        #[serde(default)]
+        opened: bool,
     },
     /// Somebody joined.
     MemberJoined {

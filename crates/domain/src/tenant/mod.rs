@@ -249,7 +249,8 @@ fn update(state: &Tenant, cx: &Context, patch: &Value, if_version: Option<u64>) 
         return Ok(Decision::reply(Reply::Organization(Box::new(view::organization(state)))));
     }
     let renamed = profile.name != state.profile.name || profile.slug != state.profile.slug;
-    let event = Event::Updated { profile: Box::new(profile), renamed };
+    let opened = profile.is_open_sometime() && !state.profile.is_open_sometime();
+    let event = Event::Updated { profile: Box::new(profile), renamed, opened };
     let mut after = state.clone();
     apply(&mut after, &event, cx.seq + 1, cx.now_ms);
     Ok(Decision::event(event, Reply::Organization(Box::new(view::organization(&after)))))

@@ -93,6 +93,11 @@ impl Default for Profile {
 }
 
 impl Profile {
+    /// Whether it has said when it is open. Nobody promises a time to visitors before.
+    pub fn is_open_sometime(&self) -> bool {
+        self.business_hours.values().any(Option::is_some)
+    }
+
     /// A JSON merge patch applied and checked; fields that are not an organization's are refused by name.
     ///
     /// # Errors

@@ -509,3 +509,22 @@ fn an_erasure_of_version_1_that_is_open_goes_on_without_naming_anybody() {
     }));
     assert!(!is(ErasureWho::default()));
 }
+
+#[test]
+fn saying_for_the_first_time_when_it_is_open_is_told_apart_from_later_hours() {
+    let mut org = Org::founded(Plan::unlimited());
+    let mut opened = |patch| {
+        org.owner(Command::Update { patch, if_version: None }).unwrap();
+        match org.events.last() {
+            Some((Event::Updated { opened, .. }, _, _)) => *opened,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!opened(json!({ "phone": "+12175550133" })));
+    assert!(!opened(json!({ "business_hours": { "sun": null }, "email": "front@joes.example" })), "closed is not open");
+    assert!(opened(json!({ "business_hours": { "mon": { "open": "09:00", "close": "17:00" } } })));
+    assert!(!opened(json!({ "business_hours": { "tue": { "open": "09:00", "close": "17:00" } } })), "only once");
+    // An event from before there were calendars to begin with.
+    let old = json!({ "type": "updated", "profile": { "name": "Joe's" }, "renamed": false });
+    assert!(matches!(serde_json::from_value(old).unwrap(), Event::Updated { opened: false, .. }));
+}

@@ -177,6 +177,14 @@ async fn visible(app: &AppState, console: &Console) -> Result<Vec<CalendarView>>
     Ok(all.into_iter().filter(|own| only.as_ref().is_none_or(|agent| own.settings.serves(agent))).collect())
 }
 
+/// Without the calendar that the organization began with, where there are others: it gives way to them.
+fn preferred(all: Vec<CalendarView>) -> Vec<CalendarView> {
+    if all.iter().all(|own| own.starter) {
+        return all;
+    }
+    all.into_iter().filter(|own| !own.starter).collect()
+}
+
 /// One calendar, for this principal.
 pub(crate) async fn of(app: &AppState, console: &Console, id: &str) -> Result<Calendar> {
     let calendar = actor::of(&app.actors.client, &console.by, &id.into()).await?;
@@ -227,7 +235,7 @@ pub(crate) async fn meant(
     let client = &app.actors.client;
     let id = match agent {
         Some(agent) => actor::serving(client, console.tenant(), agent).await?.map(|own| own.id),
-        None => match visible(app, console).await?.as_slice() {
+        None => match preferred(visible(app, console).await?).as_slice() {
             [only] => Some(only.id.clone()),
             [] => None,
             [_, ..] => return Err(Problem::field("calendar_id", "say which calendar: there are several")),

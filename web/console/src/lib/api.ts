@@ -139,8 +139,8 @@ export async function send<T>(method: string, path: string, options: Options = {
 
 const data =
   (method: string) =>
-  async <T>(path: string, body?: unknown, options: Options = {}): Promise<T> =>
-    (await send<T>(method, path, { ...options, body })).data;
+    async <T>(path: string, body?: unknown, options: Options = {}): Promise<T> =>
+      (await send<T>(method, path, { ...options, body })).data;
 
 /** The version of a thing as the server takes it with a change of that thing. */
 export const tag = (version: number) => `"${version}"`;

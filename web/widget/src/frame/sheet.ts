@@ -78,7 +78,7 @@ export function createSheet(closed: () => void) {
           type === 'select'
             ? h('select', common, ...['', ...options].map((value) => h('option', {}, value)))
             : // The browser checks these types, and says what is wrong in the reader's language.
-              h(type === 'textarea' ? type : 'input', { ...common, maxLength: FIELD_CHARS_MAX, ...TYPES[type!] });
+            h(type === 'textarea' ? type : 'input', { ...common, maxLength: FIELD_CHARS_MAX, ...TYPES[type!] });
         input.value = values[name] ?? '';
         input.setAttribute('aria-describedby', id + 'e');
         return [

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, afterEach, test } from 'node:test';
 import { axe, launch, shot, until } from '../../../e2e/lib/browser.mjs';
-import { answers, bubbles, frameOf, launcher, open, say } from '../../../e2e/lib/widget.mjs';
+import { bubbles, frameOf, launcher, open, say } from '../../../e2e/lib/widget.mjs';
 import { createPeer } from '../peer/peer.mjs';
 
 let browser;
@@ -177,12 +177,12 @@ test('a contact form slides in, checks itself, shows what the server refuses, an
       values: { service: 'Pain' },
       notices: ['We never share your details.'],
       fields: [
-          { name: 'name', label: 'Your name', type: 'text', required: true },
-          { name: 'email', label: 'Email', type: 'email', required: true },
-          { name: 'phone', label: 'Phone', type: 'phone' },
-          { name: 'service', label: 'What is it about?', type: 'select', options: ['Check-up', 'Cleaning', 'Pain'] },
-          { name: 'day', label: 'Preferred day', type: 'date' },
-          { name: 'note', label: 'Anything else?', type: 'textarea' },
+        { name: 'name', label: 'Your name', type: 'text', required: true },
+        { name: 'email', label: 'Email', type: 'email', required: true },
+        { name: 'phone', label: 'Phone', type: 'phone' },
+        { name: 'service', label: 'What is it about?', type: 'select', options: ['Check-up', 'Cleaning', 'Pain'] },
+        { name: 'day', label: 'Preferred day', type: 'date' },
+        { name: 'note', label: 'Anything else?', type: 'textarea' },
       ],
     });
   };

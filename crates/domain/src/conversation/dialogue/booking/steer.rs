@@ -18,6 +18,7 @@ use crate::{
 };
 
 const ASK_WHEN: &str = "Which day or time would suit you better?";
+const DEMO: &str = "This was a demonstration: nobody expects you, and the time is free again in ten minutes.";
 const WHICH: &str = "Which one suits you?";
 const TAKEN: &str = "I'm sorry, that time has just been taken.";
 const NOTHING_FREE: &str =
@@ -67,8 +68,8 @@ pub struct Settled {
     pub what: String,
     /// When, in words, and with whom.
     pub when: String,
-    /// Where its file is.
-    pub file: String,
+    /// Where its file is; none in the demonstration, where nothing stands.
+    pub file: Option<String>,
     /// Where the confirmation went.
     pub email: Option<String>,
 }
@@ -251,7 +252,7 @@ impl Steering<'_> {
     fn booked(&mut self, settled: Settled) {
         let moved = self.booking().moving.is_some();
         self.take_over();
-        let (what, when, file) = (&settled.what, &settled.when, &settled.file);
+        let (what, when) = (&settled.what, &settled.when);
         let said = if moved {
             format!("Your appointment now is on {when}: {what}.")
         } else {
@@ -259,17 +260,21 @@ impl Steering<'_> {
         };
         let mailed =
             settled.email.as_ref().map(|to| format!(" A confirmation is on its way to {to}.")).unwrap_or_default();
-        // An address is for the eye.
-        let file = match self.brief.channel.0 {
-            Channel::Voice => String::new(),
-            Channel::Chat
-            | Channel::Sms
-            | Channel::Whatsapp
-            | Channel::Email
-            | Channel::Linkedin
-            | Channel::Messenger => format!(" Add it to your calendar: {file}"),
+        let after = match (&settled.file, self.brief.channel.0) {
+            (None, _) => format!(" {DEMO}"),
+            // An address is for the eye.
+            (Some(_), Channel::Voice) => String::new(),
+            (
+                Some(file),
+                Channel::Chat
+                | Channel::Sms
+                | Channel::Whatsapp
+                | Channel::Email
+                | Channel::Linkedin
+                | Channel::Messenger,
+            ) => format!(" Add it to your calendar: {file}"),
         };
-        self.understanding.plan.confirmation = Some(format!("{said}{mailed}{file}"));
+        self.understanding.plan.confirmation = Some(format!("{said}{mailed}{after}"));
         self.understanding.facts.signals.insert("form_completed".to_owned());
         let agreed =
             Agreed { id: settled.id, calendar: self.calendar.clone(), when: settled.when.clone(), canceled: false };

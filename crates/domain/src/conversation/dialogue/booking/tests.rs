@@ -186,7 +186,7 @@ fn name_and_number_are_asked_only_while_unknown_and_then_it_is_booked() {
         id: "a".into(),
         what: "Consultation".into(),
         when: "Tuesday".into(),
-        file: "https://x.example/a.ics".into(),
+        file: Some("https://x.example/a.ics".into()),
         email: None,
     };
     let (step, booked) = talk.say("+1 415 555 0100", |_| Outcome::Booked(settled.clone())).unwrap();
