@@ -250,7 +250,9 @@ fn each_node_of_the_compose_file_has_settings_that_are_accepted_and_what_it_moun
     }
     assert!(taken.len() >= 6, "three nodes with two listeners each: {taken:?}");
     let common = &compose["x-node"];
-    for (name, service) in services.iter().map(|(name, service)| (string(name), service)).chain([("x-node".into(), common)]) {
+    for (name, service) in
+        services.iter().map(|(name, service)| (string(name), service)).chain([("x-node".into(), common)])
+    {
         for awaited in service["depends_on"].as_hash().into_iter().flatten().map(|(name, _)| name) {
             let service = services.get(awaited).unwrap_or_else(|| panic!("{name} waits for {awaited:?}"));
             // The servers' own health is in what they have in common.
@@ -293,7 +295,9 @@ fn the_image_is_built_of_files_and_versions_that_the_project_has_and_starts_the_
     let program = server["bin"][0]["name"].as_str().expect("a program");
     assert!(text.contains(&format!("target/release/{program} ")), "no {program} is copied");
     assert!(steps.contains(&&*format!("ENTRYPOINT [\"{program}\"]")) && steps.contains(&"CMD [\"serve\"]"));
-    for script in words_with(&text, |c| c.is_ascii_alphanumeric() || "/-_.".contains(c)).filter(|word| word.starts_with("scripts/")) {
+    for script in words_with(&text, |c| c.is_ascii_alphanumeric() || "/-_.".contains(c))
+        .filter(|word| word.starts_with("scripts/"))
+    {
         assert!(root().join(script).is_file(), "there is no {script}");
     }
     // What is built on this machine, and what must stay secret, is not sent to the builder.

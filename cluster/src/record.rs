@@ -222,8 +222,8 @@ pub(crate) fn event_of<E: Entity>(key: &EntityKey, seq: u64, opened: &Opened<'_>
         });
     }
     let written = serde_json::from_str(opened.e.get()).map_err(|error| unreadable(key, seq, &error))?;
-    let today = E::upgrade(opened.ev, written)
-        .map_err(|detail| ClusterError::Unreadable { place: place(key, seq), detail })?;
+    let today =
+        E::upgrade(opened.ev, written).map_err(|detail| ClusterError::Unreadable { place: place(key, seq), detail })?;
     serde_json::from_value(today).map_err(|error| unreadable(key, seq, &error))
 }
 

@@ -53,7 +53,11 @@ async fn what_a_newer_version_has_written_is_refused_by_name_and_everything_else
             (answer.status == 503).then(|| answer.refused(503))
         })
         .await;
-        assert_eq!((text(&problem, "code"), text(&problem, "retry")), ("unavailable".into(), "safe".into()), "{problem}");
+        assert_eq!(
+            (text(&problem, "code"), text(&problem, "retry")),
+            ("unavailable".into(), "safe".into()),
+            "{problem}"
+        );
         owner.api.get(&path).await.refused(503);
         let log = cluster.nodes[0].log();
         let place = format!("agent/{id} event {} was written by a newer version of this program", before + 1);

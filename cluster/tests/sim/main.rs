@@ -87,7 +87,6 @@ fn every_defect_of_a_town_is_found() {
         town::Defect::NoLeaseMargin,
         town::Defect::EpochNotRaised,
         town::Defect::WakesBeforeServing,
-        town::Defect::TrustsEarlierWakes,
     ];
     for defect in defects {
         let found =

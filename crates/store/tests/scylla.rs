@@ -31,8 +31,8 @@ const IMPATIENCE: Duration = Duration::from_secs(2);
 /// How long a late request is held back: beyond the time-out.
 const LATE: Duration = Duration::from_secs(4);
 
-/// Answers that a start does not get: of some conditional statements at its beginning, each of which it waits for.
-const LOST: usize = 5;
+/// Which answers to conditional statements a start does not get, counted from its first.
+const LOST: [usize; 5] = [1, 3, 5, 8, 12];
 
 fn key(id: &str) -> EntityKey {
     EntityKey::new("acme", "conversation", id)
@@ -360,16 +360,20 @@ async fn a_start_whose_conditional_statements_get_no_answer_looks_at_the_ledger_
     let (mut proxy, nodes) = proxy().await;
     let timeouts = ScyllaTimeouts { recovery: IMPATIENCE, ..keyspace.config().timeouts };
     let config = ScyllaConfig { nodes, timeouts, ..keyspace.config() };
-    // Done, and the answers get lost: of taking the lock, of beginning the file, of noting its first statements.
+    // Done, and the answers get lost: of taking the lock, of keeping it, of beginning the file, of noting a statement.
     let (told, mut lost) = tokio::sync::mpsc::unbounded_channel();
-    let answer = Condition::ResponseOpcode(ResponseOpcode::Result)
-        .and(Condition::BodyContainsCaseSensitive(Box::new(*b"[applied]")))
-        .and(Condition::TrueForLimitedTimes(LOST));
-    let lose = ResponseReaction::drop_frame().with_feedback_when_performed(told);
-    proxy.running_nodes[0].change_response_rules(Some(vec![ResponseRule(answer, lose)]));
+    let last = LOST[LOST.len() - 1];
+    let rules = (1..=last).map(|answer| {
+        let once = Condition::ResponseOpcode(ResponseOpcode::Result)
+            .and(Condition::BodyContainsCaseSensitive(Box::new(*b"[applied]")))
+            .and(Condition::TrueForLimitedTimes(1));
+        let lose = || ResponseReaction::drop_frame().with_feedback_when_performed(told.clone());
+        ResponseRule(once, if LOST.contains(&answer) { lose() } else { ResponseReaction::noop() })
+    });
+    proxy.running_nodes[0].change_response_rules(Some(rules.collect()));
     let opened = store(&config).await;
     assert_eq!(opened.journal.claim(&key("a"), 1).await.unwrap().last_seq, 0);
-    for _ in 0..LOST {
+    for _ in LOST {
         assert!(lost.try_recv().is_ok(), "fewer answers were lost than meant");
     }
     let session = session().await;

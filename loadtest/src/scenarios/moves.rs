@@ -189,7 +189,10 @@ async fn upheave(cluster: &mut Cluster, moving: Duration) -> Result<Upheaval> {
         cluster.restart(place).await?;
         upheaval.rolled += 1;
         let took = rolling.elapsed();
-        eprintln!("    … node {} of {NODES} stopped in {stopped:.1?}, and had its share again after {took:.1?}", place + 1);
+        eprintln!(
+            "    … node {} of {NODES} stopped in {stopped:.1?}, and had its share again after {took:.1?}",
+            place + 1
+        );
     }
     upheaval.took = begun.elapsed();
     Ok(upheaval)

@@ -371,7 +371,10 @@ fn what_a_newer_version_wrote_is_refused_for_now_and_is_no_damage() {
         match &bench.replies()[..] {
             [(ticket, Answer::Unavailable { detail })] => {
                 assert_eq!(*ticket, query);
-                assert!(detail.contains("event 2 was written by a newer version") && detail.contains(named), "{detail}");
+                assert!(
+                    detail.contains("event 2 was written by a newer version") && detail.contains(named),
+                    "{detail}"
+                );
             }
             other => panic!("{other:?}"),
         }

@@ -24,7 +24,7 @@ use colloquy_store::wake::Wake;
 use self::clients::Client;
 use self::tables::{Outcome, Tables, Write};
 use crate::journal::{Late, SimStore, StoreOp};
-use crate::ledger::{Command, Ledger, RunJob};
+use crate::ledger::{Command, Ledger, RunJob, key as ledger_key};
 use crate::random::Random;
 
 const NODES: usize = 3;
@@ -34,6 +34,8 @@ const ENTITIES: u64 = 4;
 const CALM_AT_MS: i64 = 40_000;
 /// All nodes crash once more, when clients have long been answered: what is left must be found through the wake lists alone.
 const LAST_CRASH_MS: i64 = 110_000;
+/// How long before that crash every entity is given work once more, milliseconds: long enough to be acknowledged, not to be done.
+const LAST_WORK_BEFORE_MS: u64 = 400;
 /// By then everything must be at rest.
 const END_MS: i64 = 190_000;
 /// When a sender gives up on an answer, milliseconds: about when a transport ends a stalled session.
@@ -57,8 +59,6 @@ pub(crate) enum Defect {
     EpochNotRaised,
     /// Entities with work are to be brought into memory before their shard is served, once.
     WakesBeforeServing,
-    /// A wake row of an earlier epoch is relied on, although whoever wrote it may still have it removed.
-    TrustsEarlierWakes,
 }
 
 type Act = u64;
@@ -99,6 +99,7 @@ enum Event {
     Start(usize),
     Fault,
     LastCrash,
+    LastWork,
     Client(usize),
     Again(usize, u64),
     Ask {
@@ -278,6 +279,7 @@ impl Town {
             let at = 2_000 + town.random.below(CALM_AT_MS as u64 - 4_000);
             town.after(at, Event::Fault);
         }
+        town.after(LAST_CRASH_MS as u64 - LAST_WORK_BEFORE_MS, Event::LastWork);
         town.after(LAST_CRASH_MS as u64, Event::LastCrash);
         town
     }
@@ -382,6 +384,7 @@ impl Town {
                     self.crash(node);
                 }
             }
+            Event::LastWork => self.last_work(),
             Event::Client(client) => self.client_acts(client),
             Event::Again(client, nth) => {
                 if self.clients[client].nth == nth {
@@ -414,6 +417,24 @@ impl Town {
             Happening::Input(act, input) => self.input(run, act, input),
             Happening::Boot(key) => self.boot(run, &key),
             Happening::Effect { key, job } => self.effect(run, key, job),
+        }
+    }
+
+    /// Something to do for every entity. Nobody asks for it again: it is found through the wake lists, or not at all.
+    fn last_work(&mut self) {
+        for number in 0..ENTITIES {
+            let op = self.next_op;
+            self.next_op += 1;
+            let command = Command::StartJob { op };
+            let node = self.random.below(NODES as u64) as usize;
+            let asked = Event::Ask {
+                through: self.run_of(node),
+                to: ledger_key(&format!("e{number}")),
+                command,
+                idempotency_key: None,
+                asker: Asker::Nobody,
+            };
+            self.after(0, asked);
         }
     }
 

@@ -48,8 +48,7 @@ impl Town {
             | Defect::NoClaimCheck
             | Defect::AckBeforeAppend
             | Defect::NoLeaseMargin
-            | Defect::WakesBeforeServing
-            | Defect::TrustsEarlierWakes => handoff::Defect::None,
+            | Defect::WakesBeforeServing => handoff::Defect::None,
         };
         self.nodes[number].waits_for = None;
         self.nodes[number].process = Some(Process {
@@ -277,13 +276,11 @@ impl Town {
         }
         let wakes: Vec<_> = self.store.wakes.values().filter(|wake| here(&wake.key)).cloned().collect();
         let early = self.defect == Defect::WakesBeforeServing;
-        let trusting = self.defect == Defect::TrustsEarlierWakes;
         let Some(process) = self.process(run) else { return };
         process.known_wake.retain(|key, _| !here(key));
         for wake in &wakes {
             // Whoever wrote the row of an earlier epoch may still have it removed.
-            let sure = wake.epoch >= epoch || trusting;
-            let row = if sure { WakeRow::At(wake.due_ms) } else { WakeRow::Unsure };
+            let row = if wake.epoch < epoch { WakeRow::Unsure } else { WakeRow::At(wake.due_ms) };
             process.known_wake.insert(wake.key.clone(), row);
         }
         process.expected.insert(shard, wakes.clone());
