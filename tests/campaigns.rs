@@ -14,7 +14,8 @@ use colloquy_domain::campaign::{number, window::Window};
 use serde_json::{Value, json};
 use support::carrier::post_form;
 use support::client::Answer;
-use support::people::{Member, SOON, text};
+use support::people::{Member, SOON, Visitor, text};
+use support::screen::Screen;
 use support::{Server, eventually};
 use tempfile::TempDir;
 
@@ -402,8 +403,12 @@ async fn what_cannot_be_a_campaign_is_refused_by_name() {
     let refused = owner.api.post(&format!("{path}/start"), json!({})).await.refused(409);
     assert!(text(&refused, "detail").contains("auth_token") || refused["code"] == "not_connected", "{refused}");
     owner.api.delete(&path).await.expect(204);
-    owner.api.get(&path).await.refused(404);
-    assert!(owner.api.list("/api/calling/campaigns").await.is_empty());
+    // Who waits is skipped first; then it is gone.
+    eventually("it is gone", SOON, async || (owner.api.get(&path).await.status == 404).then_some(())).await;
+    eventually("no list has it", SOON, async || {
+        owner.api.list("/api/calling/campaigns").await.is_empty().then_some(())
+    })
+    .await;
     assert!(world.lines().iter().all(|line| line["event"] != "create"), "nobody was called");
 }
 
@@ -514,6 +519,45 @@ async fn a_person_who_is_erased_stays_on_no_list_and_the_others_stay() {
     let found =
         std::process::Command::new("grep").args(["-rlF", "Rosebud"]).arg(server.data()).output().expect("grep runs");
     assert!(found.stdout.is_empty(), "{}", String::from_utf8_lossy(&found.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_lead_is_called_back_while_an_inbound_campaign_runs_and_only_once() {
+    let world = World::start(10.0, Troubles::default()).await;
+    let server = world.server().await;
+    let (owner, agent) = founded(&server).await;
+    let people = numbers(day(), 8);
+    let leaves = async |phone: &str| {
+        let mut visitor = Visitor::new(&server, &agent);
+        visitor.say(&format!("My name is Ann Lee and my number is {phone}, I need a quote")).await;
+    };
+    let called = || {
+        world.lines().iter().filter(|line| line["event"] == "create").map(|line| text(line, "to")).collect::<Vec<_>>()
+    };
+    // Before there is a campaign nobody is called.
+    leaves(&people[0]).await;
+    let campaign = written(
+        &owner,
+        &agent,
+        json!({ "type": "inbound", "questions": ["What is it about?", "By when?", "What budget?"] }),
+    )
+    .await;
+    order(&owner, &campaign, "start").await;
+    let mut board = Screen::open(&server, &owner, &format!("campaign:{campaign}")).await;
+    assert_eq!((&board.data["status"], &board.data["cards"]["total_calls"]), (&json!("running"), &json!(0)));
+    // Several at once, and one of them again.
+    for phone in people[1..].iter().chain([&people[1]]) {
+        leaves(phone).await;
+    }
+    let all: BTreeSet<String> = people[1..].iter().cloned().collect();
+    eventually("each is called", SOON, async || (called().into_iter().collect::<BTreeSet<_>>() == all).then_some(()))
+        .await;
+    assert_eq!(called().len(), all.len(), "once");
+    board.until("the board shows every call", |board| board.data["cards"]["total_calls"] == json!(all.len())).await;
+    assert_eq!(board.gaps, 0);
+    let targets = all_targets(&owner, &campaign).await;
+    assert!(targets.iter().all(|target| target["lead_id"].is_string()), "{targets:?}");
+    assert_eq!(owner.api.get(&format!("/api/calling/campaigns/{campaign}")).await.expect(200)["status"], "running");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use colloquy_domain::lead::{self, Candidate, Command, Effect, Event, Reply, Stat
 use colloquy_domain::principal::{Principal, Role};
 use colloquy_domain::vocabulary::{Channel, Urgency};
 
+use crate::campaign::callback;
 use crate::core::{Asked, Core, ask, context, decided, pendings};
 use crate::{ActorError, Tools, bulletin, feed, guard};
 
@@ -174,6 +175,10 @@ async fn route(tools: &Tools, handle: &EffectHandle, routing: u32, agent: &Agent
         Err(ActorError::Rejected(_)) => return settle(handle, by, routing, lead::Assignment::default()).await,
         Err(error) => return Err(error),
     };
+    if let Err(error) = callback::call_back(client, &tenant, agent, &state).await {
+        // Who gets the lead does not wait for that: people see it and can call.
+        tracing::warn!(lead = %handle.key().id, %error, "a new lead could not be put on the list of those who are called back");
+    }
     let organization = tools.tenant_copy(client, &tenant).await?;
     let loads = loads(client, &tenant).await?;
     let members: Vec<Candidate> = organization

@@ -595,6 +595,15 @@ agent_config?: Record<string, unknown>,
 message?: string, };
 
 /**
+ * `POST /api/calling/campaigns/:id/targets` for leads; lists are sent as CSV or JSON lines.
+ */
+export type FromLeads = { 
+/**
+ * Which: `{filter:{status,agent_id,assigned_to,min_score,from,to,quiet_since}}`.
+ */
+from_leads: { filter: Record<string, unknown> }, };
+
+/**
  * `GET /api/analytics/funnel`.
  */
 export type Funnel = { 
@@ -918,6 +927,23 @@ phone?: string,
  * What only a trade has.
  */
 vertical_data?: Record<string, unknown>, };
+
+/**
+ * `POST /api/voice/calls`.
+ */
+export type NewCall = { 
+/**
+ * The agent that speaks; the call comes from its number.
+ */
+agent_id: string, 
+/**
+ * Whom: an international number.
+ */
+to: string, 
+/**
+ * Which consent must stand in the ledger: `ai_calls` (unless said), `calls` or `none`.
+ */
+consent?: string, };
 
 /**
  * `POST /api/consents`.
@@ -1437,6 +1463,35 @@ pinned: boolean,
 entities: number | null, };
 
 /**
+ * A call that was ordered.
+ */
+export type OrderedCall = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * `queued`, `dialing`, `ringing`, `in_progress` or `ended`.
+ */
+status: string, 
+/**
+ * The agent that speaks.
+ */
+agent_id: string, 
+/**
+ * The number that calls.
+ */
+from_number: string, 
+/**
+ * Whom, in international form.
+ */
+to: string, 
+/**
+ * A simulated call reaches nobody.
+ */
+simulated: boolean, };
+
+/**
  * One page of a list.
  */
 export type Page<T> = { 
@@ -1550,6 +1605,19 @@ export type RefreshRequest = {
  * From the last session; the cookie is used when it is missing.
  */
 refresh_token?: string, };
+
+/**
+ * A line that was refused.
+ */
+export type RefusedLine = { 
+/**
+ * Counts from 1.
+ */
+line: number, 
+/**
+ * In words.
+ */
+reason: string, };
 
 /**
  * `POST /api/auth/reset-password`.
@@ -1871,6 +1939,35 @@ export type SwitchOrganization = {
  * Which of the person's organizations to act in.
  */
 organization_id: string, };
+
+/**
+ * What a list came to.
+ */
+export type TargetsRead = { 
+/**
+ * Which import.
+ */
+import: number, 
+/**
+ * `done`, or `running` when it takes longer than a request: the campaign shows its end.
+ */
+status: string, 
+/**
+ * Targets taken.
+ */
+accepted: number, 
+/**
+ * The first thousand lines that were refused.
+ */
+rejected: Array<RefusedLine>, 
+/**
+ * How many were refused.
+ */
+rejected_total: number, 
+/**
+ * Numbers that were there before, in the list or in the campaign.
+ */
+duplicates: number, };
 
 /**
  * `POST /api/chat/:conversation_id/messages/:id/feedback`.

@@ -1,8 +1,9 @@
 //! Campaigns: their entities, what they project, and the work outside of the rules.
 //!
 //! Reading order: this file (the campaign, its rows, how people ask); `slice` (the calls), `callees` (who is called), `pacer`; the effects: `import`,
-//! `dial` (guard, call, look-up), `line` (what a provider is asked); [`hear`] (what webhooks tell); `erase`.
+//! `dial` (guard, call, look-up), `line` (what a provider is asked); [`hear`] (what webhooks tell); `erase`; [`single`] calls, and new leads that are called back (`callback`).
 
+pub(crate) mod callback;
 pub(crate) mod callees;
 pub(crate) mod dial;
 pub(crate) mod erase;

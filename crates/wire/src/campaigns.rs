@@ -61,6 +61,7 @@ pub struct LeadsWanted {
 #[ts(export, export_to = "api.ts")]
 pub struct RefusedLine {
     /// Counts from 1.
+    #[ts(type = "number")]
     pub line: u64,
     /// In words.
     pub reason: String,

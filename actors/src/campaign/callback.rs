@@ -1,0 +1,59 @@
+//! New leads that are called back: while an inbound campaign of their agent runs, whoever leaves a number is called within minutes, or not by a machine.
+
+use std::time::Duration;
+
+use colloquy_cluster::Client;
+use colloquy_cluster::store::rows::Range;
+use colloquy_domain::campaign::core::{Command, Source};
+use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::{Principal, Rejection, lead};
+use serde_json::Value;
+
+use super::{CampaignEntity, LIST};
+use crate::ActorError;
+use crate::core::ask;
+
+/// How long after it came in a lead is called at the latest, ms (LEAD-13).
+const WITHIN_MS: i64 = 5 * 60_000;
+/// Campaigns looked at: an organization has dozens.
+const CAMPAIGNS: usize = 500;
+/// The pause while another lead is being added, and how often.
+const AGAIN: Duration = Duration::from_millis(250);
+const TRIES: u32 = 80;
+
+/// Puts a lead that has just come in on the list of the inbound campaign that its agent runs, if there is one. A second time it is there already.
+pub(crate) async fn call_back(
+    client: &Client,
+    tenant: &TenantId,
+    agent: &AgentId,
+    lead: &lead::State,
+) -> Result<(), ActorError> {
+    let not_after_ms = lead.created_at_ms.saturating_add(WITHIN_MS);
+    let reachable =
+        lead.fields().contains_key("phone") || lead.capture.as_ref().is_some_and(|capture| capture.phone.is_some());
+    if client.now_ms() >= not_after_ms || !reachable {
+        return Ok(());
+    }
+    let range = Range { limit: CAMPAIGNS, ..Range::default() };
+    let rows = client.list::<Value>(tenant.as_str(), LIST, &range).await?;
+    let serves =
+        |row: &Value| row["type"] == "inbound" && row["status"] == "running" && row["agent_id"] == agent.as_str();
+    let Some(campaign) = rows.into_iter().find(|row| serves(&row.body)) else { return Ok(()) };
+    let by = Principal::system(tenant.clone());
+    for _ in 0..TRIES {
+        let import = Command::Import { source: Source::Lead { lead: lead.id.clone(), not_after_ms } };
+        match ask::<CampaignEntity>(client, &by, &campaign.id, import).await {
+            Ok(_) => return Ok(()),
+            // Another one is being added.
+            Err(ActorError::Rejected(Rejection::Conflict { code, .. })) if code == "importing" => {}
+            // It was stopped, or is full.
+            Err(ActorError::Rejected(rejection)) => {
+                tracing::info!(lead = %lead.id, campaign = campaign.id, %rejection, "a new lead is not called back");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Err(ActorError::Busy { retry_after_ms: 1_000 })
+}
