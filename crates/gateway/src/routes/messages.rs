@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::domain::conversation::MessageStatus;
 use colloquy_actors::domain::ids::TenantId;
-use colloquy_actors::domain::lines::{Connection, Lines, Provider};
+use colloquy_actors::domain::lines::{Connection, Lines, NewNumber, Provider};
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::messages::inbound::{self, Heard, Incoming, Received};
-use colloquy_actors::messages::read_connection_id;
+use colloquy_actors::messages::{connection_id, read_connection_id};
 use colloquy_actors::telephony::error::{Malformed, Unverified};
 use colloquy_actors::telephony::twilio::form::Form;
 use colloquy_actors::telephony::twilio::keywords::Channel as Carried;
@@ -159,8 +159,8 @@ async fn whatsapp_of(
 }
 
 /// An account whose webhook is answered.
-struct Account {
-    tenant: TenantId,
+pub(crate) struct Account {
+    pub(crate) tenant: TenantId,
     provider: Provider,
     lines: Arc<Lines>,
 }
@@ -172,7 +172,7 @@ impl Account {
 }
 
 /// The account that an address names. An unknown one has no key to check with, and says no more than that.
-async fn account_of(app: &AppState, connection: &str) -> Result<Account> {
+pub(crate) async fn account_of(app: &AppState, connection: &str) -> Result<Account> {
     let (provider, tenant) = read_connection_id(connection).ok_or_else(|| unverified(Unverified::NoKey))?;
     account(app, provider, tenant).await
 }
@@ -183,7 +183,7 @@ async fn account(app: &AppState, provider: Provider, tenant: TenantId) -> Result
 }
 
 /// The account that a number of ours belongs to, if it is the one that asks.
-async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<Account> {
+pub(crate) async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<Account> {
     for provider in [Provider::Twilio, Provider::Simulated] {
         let Some(tenant) = lines::home(&app.actors.client, provider, number).await? else { continue };
         let account = account(app, provider, tenant).await?;
@@ -195,12 +195,12 @@ async fn account_at(app: &AppState, number: &str, sid: Option<&str>) -> Result<A
     Err(unverified(Unverified::NoKey))
 }
 
-fn form(body: &[u8]) -> Result<Form> {
+pub(crate) fn form(body: &[u8]) -> Result<Form> {
     Form::read(body).map_err(malformed)
 }
 
 /// Checks a signature of Twilio over the public address and the form.
-fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<()> {
+pub(crate) fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<()> {
     if account.provider == Provider::Whatsapp {
         return Err(unverified(Unverified::NoKey));
     }
@@ -209,6 +209,29 @@ fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, fo
     let url = format!("{}{asked}", app.settings.api_url);
     let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
     signature::verify(&[&token], &url, Covered::Form(form), given).map_err(unverified)
+}
+
+impl Account {
+    /// A number of this account, as its provider names it.
+    pub(crate) fn called(&self, number: &str) -> Option<&NewNumber> {
+        self.lines.called(self.provider, number).map(|(_, known)| &known.is)
+    }
+
+    /// Its name in addresses.
+    pub(crate) fn connection_id(&self) -> String {
+        connection_id(self.provider, &self.tenant)
+    }
+}
+
+/// Checks Twilio's signature of the handshake of a socket over its public address.
+pub(crate) fn believe_socket(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+    if account.provider == Provider::Whatsapp {
+        return Err(unverified(Unverified::NoKey));
+    }
+    let token = account.connection()?.credentials.token.clone().into();
+    let url = format!("{}{}", app.settings.api_url.replacen("http", "ws", 1), uri.path());
+    let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
+    signature::verify(&[&token], &url, Covered::Address, given).map_err(unverified)
 }
 
 async fn twilio_heard(
@@ -391,11 +414,11 @@ fn url_field(query: &str, name: &str) -> Option<String> {
 }
 
 /// 401, and nothing else is said.
-fn unverified(_: Unverified) -> Problem {
+pub(crate) fn unverified(_: Unverified) -> Problem {
     Problem::unauthorized("The signature of this webhook is missing or cannot be verified.")
 }
 
 /// 400 for what was signed, or could not be looked into far enough to find the key.
-fn malformed(error: Malformed) -> Problem {
+pub(crate) fn malformed(error: Malformed) -> Problem {
     Problem::bad_request("malformed_webhook", format!("This webhook cannot be read: {error}."))
 }
