@@ -5,8 +5,11 @@ mod support;
 
 use std::time::Duration;
 
+use colloquy_actors::telephony::twilio::form::Form;
+use colloquy_actors::telephony::twilio::signature::{Covered, sign};
 use serde_json::{Value, json};
-use support::carrier::{Carrier, connect_twilio, only_conversation, text_from};
+use support::carrier::{ACCOUNT, Carrier, TOKEN, connect_twilio, only_conversation, post_form, text_from};
+use support::client::Answer;
 use support::people::{Member, SOON, Visitor, text};
 use support::socket::Socket;
 use support::{Server, eventually, random_id};
@@ -399,6 +402,137 @@ async fn who_asks_to_be_forgotten_takes_their_calls_along() {
     owner.api.get(&format!("/api/voice/calls/{}", text(&call, "id"))).await.refused(404);
     assert!(owner.api.list("/api/voice/calls").await.is_empty());
     owner.api.get(&format!("/api/conversations/{}", text(&call, "conversation_id"))).await.refused(404);
+}
+
+/// Where Twilio believes the server to be: it opens sockets over TLS only, and signs the address.
+const PUBLIC: &str = "https://calls.example";
+
+/// A webhook of Twilio's, signed with a token.
+async fn posted(server: &Server, path: &str, fields: &[(&str, &str)], token: &str) -> Answer {
+    let form = Form::of(fields);
+    let signed = sign(&token.to_owned().into(), &format!("{PUBLIC}{path}"), Covered::Form(&form));
+    post_form(&server.api().header("x-twilio-signature", &signed), path, form.to_body()).await
+}
+
+/// What stands between two marks.
+fn between(text: &str, from: &str, to: &str) -> String {
+    let text = &text[text.find(from).unwrap_or_else(|| panic!("{from} in {text}")) + from.len()..];
+    text[..text.find(to).expect("its end")].to_owned()
+}
+
+/// The relay's socket, as Twilio opens it after these instructions.
+async fn relayed(server: &Server, instructions: &str, from: &str) -> Socket {
+    let address = between(instructions, "url=\"", "\"");
+    let path = address.strip_prefix("wss://calls.example").expect("our own address").to_owned();
+    let ticket = between(instructions, "name=\"ticket\" value=\"", "\"");
+    let signed = sign(&TOKEN.to_owned().into(), &address, Covered::Address);
+    let here = std::net::Ipv4Addr::LOCALHOST;
+    let mut socket =
+        Socket::open_with(here, server.http, &path, Some(("x-twilio-signature", &signed))).await.expect("it opens");
+    socket
+        .send(&json!({
+            "type": "setup", "sessionId": "VX1", "accountSid": ACCOUNT, "callSid": "CA1", "from": from, "to": support::carrier::OURS,
+            "direction": "inbound", "callType": "PSTN", "callStatus": "RINGING", "customParameters": { "ticket": ticket },
+        }))
+        .await;
+    socket
+}
+
+/// Says something over the relay and reads what is said to it.
+async fn relayed_answer(socket: &mut Socket, words: &str) -> String {
+    let before = socket.seen.len();
+    socket.send(&json!({ "type": "prompt", "voicePrompt": words, "lang": "en-US", "last": true })).await;
+    socket.until("the answer's end", |frame| frame["type"] == "text" && frame["last"] == true).await;
+    socket.seen[before..].iter().filter_map(|frame| frame["token"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_over_twilio_is_answered_interrupted_gone_on_with_and_put_through() {
+    let carrier = Carrier::start().await;
+    let mut server = carrier.server(&[("COLLOQUY_PUBLIC__API_URL", PUBLIC)]).await;
+    let (owner, agent, _) = founded(&server, json!({})).await;
+    connect_twilio(&owner, &agent).await;
+    let ours = support::carrier::OURS;
+    let rings = [
+        ("CallSid", "CA1"),
+        ("AccountSid", ACCOUNT),
+        ("From", ANN),
+        ("To", ours),
+        ("CallStatus", "ringing"),
+        ("Direction", "inbound"),
+    ];
+    posted(&server, "/api/voice/twilio/voice", &rings, "another token").await.refused(401);
+    let instructions = posted(&server, "/api/voice/twilio/voice", &rings, TOKEN).await;
+    assert_eq!(instructions.status, 200, "{}", instructions.text);
+    let instructions = instructions.text;
+    // Without the signature nobody opens the socket, and without the call's ticket nobody is greeted.
+    let path = between(&instructions, "url=\"wss://calls.example", "\"");
+    assert!(Socket::open(server.http, &path).await.is_err_and(|error| error.contains("401")));
+    let forged = instructions.replace("value=\"", "value=\"x");
+    let mut socket = relayed(&server, &forged, ANN).await;
+    assert!(matches!(socket.next_within(SOON).await, Ok(None) | Err(_)), "{:?}", socket.seen);
+    assert!(owner.api.list("/api/voice/calls").await.is_empty());
+
+    let mut socket = relayed(&server, &instructions, ANN).await;
+    let greeting = socket.until("the greeting", |frame| frame["type"] == "text").await;
+    assert_eq!((&greeting["last"], &greeting["interruptible"]), (&json!(true), &json!(false)), "{greeting}");
+    let told = relayed_answer(&mut socket, "When are you open?").await;
+    assert!(told.contains("nine to six"), "{told}");
+    socket.send(&json!({ "type": "interrupt", "utteranceUntilInterrupt": "We are open from nine", "durationUntilInterruptMs": "900" })).await;
+    relayed_answer(&mut socket, "My name is Ann Lee").await;
+    let call = only_call(&owner).await;
+    let conversation = text(&call, "conversation_id");
+    let lines = contents(&owner.settled(&conversation, SOON).await);
+    assert!(lines.contains(&("assistant".into(), "We are open from nine".into())), "{lines:?}");
+
+    // The server dies in the middle of an answer; Twilio asks what follows, and the answer comes over another socket.
+    socket.send(&json!({ "type": "prompt", "voicePrompt": "When are you open?", "last": true })).await;
+    eventually("the words stand", SOON, || async {
+        let lines = contents(&owner.conversation(&conversation).await);
+        (lines.iter().filter(|(_, text)| text == "When are you open?").count() == 2).then_some(())
+    })
+    .await;
+    server.kill();
+    drop(socket);
+    server.boot().await;
+    let owner = owner.at(&server);
+    let ended = between(&instructions, "action=\"https://calls.example", "\"");
+    let failed = [
+        ("CallSid", "CA1"),
+        ("AccountSid", ACCOUNT),
+        ("SessionId", "VX1"),
+        ("SessionStatus", "failed"),
+        ("ErrorCode", "64105"),
+    ];
+    posted(&server, &ended, &failed, "another token").await.refused(401);
+    let again = posted(&server, &ended, &failed, TOKEN).await;
+    assert!(again.text.contains("ConversationRelay"), "{}", again.text);
+    let mut socket = relayed(&server, &again.text, ANN).await;
+    let bye = relayed_answer(&mut socket, "Are you there?").await;
+    assert!(!bye.contains("this is the AI assistant"), "not greeted twice: {bye}");
+    assert_eq!(owner.api.list("/api/voice/calls").await.len(), 1);
+
+    // Put through once the words for it were spoken.
+    owner
+        .api
+        .post(&format!("/api/voice/calls/{}/transfer", text(&call, "id")), json!({ "to": DESK }))
+        .await
+        .expect(202);
+    let handed = socket.until("the end of the session", |frame| frame["type"] == "end").await;
+    let data = text(&handed, "handoffData");
+    assert!(data.contains(DESK), "{handed}");
+    let over =
+        [("CallSid", "CA1"), ("AccountSid", ACCOUNT), ("SessionStatus", "ended"), ("HandoffData", data.as_str())];
+    let dial = posted(&server, &ended, &over, TOKEN).await;
+    assert!(dial.text.contains("<Dial") && dial.text.contains(DESK), "{}", dial.text);
+    call_is(&owner, "transferred").await;
+    // Twilio says it again.
+    let dial = posted(&server, &ended, &over, TOKEN).await;
+    assert_eq!(dial.status, 200);
+    // A number whose agent does not answer the telephone is told so.
+    owner.api.patch(&format!("/api/agents/{agent}"), json!({ "voice_enabled": false })).await.expect(200);
+    let refused = posted(&server, "/api/voice/twilio/voice", &rings, TOKEN).await;
+    assert!(refused.text.contains("<Say") && refused.text.contains("<Hangup"), "{}", refused.text);
 }
 
 /// A test call as the console's page makes it.

@@ -106,6 +106,13 @@ impl Tenant {
         let appointment = owner.api.post("/api/appointments", booking).await.expect(201);
         let campaign = json!({ "name": format!("Webinar {marker}"), "agent_id": agent });
         let campaign = owner.api.post("/api/calling/campaigns", campaign).await.expect(201);
+        // A test call, in the agent's own words.
+        let mut line =
+            Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("the socket opens");
+        line.send(&json!({ "type": "start", "token": owner.token })).await;
+        let call = line.until("the call", |frame| frame["type"] == "call").await;
+        line.send(&json!({ "type": "hangup" })).await;
+        line.until("its end", |frame| frame["type"] == "bye").await;
         let mut ids = Ids::made_up();
         for (kind, id) in [
             ("agent", agent),
@@ -123,6 +130,7 @@ impl Tenant {
             ("calendar", text(&calendar, "id")),
             ("appointment", text(&appointment, "id")),
             ("campaign", text(&campaign, "id")),
+            ("call", text(&call, "call_id")),
             ("provider", "anna".to_owned()),
             ("template", "home_services.receptionist".to_owned()),
         ] {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 /// The longest wait for one frame: an answer of the built-in responder takes milliseconds.
 const FRAME_WITHIN: Duration = Duration::from_secs(20);
@@ -27,8 +28,22 @@ impl Socket {
 
     /// Opens a socket from one of this machine's addresses; all of 127.0.0.0/8 are.
     pub(crate) async fn open_from(own: Ipv4Addr, address: SocketAddr, path: &str) -> Result<Self, String> {
+        Self::open_with(own, address, path, None).await
+    }
+
+    /// Opens a socket with one more header in its handshake.
+    pub(crate) async fn open_with(
+        own: Ipv4Addr,
+        address: SocketAddr,
+        path: &str,
+        header: Option<(&'static str, &str)>,
+    ) -> Result<Self, String> {
         let tcp = connect_from(own, address).await.map_err(|error| error.to_string())?;
-        let open = tokio_tungstenite::client_async(format!("ws://{address}{path}"), tcp);
+        let mut request = format!("ws://{address}{path}").into_client_request().map_err(|error| error.to_string())?;
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.parse().expect("a header"));
+        }
+        let open = tokio_tungstenite::client_async(request, tcp);
         let (stream, _) = tokio::time::timeout(FRAME_WITHIN, open)
             .await
             .map_err(|_| "no answer to the upgrade".to_owned())?

@@ -2107,6 +2107,19 @@ questions: number,
 more: boolean, };
 
 /**
+ * `POST /api/voice/calls/:id/transfer`.
+ */
+export type TransferCall = { 
+/**
+ * To whom, E.164.
+ */
+to: string, 
+/**
+ * `cold` (the default): the caller is put through at once; `warm`: what it is about is told first, where the provider can do that.
+ */
+kind?: string, };
+
+/**
  * `POST /api/chat/visits`.
  */
 export type Visit = { 

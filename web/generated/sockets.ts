@@ -395,3 +395,97 @@ export type ReadAt = {
  * Read up to here.
  */
 seq: number, };
+
+/**
+ * What the page of a test call sends.
+ */
+export type VoiceClient = { "type": "start", 
+/**
+ * An access token, for a page that has no cookie.
+ */
+token: string | null, 
+/**
+ * The call to go on with.
+ */
+call_id: string | null, } | { "type": "said", 
+/**
+ * Counts from 1 what the caller says in this call. The same number with more words: the caller went on before anything was answered.
+ */
+turn: number, 
+/**
+ * The words.
+ */
+text: string, 
+/**
+ * What the caller heard of the agent before, if he did not hear all of it.
+ */
+heard: string | null, } | { "type": "silent", 
+/**
+ * Counts from 1 how often since the caller last said something.
+ */
+count: number, } | { "type": "hangup" };
+
+/**
+ * What the page of a test call gets.
+ */
+export type VoiceServer = { "type": "call", 
+/**
+ * The call.
+ */
+call_id: string, 
+/**
+ * Where its words stand.
+ */
+conversation_id: string, 
+/**
+ * The agent's name.
+ */
+agent: string, 
+/**
+ * How the caller is heard: `typed`, because no speech-to-text is connected.
+ */
+listening: string, 
+/**
+ * Who speaks: `espeak-ng`, or `none` where the words are only shown.
+ */
+speech: string, 
+/**
+ * What kind of call this is, in words for the page.
+ */
+note: string, } | { "type": "say", 
+/**
+ * Sentences of one answer have the same number; a higher one takes the place of what is being spoken.
+ */
+utterance: bigint, 
+/**
+ * The words.
+ */
+text: string, 
+/**
+ * The sound, WAV in base64, where a voice is installed.
+ */
+audio?: string, } | { "type": "done", 
+/**
+ * Which.
+ */
+utterance: bigint, 
+/**
+ * What follows once it was spoken: `listen`, `hang_up` or `transfer`.
+ */
+then: string, 
+/**
+ * To whom a real call would be put through.
+ */
+to?: string, } | { "type": "error", 
+/**
+ * A stable code.
+ */
+code: string, 
+/**
+ * What is the matter and what to do.
+ */
+detail: string, } | { "type": "bye", 
+/**
+ * `ended`, `restarting`, `replaced` or `unreachable`.
+ */
+reason: string, };

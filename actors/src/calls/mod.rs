@@ -131,6 +131,22 @@ pub fn agent_of_key(tools: &Tools, key: &str) -> Option<AgentId> {
     (blake3::hash(own.as_bytes()) == blake3::hash(key.as_bytes())).then_some(agent)
 }
 
+/// What proves to our socket that instructions of ours opened it for this call, until then.
+pub fn ticket(tools: &Tools, agent: &AgentId, provider_call_id: &str, until_ms: i64) -> String {
+    let until = until_ms.to_string();
+    format!("{agent}.{until}.{}", derived(tools, &["voice ticket", agent.as_str(), provider_call_id, &until]))
+}
+
+/// The agent that a good ticket of this call names.
+pub fn agent_of_ticket(tools: &Tools, given: &str, provider_call_id: &str, now_ms: i64) -> Option<AgentId> {
+    let mut parts = given.rsplitn(3, '.');
+    let (_, until, agent) = (parts.next()?, parts.next()?, parts.next()?);
+    let (until_ms, agent) = (until.parse::<i64>().ok()?, AgentId::from(agent));
+    let own = ticket(tools, &agent, provider_call_id, until_ms);
+    let same = blake3::hash(own.as_bytes()) == blake3::hash(given.as_bytes());
+    (same && now_ms <= until_ms).then_some(agent)
+}
+
 /// The state of a call, if anybody has heard of it.
 pub async fn find(client: &Client, by: &Principal, call: &CallId) -> Result<Option<Call>, ActorError> {
     match ask::<CallEntity>(client, by, call.as_str(), Command::Get).await {

@@ -192,6 +192,8 @@ mod tests {
             channel: Channel::Chat,
             content: text.to_owned(),
             attachments: Vec::new(),
+            call: None,
+            unheard: None,
             sources: Vec::new(),
             confidence: None,
             prompt: None,

@@ -4,7 +4,7 @@ use super::{Call, Direction};
 use crate::{
     agent::config::AgentConfig,
     check::is_e164,
-    conversation::State,
+    conversation::{State, dialogue::Mood},
     ids::CallId,
     text::{self, Words},
     vocabulary::{ConversationStatus, EscalationAction, MessageRole},
@@ -108,8 +108,22 @@ pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
     match state.status {
         ConversationStatus::Resolved | ConversationStatus::Abandoned => Next::HangUp,
         ConversationStatus::Active | ConversationStatus::Escalated if state.closed.is_some() => Next::HangUp,
+        ConversationStatus::Active | ConversationStatus::Escalated if said_goodbye(state, id) => Next::HangUp,
         ConversationStatus::Active | ConversationStatus::Escalated => Next::Listen,
     }
+}
+
+/// Whether the caller said goodbye, and nothing is being asked any more.
+fn said_goodbye(state: &State, call: &CallId) -> bool {
+    let said = |roles: [MessageRole; 2]| {
+        let theirs = state.messages.iter().rev();
+        theirs
+            .filter(|message| message.call.as_ref() == Some(call) && !message.whisper)
+            .find(|message| roles.contains(&message.role))
+            .map(|message| message.content.as_str())
+    };
+    let bye = said([MessageRole::User; 2]).is_some_and(|words| Mood::of(words, &Words::of(words)).bye);
+    bye && !said([MessageRole::Assistant, MessageRole::HumanAgent]).is_some_and(|words| words.trim_end().ends_with('?'))
 }
 
 fn says(words: &str, kind: &str) -> bool {

@@ -304,6 +304,21 @@ fn a_person_asked_for_is_reached_by_the_rules_number_or_not_at_all() {
 }
 
 #[test]
+fn a_goodbye_ends_the_call_unless_something_is_still_being_asked() {
+    let mut run = Run::new();
+    run.talk();
+    let config = AgentConfig::default();
+    let mut state = talk(&["Thank you, goodbye!"]);
+    assert_eq!(script::next(&state, &run.call, &config), Next::HangUp);
+    let mut question = state.messages[0].clone();
+    question.role = MessageRole::Assistant;
+    question.content = "Before you go, what is your number?".into();
+    state.messages.push(question);
+    assert_eq!(script::next(&state, &run.call, &config), Next::Listen);
+    assert_eq!(script::next(&talk(&["When are you open?"]), &run.call, &config), Next::Listen);
+}
+
+#[test]
 fn a_score_is_the_sum_of_its_reasons_and_stays_on_the_scale() {
     let none = score::review(&talk(&[]), &"k".into());
     assert_eq!((none.score, none.sentiment), (Some(10), score::Sentiment::Unknown));

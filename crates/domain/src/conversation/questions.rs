@@ -95,6 +95,8 @@ mod tests {
             used: false,
             fallback: false,
             attachments: Vec::new(),
+            call: None,
+            unheard: None,
         }
     }
 

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::domain::conversation::MessageStatus;
 use colloquy_actors::domain::ids::TenantId;
-use colloquy_actors::domain::lines::{Connection, Lines, Provider};
+use colloquy_actors::domain::lines::{Connection, Lines, NewNumber, Provider};
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::messages::inbound::{self, Heard, Incoming, Received};
-use colloquy_actors::messages::read_connection_id;
+use colloquy_actors::messages::{connection_id, read_connection_id};
 use colloquy_actors::telephony::error::{Malformed, Unverified};
 use colloquy_actors::telephony::twilio::form::Form;
 use colloquy_actors::telephony::twilio::keywords::Channel as Carried;
@@ -209,6 +209,29 @@ pub(crate) fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &He
     let url = format!("{}{asked}", app.settings.api_url);
     let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
     signature::verify(&[&token], &url, Covered::Form(form), given).map_err(unverified)
+}
+
+impl Account {
+    /// A number of this account, as its provider names it.
+    pub(crate) fn called(&self, number: &str) -> Option<&NewNumber> {
+        self.lines.called(self.provider, number).map(|(_, known)| &known.is)
+    }
+
+    /// Its name in addresses.
+    pub(crate) fn connection_id(&self) -> String {
+        connection_id(self.provider, &self.tenant)
+    }
+}
+
+/// Checks Twilio's signature of the handshake of a socket over its public address.
+pub(crate) fn believe_socket(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+    if account.provider == Provider::Whatsapp {
+        return Err(unverified(Unverified::NoKey));
+    }
+    let token = account.connection()?.credentials.token.clone().into();
+    let url = format!("{}{}", app.settings.api_url.replacen("http", "ws", 1), uri.path());
+    let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok());
+    signature::verify(&[&token], &url, Covered::Address, given).map_err(unverified)
 }
 
 async fn twilio_heard(

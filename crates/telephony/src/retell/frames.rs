@@ -372,6 +372,7 @@ mod tests {
         assert_eq!(turntaking, Some(Turntaking::UserTurn));
         assert_eq!(transcript.pending_words().as_deref(), Some("I need a plumber"));
         assert_eq!((transcript.user_turns(), transcript.last_heard()), (1, Some("Hi")));
+        assert_eq!(transcript.heard_before(), "Hi", "what stands before the pending words");
         let Ok(Inbound::ResponseRequired { response_id: 1, transcript }) =
             read(json!({"interaction_type": "response_required", "response_id": 1, "transcript": []}))
         else {

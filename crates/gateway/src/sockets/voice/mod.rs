@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod retell;
+pub mod twilio;
 
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ const TROUBLE: &str = "I'm sorry, I'm having trouble right now. Could you say th
 
 /// The routes of this folder.
 pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
-    utoipa_axum::router::OpenApiRouter::new().merge(browser::routes()).merge(retell::routes())
+    utoipa_axum::router::OpenApiRouter::new().merge(browser::routes()).merge(retell::routes()).merge(twilio::routes())
 }
 
 /// What came in of a watch; to be handed to [`Line::take`].
@@ -101,6 +102,8 @@ pub(super) struct Line {
     /// When the caller is told that it takes a while.
     hold_at: Option<Instant>,
     transferred: bool,
+    /// How often the caller was told that it takes a while.
+    holds: u32,
 }
 
 impl Drop for Line {
@@ -137,6 +140,7 @@ impl Line {
             open: None,
             hold_at: None,
             transferred,
+            holds: 0,
         };
         Ok((line, call))
     }
@@ -172,6 +176,23 @@ impl Line {
                 }
             }
         }));
+    }
+
+    /// Takes up a turn that was being answered when the call's last connection was lost. How often the caller has had the floor.
+    pub(super) async fn take_up(&mut self) -> Result<u32, ActorError> {
+        let state = self.state().await?;
+        let theirs =
+            |message: &&Message| message.call.as_ref() == Some(&self.live.call) && message.role == MessageRole::User;
+        let turns = state.messages.iter().filter(theirs).count();
+        let open = state
+            .open
+            .as_ref()
+            .filter(|open| open.posts.last().and_then(|last| state.message(last)).is_some_and(|last| theirs(&last)));
+        if let Some(open) = open {
+            let (turn, answer_id) = (open.id.clone(), open.answer_id.clone());
+            self.open = Some(Open { turn, answer_id, answer: Answer::new() });
+        }
+        Ok(u32::try_from(turns).unwrap_or(u32::MAX))
     }
 
     /// What was asked for is not wanted any more.
@@ -263,7 +284,16 @@ impl Line {
             Raw::Waits => {
                 self.hold_at = None;
                 let began = self.open.as_ref().is_some_and(|open| open.answer.began());
-                (!began).then(|| Told::Say(vec![format!("{} ", script::on_hold(&self.agent.now.config))]))
+                if began {
+                    return None;
+                }
+                // It stands like all that is heard: what a provider hears of us is compared with it.
+                self.holds += 1;
+                let words = script::on_hold(&self.agent.now.config).to_owned();
+                if let Err(error) = self.speak(&format!("hold/{}/{}", self.socket, self.holds), &words).await {
+                    tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
+                }
+                Some(Told::Say(vec![format!("{words} ")]))
             }
         }
     }
