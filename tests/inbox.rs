@@ -275,6 +275,13 @@ async fn conversations_from_before_there_was_search_are_found_without_anybody_op
     let mut server = Server::start().await;
     let said = ["An old quaxfrobber", "Another one: a quaxfrobber", "Nothing of the sort"];
     let (owner, agent, visitors) = talked(&server, &said).await;
+    for (word, talks) in [("quaxfrobber", 2), ("sort", 1)] {
+        let path = format!("q={word}");
+        eventually("they are found while they are new", SOON, || async {
+            (found(&owner, &path).await.len() == talks).then_some(())
+        })
+        .await;
+    }
     server.kill();
     // The files as they were: no words of anything, and nobody who has looked after that.
     let db = Connection::open(server.data().join("colloquy.db")).expect("the journal");

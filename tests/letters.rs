@@ -128,6 +128,10 @@ async fn a_kill_while_the_mail_server_is_talked_to_loses_no_letter_and_writes_no
     says(&server, &agent, DANGER).await;
     killed_while_sending(&mut server, &silent).await;
     eventually("the letter", SOON, || async { letters(&server, &owner.email).await.pop() }).await;
+    eventually("it is noted that it has left", SOON, || async {
+        server.ops_api().get("/metrics").await.text.contains("colloquy_effect_tasks 0").then_some(())
+    })
+    .await;
     // Once more: what has its letter has no work left.
     server.kill();
     server.boot().await;

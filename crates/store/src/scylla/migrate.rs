@@ -212,14 +212,18 @@ impl<'a> Runner<'a> {
             .await
     }
 
-    /// The ledger, also when one server knows its table already and another does not yet: two nodes that start at the same time.
+    /// The ledger, also when a server lists its table already and does not take statements for it yet, or another server has not heard of it: two
+    /// nodes that start at the same time.
     async fn known_ledger(&self) -> Result<Vec<Done>, StoreError> {
-        match self.ledger().await {
-            Err(StoreError::Incompatible(_)) => {
-                self.agree().await?;
-                self.ledger().await
+        let deadline = Instant::now() + self.config.timeouts.settle;
+        loop {
+            match self.ledger().await {
+                Err(StoreError::Incompatible(_)) if Instant::now() < deadline => {
+                    self.agree().await?;
+                    tokio::time::sleep(LOOK).await;
+                }
+                read => return read,
             }
-            read => read,
         }
     }
 
