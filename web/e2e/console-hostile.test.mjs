@@ -30,6 +30,7 @@ let talk;
 let long;
 let lead;
 let source;
+let meeting;
 
 before(async () => {
   site = await createSite({
@@ -69,6 +70,12 @@ before(async () => {
   await api.teach(agent.id, 'Another', 'Gift cards are sold at the desk.', 'Where are gift cards sold?');
   await until(async () => (await api.call('GET', `/api/agents/${agent.id}/scrape/status?source_id=${source.id ?? source.source_id}`)).status !== 'pending', 'the crawl', 30_000);
   lead = await until(async () => (await api.leads(agent.id))[0], 'the lead', 30_000);
+  const day = { open: '00:00', close: '24:00' };
+  const chairs = await api.call('POST', '/api/calendars', { name: NAME, types: [{ id: 'cut', name: NAME, duration_minutes: 60 }], providers: [{ id: 'ann', name: NAME }], business_hours: Object.fromEntries(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'].map((name) => [name, day])) });
+  const [free] = (await api.call('GET', `/api/appointments/slots?calendar_id=${chairs.id}&limit=1`)).items;
+  meeting = await api.call('POST', '/api/appointments', { calendar_id: chairs.id, starts_at: free.starts_at, name: NAME, description: short(ALL, 3_000), vertical_data: { [short(IMG, 30)]: ALL } });
+  await api.call('POST', '/api/dnc', { channel: 'phone', address: '+14155550177', reason: short(IMG + TURN + LINK, 180) });
+  await api.call('POST', '/api/consents', { kind: 'messages', address: '+14155550177', source: short(IMG + TURN, 80), text: short(ALL, 900) });
   await signIn(page, colloquy.url, office.email);
 });
 after(async () => {
@@ -123,6 +130,10 @@ test('in every page of the console, wide and narrow', async (t) => {
     [`/agents/${agent}/leads`, () => page.getByText('All leads')],
     ['/leads', () => page.getByRole('link', { name: 'onerror' })],
     [`/leads/${lead.id}`, () => page.getByText(/of 100/)],
+    ...['week', 'day', 'list'].map((view) => [`/appointments?view=${view}&day=${meeting.starts_at.slice(0, 10)}`, () => page.getByRole('link', { name: 'onerror' })]),
+    [`/appointments/${meeting.id}`, () => page.getByText('Who comes')],
+    [`/settings/calendars?calendar=${meeting.calendar_id}`, () => page.getByRole('heading', { name: 'What can be booked' })],
+    ['/settings/contacts', () => page.getByRole('cell', { name: 'onerror' })],
     ['/settings', () => page.getByLabel('Time zone')],
     ['/settings/team', () => page.getByText(office.email)],
     ['/settings/keys', () => page.getByText('onerror')],

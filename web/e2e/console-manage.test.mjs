@@ -65,6 +65,31 @@ test('somebody else saved first: it is shown as a difference, and nothing is ove
   assert.equal(await page.getByLabel('When it does not know').inputValue(), 'Their fallback');
 });
 
+test('an answer of one’s own that somebody else changed meanwhile is shown as a difference, and nothing is overwritten', async () => {
+  const faqs = `/api/agents/${office.agent.id}/faqs`;
+  const made = await office.api.call('POST', faqs, { question: 'Do you sell gift cards?', answer: 'First words.', category: 'shop' });
+  const now = async () => (await office.api.call('GET', faqs)).items.find((one) => one.id === made.id);
+  await go(agentPath('/training?view=faqs'));
+  await page.getByRole('button', { name: 'Edit: Do you sell gift cards?' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Answer' }).fill('My words.');
+  await office.api.call('PATCH', `${faqs}/${made.id}`, { answer: 'Their words.' });
+  await dialog.getByRole('button', { name: 'Teach it' }).click();
+  await dialog.getByRole('alert').getByText('Their words.').waitFor();
+  await dialog.getByRole('alert').getByText('My words.').waitFor();
+  assert.equal((await now()).answer, 'Their words.', 'nothing is overwritten');
+  await look(page, 'faq-stale');
+  await dialog.getByRole('button', { name: 'Take what is stored' }).click();
+  assert.equal(await dialog.getByRole('textbox', { name: 'Answer' }).inputValue(), 'Their words.');
+  await dialog.getByRole('textbox', { name: 'Answer' }).fill('My words after all.');
+  await office.api.call('PATCH', `${faqs}/${made.id}`, { answer: 'Theirs once more.' });
+  await dialog.getByRole('button', { name: 'Teach it' }).click();
+  await dialog.getByRole('alert').getByText('Theirs once more.').waitFor();
+  await dialog.getByRole('button', { name: 'Save mine over it' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await now()).answer, 'My words after all.', 'saved over it when that was asked for');
+});
+
 test('a role that somebody else changed meanwhile is shown as a difference, and nothing is overwritten', async () => {
   const rita = await createColleague(colloquy.url, office, 'rep', 'Rita Rep');
   const role = async () => (await office.api.call('GET', '/api/team/members')).items.find((one) => one.user_id === rita.id).role;

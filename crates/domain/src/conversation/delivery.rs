@@ -206,6 +206,35 @@ pub fn deliveries(state: &State) -> Vec<DeliveryView> {
     state.messages.iter().filter_map(of).collect()
 }
 
+/// How the person of a conversation can be reached over a carrier, for the console.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachView {
+    /// Over which channel.
+    pub channel: Channel,
+    /// Until when free words are taken, where that has an end.
+    pub free_until: Option<String>,
+    /// Whether no free words are taken any more.
+    pub closed: bool,
+    /// Whether words can go out inside a template then.
+    pub template: bool,
+}
+
+/// The lines of a conversation as people work with them.
+pub fn reach(state: &State, now_ms: i64) -> Vec<ReachView> {
+    let of = |(channel, line): (&Channel, &Line)| {
+        let limited = *channel == Channel::Whatsapp;
+        let open = !limited || in_window(line, now_ms);
+        let until = line.heard_ms.map(|heard| heard.min(now_ms).saturating_add(WHATSAPP_WINDOW_MS));
+        ReachView {
+            channel: *channel,
+            free_until: until.filter(|_| limited && open).map(rfc3339),
+            closed: !open,
+            template: line.template.is_some(),
+        }
+    };
+    state.lines.iter().map(of).collect()
+}
+
 /// Opens a line for words of ours, or brings an open one up to date.
 pub(super) fn open_line(state: &State, channel: Channel, line: Line) -> Decision {
     let mut events = Vec::new();

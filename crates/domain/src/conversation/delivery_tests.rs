@@ -246,7 +246,12 @@ fn whatsapp_takes_free_words_for_a_day_and_then_a_template_or_nothing() {
     };
     run.now_ms += WHATSAPP_WINDOW_MS - 1;
     say(&mut run).expect("within the day");
+    let shown = |run: &Run| delivery::reach(&run.state, run.now_ms).remove(0);
+    let open = shown(&run);
+    assert!(open.channel == Channel::Whatsapp && !open.closed && open.free_until.is_some(), "{open:?}");
     run.now_ms += 1;
+    let closed = shown(&run);
+    assert!(closed.closed && closed.free_until.is_none() && !closed.template, "{closed:?}");
     assert!(is_conflict(say(&mut run), "whatsapp_window_closed"));
     let template = Some(Template { name: "hello".into(), language: "en_US".into() });
     let open = Command::OpenLine { channel: Channel::Whatsapp, line: Box::new(Line { template, ..line() }) };

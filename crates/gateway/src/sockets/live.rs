@@ -16,7 +16,7 @@ use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::Actor;
-use colloquy_actors::domain::conversation::{self, Command, Reply, view};
+use colloquy_actors::domain::conversation::{self, Command, Reply, delivery, view};
 use colloquy_actors::domain::ids::TenantId;
 use colloquy_actors::feed::{self, Topic, Update};
 use colloquy_actors::inbox;
@@ -476,6 +476,7 @@ impl Session {
         for message in &state.messages {
             data.insert(format!("message/{}", message.id), json!(view::message(message)));
         }
+        data.insert("carried".into(), carried(&state, self.app.now_ms()));
         let shown = streaming(&self.app, console.tenant(), id, &state).await;
         data.insert("streaming".into(), json!(shown));
         self.send(&LiveServer::Snapshot { topic, seq: state.seq, data: Value::Object(data), sources: None }).await?;
@@ -501,6 +502,9 @@ impl Session {
                                     talk.seq = seq;
                                 }
                                 return Ok(());
+                            }
+                            if !state.lines.is_empty() || !state.links.is_empty() || state.merged_into.is_some() {
+                                changes.push(put("carried", carried(&state, self.app.now_ms())));
                             }
                             changes.extend(
                                 state.messages.iter().rev().take(3).rev().map(|message| {
@@ -538,6 +542,17 @@ impl Session {
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
+}
+
+/// What is known of a conversation beyond the chat: over which carriers the person can be reached, what became of each message there, and whether it
+/// may be somebody's who has other conversations.
+fn carried(state: &conversation::State, now_ms: i64) -> Value {
+    json!({
+        "lines": delivery::reach(state, now_ms),
+        "deliveries": delivery::deliveries(state),
+        "links": state.links,
+        "merged_into": state.merged_into,
+    })
 }
 
 fn put(key: &str, value: Value) -> Change {

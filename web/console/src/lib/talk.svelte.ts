@@ -3,7 +3,7 @@ import type { Change } from '../../../generated/sockets';
 import { ApiError, api, seg } from './api';
 import { live, type Topic } from './live.svelte';
 import { session } from './session.svelte';
-import type { Conversation, Message, Streamed, Streaming } from './types';
+import type { Conversation, Delivery, Message, Reachable, Streamed, Streaming } from './types';
 
 /** Somebody who stopped typing says nothing more: the dots go after this. */
 const TYPING_MS = 4_000;
@@ -12,7 +12,16 @@ export interface Outgoing {
   key: string;
   text: string;
   whisper: boolean;
+  /** Over which carrier; empty: where the person is. */
+  channel: string;
   failed: unknown;
+}
+
+export interface Carried {
+  lines: Reachable[];
+  deliveries: Delivery[];
+  links: string[];
+  merged_into: string | null;
 }
 
 /** Words of an answer in the making, in order, for the highest attempt seen. */
@@ -64,6 +73,9 @@ export class TalkView {
     for (const [key, value] of this.topic.entries) if (key.startsWith('message/')) all.push(value as Message);
     return all.sort((a, b) => a.seq - b.seq);
   });
+  /** What is known beyond the chat: carriers, receipts, conversations of perhaps the same person. */
+  readonly carried = $derived.by(() => this.topic.entries.get('carried') as Carried | undefined);
+  readonly deliveries = $derived.by(() => new Map(this.carried?.deliveries.map((one) => [one.message_id, one])));
   #answers = new Map<string, Answer>();
   #dots: ReturnType<typeof setTimeout> | undefined;
   #stops: (() => void)[];
@@ -127,10 +139,10 @@ export class TalkView {
   }
 
   /** Sends words; they are shown at once, and stay with their reason when they cannot be sent. */
-  async say(text: string, whisper: boolean, key: string = crypto.randomUUID()): Promise<boolean> {
-    this.outgoing = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, failed: null }];
+  async say(text: string, whisper: boolean, channel = '', key: string = crypto.randomUUID()): Promise<boolean> {
+    this.outgoing = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, channel, failed: null }];
     try {
-      await api.post(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text }, { key });
+      await api.post(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text, ...(channel && !whisper ? { channel } : {}) }, { key });
       this.outgoing = this.outgoing.filter((one) => one.key !== key);
       return true;
     } catch (error) {
@@ -166,6 +178,10 @@ export class TalkView {
 
   handBack() {
     return this.change({ floor: { holder: 'assistant' } }, () => api.post(`/api/conversations/${seg(this.id)}/handback`, {}));
+  }
+
+  mergeInto(other: string) {
+    return api.post(`/api/conversations/${seg(this.id)}/merge`, { into: other });
   }
 
   get missing(): ApiError | null {

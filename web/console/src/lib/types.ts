@@ -439,3 +439,71 @@ export type NoticeTopic = Exclude<keyof NotificationPreferences, 'daily_summary'
 export interface Preferences extends Record<string, unknown> {
   notifications: NotificationPreferences;
 }
+
+/** An account at a provider of calls or messages; its keys are shown to nobody. */
+export interface Account {
+  provider: string;
+  connected: boolean;
+  simulated: boolean;
+  account: string | null;
+  token_hint: string | null;
+  connected_at: string | null;
+  webhook_url: string;
+  verify_token?: string | null;
+}
+
+/** A number of the organization. */
+export interface Line {
+  id: string;
+  number: string;
+  provider: string;
+  simulated: boolean;
+  agent_id: string;
+  channels: string[];
+  external_id: string | null;
+  whatsapp_template: { name: string; language: string } | null;
+  connected: boolean;
+  created_at: string;
+}
+
+/** An entry of the do-not-contact list; the address is a mask. */
+export interface Unwanted {
+  id: string;
+  channel: string;
+  address: string;
+  reason: string;
+  source: string;
+  by: string | null;
+  created_at: string;
+  expires_at: string | null;
+}
+
+/** A record of the consent ledger. */
+export interface Consent {
+  id: string;
+  kind: string;
+  granted: boolean;
+  address: string;
+  text: string;
+  source: string;
+  by: string | null;
+  captured_at: string;
+}
+
+/** What became of a message that went over a carrier. */
+export interface Delivery {
+  message_id: string;
+  channel: string;
+  status: string;
+  error: string | null;
+  retry_at: string | null;
+}
+
+/** How the person of a conversation can be reached over a carrier. */
+export interface Reachable {
+  channel: string;
+  /** Free words are taken until then; null: always, or not at all where `closed`. */
+  free_until: string | null;
+  closed: boolean;
+  template: boolean;
+}

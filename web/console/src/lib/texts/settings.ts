@@ -2,7 +2,7 @@
 
 export const settings = {
   settings: {
-    tabs: { organization: 'Organization', hours: 'Business hours', team: 'Team', notifications: 'Notifications', keys: 'API keys', privacy: 'Privacy', audit: 'Audit log' },
+    tabs: { organization: 'Organization', hours: 'Business hours', calendars: 'Calendars', numbers: 'Numbers', contacts: 'Do not contact', team: 'Team', notifications: 'Notifications', keys: 'API keys', privacy: 'Privacy', audit: 'Audit log' },
     name: 'Name',
     timezone: 'Time zone',
     fields: { website_url: 'Website', phone: 'Phone', email: 'E-mail', address: 'Address' } as Record<string, string>,
@@ -77,7 +77,7 @@ export const settings = {
     key: (name: string) => `Key: ${name}`,
     what: 'What',
     anything: 'Anything',
-    things: { agent: 'Agents', source: 'Sources', faq: 'Questions and answers', conversation: 'Conversations', lead: 'Leads', member: 'Members', invitation: 'Invitations', api_key: 'API keys', organization: 'Organization', erasure: 'Erasures' } as Record<string, string>,
+    things: { agent: 'Agents', source: 'Sources', faq: 'Questions and answers', conversation: 'Conversations', lead: 'Leads', appointment: 'Appointments', calendar: 'Calendars', number: 'Numbers', integration: 'Accounts', do_not_contact: 'Do not contact', consent: 'Consents', member: 'Members', invitation: 'Invitations', api_key: 'API keys', organization: 'Organization', erasure: 'Erasures' } as Record<string, string>,
     words: { faq: 'FAQ', api_key: 'API key' } as Record<string, string>,
     on: 'On',
     detail: 'Detail',

@@ -211,6 +211,8 @@ pub fn concerns(setting: &Setting<'_>, brief: &Brief) -> bool {
 /// The configuration and brief of a turn that may book: what the agent's forms would only pass on as a request, the calendar answers.
 pub fn prepared(setting: &Setting<'_>, brief: &Brief, settings: &Settings) -> (AgentConfig, Brief) {
     let (mut config, mut brief) = (setting.config.clone(), brief.clone());
+    // Who books says who they are, also where nobody's address is collected otherwise.
+    config.collect_leads = true;
     let words = Words::of(&brief.text);
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
     for intent in &mut config.intents {

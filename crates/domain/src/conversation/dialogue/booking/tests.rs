@@ -273,6 +273,11 @@ fn nothing_is_booked_for_who_does_not_want_it_or_may_not() {
     let (step, understood) = talk.say("never mind", |_| Outcome::None).unwrap();
     assert_eq!(step, Step::Drop);
     assert!(spoken(&understood).contains("haven't booked") && talk.brief.dialogue.form.is_none());
+    let mut shy = Talk::new();
+    shy.config.collect_leads = false;
+    shy.offered("I need an appointment", &three());
+    let (step, _) = shy.say("2pm", |_| Outcome::Held).unwrap();
+    assert!(matches!(step, Step::Hold { .. }), "who collects no addresses can be booked all the same: {step:?}");
     talk.brief.sandbox = true;
     assert!(talk.say("I need an appointment", |_| Outcome::None).is_none(), "a sandbox books nothing");
     let mut other = Talk::new();

@@ -1,0 +1,115 @@
+//! Conversations that are kept for a number of days, over the real binary whose clock is set ahead: at night those in which nothing was said for so long
+//! are erased, and nothing else.
+
+mod support;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::people::{Member, PASSWORD, SOON, Visitor, text};
+use support::{Server, eventually};
+
+/// Erasing begins when the server finds at its start that the hour has passed.
+const ERASED_WITHIN: Duration = Duration::from_secs(60);
+/// For how many days the organization keeps conversations.
+const KEPT_DAYS: u32 = 30;
+
+/// The library that shows a program another time; `make test` installs it.
+fn other_time() -> PathBuf {
+    let places = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    places
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .expect("libfaketime is there; 'make test' installs it (Debian: apt-get install libfaketime)")
+}
+
+/// Ends the server and starts it again on the same data, so many days later.
+async fn days_later(server: &mut Server, days: u32) {
+    server.kill();
+    server.set("LD_PRELOAD", &other_time().display().to_string());
+    server.set("FAKETIME", &format!("+{days}d"));
+    // How long something takes is measured as ever.
+    server.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    server.boot().await;
+}
+
+/// The same person, whose session has ended meanwhile.
+async fn back(server: &Server, owner: &Member) -> Member {
+    let login = json!({ "email": owner.email, "password": PASSWORD });
+    let session = server.api().post("/api/auth/login", login).await.expect(200);
+    Member { api: server.api().bearer(&text(&session, "access_token")), ..owner.clone() }
+}
+
+async fn talks(owner: &Member) -> Vec<String> {
+    owner.api.list("/api/conversations").await.iter().map(|row| text(row, "id")).collect()
+}
+
+#[tokio::test]
+async fn what_is_older_than_it_is_to_be_kept_is_erased_at_night_and_nothing_else() {
+    let mut server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    let mut old = Visitor::new(&server, &agent);
+    old.say("Do you repair marmalade fountains?").await;
+    let lead = json!({ "agent_id": agent, "conversation_id": old.talk(),
+        "fields": { "name": "Lea Lead", "phone": "(217) 555-0177", "email": "lea@example.com",
+            "address": "9 Oak Lane, Chatham, IL 62629", "service_type": "Plumbing", "urgency": "This week" } });
+    let lead = text(&old.api().post("/api/leads/capture", lead).await.expect(201), "id");
+    let mut returning = Visitor::new(&server, &agent);
+    returning.say("Are you open on Saturday?").await;
+    let keep = json!({ "settings": { "retention": { "conversations_days": KEPT_DAYS } } });
+    owner.api.patch("/api/organization", keep).await.expect(200);
+
+    // After half an hour of silence conversations end: that is the last that happens to them.
+    days_later(&mut server, 1).await;
+    let owner = back(&server, &owner).await;
+    eventually("both have ended", SOON, || async {
+        let rows = owner.api.list("/api/conversations").await;
+        (rows.len() == 2 && rows.iter().all(|row| row["status"] != "active")).then_some(())
+    })
+    .await;
+
+    // Twenty nights have passed: nothing is old enough. Somebody new comes.
+    days_later(&mut server, 20).await;
+    let owner = back(&server, &owner).await;
+    let mut recent = Visitor::new(&server, &agent);
+    recent.say("Where can I park?").await;
+    eventually("all three", SOON, || async { (talks(&owner).await.len() == 3).then_some(()) }).await;
+    let found = owner.api.list("/api/conversations?q=marmalade").await;
+    assert_eq!(found.len(), 1, "it can be found: {found:?}");
+
+    // Forty nights: the first two are gone, with every word of them.
+    days_later(&mut server, 40).await;
+    let owner = back(&server, &owner).await;
+    eventually("what is old is erased", ERASED_WITHIN, || async {
+        (talks(&owner).await == [recent.talk().to_owned()]).then_some(())
+    })
+    .await;
+    for gone in [old.talk(), returning.talk()] {
+        owner.api.get(&format!("/api/conversations/{gone}")).await.refused(404);
+        owner.api.get(&format!("/api/conversations/{gone}/journal")).await.refused(404);
+    }
+    assert!(owner.api.list("/api/conversations?q=marmalade").await.is_empty(), "its words are gone too");
+    let kept = owner.conversation(recent.talk()).await;
+    assert_eq!(kept["messages"][0]["content"], "Where can I park?", "{kept}");
+
+    // Leads stay, and so do the numbers; the log says what was done and by whom.
+    let shown = owner.api.get(&format!("/api/leads/{lead}")).await.expect(200);
+    assert_eq!(shown["name"], "Lea Lead");
+    let counted = owner.api.get(&format!("/api/agents/{agent}")).await.expect(200);
+    assert_eq!(counted["total_conversations"], 3, "{counted}");
+    let noted = eventually("the log", SOON, || async {
+        let entries: Vec<Value> = owner.api.list("/api/audit?action=conversation.expired").await;
+        entries.into_iter().next()
+    })
+    .await;
+    assert_eq!((&noted["actor"]["kind"], &noted["detail"]), (&json!("system"), &json!("2")), "{noted}");
+
+    // A wish that is taken back erases nothing more.
+    let ever = json!({ "settings": { "retention": { "conversations_days": null } } });
+    owner.api.patch("/api/organization", ever).await.expect(200);
+    days_later(&mut server, 400).await;
+    let owner = back(&server, &owner).await;
+    owner.conversation(recent.talk()).await;
+}
