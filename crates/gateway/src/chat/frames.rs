@@ -30,7 +30,7 @@ pub fn visible(message: &Message) -> bool {
     !message.whisper
         && !matches!(message.role, MessageRole::System)
         // What was made for a caller who never heard it was not said.
-        && !(message.content.is_empty() && message.unheard.is_some())
+        && (message.unheard.is_none() || !message.content.is_empty())
 }
 
 /// A journaled message.

@@ -67,7 +67,8 @@ async fn upgraded(app: App, key: &str, call: &str, upgrade: WebSocketUpgrade) ->
     let agent = chat::reach(&app, agent.as_str()).await?;
     let provider_call_id =
         target::call_id(call, None).map_err(|_| Problem::field("call_id", "must be the id of a call at Retell"))?;
-    if !(agent.now.config.voice_enabled && agent.now.status == AgentStatus::Active && !agent.now.suspended) {
+    let live = agent.now.config.voice_enabled && agent.now.status == AgentStatus::Active && !agent.now.suspended;
+    if !live {
         return Err(Problem::conflict("agent_not_live", "This agent does not answer the phone at the moment."));
     }
     let place = app.sockets.place_of_provider().map_err(|limit| {
