@@ -138,6 +138,9 @@ test('a viewer sees neither numbers nor the list, and a rep takes nobody off', a
     await page.getByText(/the role rep/).waitFor();
     assert.equal(await page.locator('main').locator('table').count(), 0, tab);
   }
+  // Also behind the interface's back.
+  const refused = await page.evaluate(() => Promise.all(['/api/dnc', '/api/consents', '/api/integrations'].map((path) => fetch(path).then((answer) => answer.status))));
+  assert.deepEqual(refused, [403, 403, 403]);
   await browser.context.clearCookies();
   await signIn(page, colloquy.url, rita.email);
   await go('/settings/contacts');
