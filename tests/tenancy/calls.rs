@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 16] = [
+pub(crate) const PUBLIC: [&str; 15] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -23,11 +23,9 @@ pub(crate) const PUBLIC: [&str; 16] = [
     "/api/cron/",
     // Signed by providers: tests/messages.rs.
     "/api/messages/",
-    // The same: tests/campaigns.rs.
+    // The same: tests/calls.rs, tests/campaigns.rs.
     "/api/voice/twilio/",
     "/assets/",
-    // Signed by providers: tests/calls.rs.
-    "/api/voice/twilio/",
     // Opened by the key in its address, as a socket: tests/calls.rs.
     "/llm-websocket/",
     // Opened by a key in their address: tests/appointments.rs.
