@@ -35,6 +35,26 @@ function bound(object, name, methods) {
   }
 }
 
+/** How long a page takes to close, if the browser has not lost the order. */
+const CLOSED_MS = 1000;
+
+/**
+ * Makes a page close also while it is on its way to another address: Chromium then says that it closes it, and may not (crbug.com/536385539).
+ * The order given once more is kept.
+ */
+function closeSurely(context, page) {
+  const close = page.close.bind(page);
+  page.close = async () => {
+    let open = true;
+    const closed = close().finally(() => (open = false));
+    while (open && !(await Promise.race([closed.then(() => true), new Promise((later) => setTimeout(later, CLOSED_MS))]))) {
+      const session = await context.newCDPSession(page).catch(() => undefined);
+      await session?.send('Page.close').catch(() => {});
+    }
+    await closed;
+  };
+}
+
 /** Two frames drawn, so that what was set is seen. A page behind another one draws none, so it comes to the front. */
 export async function drawn(page) {
   await page.bringToFront();
@@ -54,7 +74,10 @@ export async function launch({ flags = [], ...options } = {}) {
   });
   context.setDefaultTimeout(10_000);
   bound(context, 'context', ['newPage', 'close']);
-  context.on('page', (page) => bound(page, 'page', ['bringToFront', 'close', 'emulateMedia', 'evaluate', 'screenshot', 'setViewportSize']));
+  context.on('page', (page) => {
+    closeSurely(context, page);
+    bound(page, 'page', ['bringToFront', 'close', 'emulateMedia', 'evaluate', 'screenshot', 'setViewportSize']);
+  });
   return {
     context,
     async close() {

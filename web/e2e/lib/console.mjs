@@ -62,6 +62,7 @@ export async function signIn(page, url, email, password = PASSWORD) {
   await page.getByLabel('Password').fill(password);
   await page.getByRole('button', { name: 'Log in' }).click();
   await until(() => new URL(page.url()).pathname.startsWith('/app'), 'the console');
+  await page.waitForLoadState();
 }
 
 /** The page's own errors and refusals of its content policy, gathered until asked for. */
