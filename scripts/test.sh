@@ -15,21 +15,24 @@ say "web: types, units and the size budgets"
 scripts/cql-server fetch
 say "rust: the whole workspace, the ScyllaDB store against a CQL server of its own"
 cargo test --workspace --locked --no-run
-# The cluster's tests mostly wait, for leases to run out and servers to start: they run beside all others, and what they say is shown at their end.
+# These mostly wait, for leases to run out, servers to start and reminders to come: they run beside all others, and what they say is shown at their end.
+waiting="appointments campaigns cluster"
 others=$(cargo metadata --no-deps --locked --format-version 1 | python3 -c '
 import json, sys
+waiting = sys.argv[1].split()
 targets = [target for package in json.load(sys.stdin)["packages"] for target in package["targets"] if target["kind"] == ["test"]]
-print(*("--test=" + target["name"] for target in targets if target["test"] and target["name"] != "cluster"))')
+print(*("--test=" + target["name"] for target in targets if target["test"] and target["name"] not in waiting))' "$waiting")
 said=$(mktemp)
-setsid scripts/cql-server run -- cargo test --workspace --locked --test cluster >"$said" 2>&1 &
-cluster=$!
-trap 'kill -TERM -- "-$cluster" 2>/dev/null || true; rm -f "$said"' EXIT
+# shellcheck disable=SC2086 # a list of words
+setsid scripts/cql-server run -- cargo test --workspace --locked $(printf -- '--test=%s ' $waiting) >"$said" 2>&1 &
+beside=$!
+trap 'kill -TERM -- "-$beside" 2>/dev/null || true; rm -f "$said"' EXIT
 # shellcheck disable=SC2086 # a list of words
 scripts/cql-server run -- cargo test --workspace --locked --lib --bins $others
 cargo test --workspace --locked --doc
-wait "$cluster" && passed=yes || passed=
+wait "$beside" && passed=yes || passed=
 cat "$said"
-[ -n "$passed" ] || die "the cluster's tests failed"
+[ -n "$passed" ] || die "tests of: $waiting failed"
 [ -z "$(git status --porcelain -- web/generated)" ] || die "web/generated was stale and has been written anew: commit it"
 say "browser: the widget, the console and the pages against the real binary"
 # The server stands there already: the tests of whole processes ran it.
