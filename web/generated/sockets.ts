@@ -262,7 +262,7 @@ export type LiveClient = { "type": "auth",
  */
 token: string, } | { "type": "subscribe", 
 /**
- * `overview`, `conversations`, `conversation:<id>`, `leads`, `appointments`, `agent:<id>`, `campaign:<id>`, `presence`, `notifications`.
+ * `overview`, `conversations`, `conversation:<id>`, `leads`, `appointments`, `calls`, `campaigns`, `agent:<id>`, `campaign:<id>`, `presence`, `notifications`.
  */
 topic: string, 
 /**

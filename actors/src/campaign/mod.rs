@@ -88,6 +88,11 @@ impl Entity for CampaignEntity {
         vec![row(LIST, shown), row(KEPT, kept)]
     }
 
+    fn tell(&self, key: &EntityKey, rows: &[Row]) -> Vec<Message> {
+        let shown: Vec<Row> = rows.iter().filter(|row| row.list == LIST).cloned().collect();
+        feed::tell(key, &shown)
+    }
+
     fn outbox(&self, key: &EntityKey, state: &Campaign, event: &Event, _at: At) -> Vec<Message> {
         domain::tells(state, event)
             .into_iter()
@@ -131,6 +136,16 @@ pub fn view(state: &Campaign) -> Value {
     });
     if let (Some(shown), Some(more)) = (shown.as_object_mut(), more.as_object()) {
         shown.extend(more.clone());
+    }
+    shown
+}
+
+/// A campaign as a board of many shows it: without its long texts, which whoever opens it reads.
+pub(crate) fn brief(mut shown: Value) -> Value {
+    if let Some(fields) = shown.as_object_mut() {
+        for long in ["objective", "script", "questions", "voicemail_message"] {
+            fields.remove(long);
+        }
     }
     shown
 }

@@ -26,7 +26,7 @@ use self::asked::Memory;
 pub use self::asked::{Asked, AskedList, QuestionsRow, Span};
 use self::board::Board;
 pub use self::board::Update;
-use crate::{Tools, agent, appointment, calls, conversation, lead, traffic};
+use crate::{Tools, agent, appointment, calls, campaign, conversation, lead, traffic};
 
 /// The kind in keys; there is one feed per tenant.
 pub const KIND: &str = "feed";
@@ -34,6 +34,20 @@ pub const KIND: &str = "feed";
 pub const ID: &str = "main";
 /// Lists whose rows count.
 const COUNTED: [&str; 5] = [conversation::LIST, lead::LIST, traffic::LIST, appointment::LIST, calls::LIST];
+/// Lists whose newest rows boards show. Of inboxes only what changes is told: a snapshot takes the rest from the person's own.
+const SHOWN: [&str; 8] = [
+    agent::LIST,
+    crate::knowledge::LIST,
+    lead::LIST,
+    appointment::LIST,
+    calls::LIST,
+    campaign::LIST,
+    conversation::LIST,
+    crate::inbox::LIST,
+];
+/// The boards that every tenant has.
+const FIXED: [Topic; 6] =
+    [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Appointments, Topic::Calls, Topic::Campaigns];
 /// Entries of a board: what fits on a screen several times over. Older ones are read from the list.
 const ENTRIES_MAX: usize = 200;
 /// Rows read at once when the feed starts.
@@ -57,6 +71,10 @@ pub enum Topic {
     Leads,
     /// The appointments that were asked for last.
     Appointments,
+    /// The newest calls.
+    Calls,
+    /// The newest campaigns.
+    Campaigns,
     /// One agent: configuration, knowledge, numbers.
     Agent(String),
 }
@@ -69,6 +87,8 @@ impl Topic {
             Self::Conversations => "conversations".into(),
             Self::Leads => "leads".into(),
             Self::Appointments => "appointments".into(),
+            Self::Calls => "calls".into(),
+            Self::Campaigns => "campaigns".into(),
             Self::Agent(id) => format!("agent:{id}"),
         }
     }
@@ -80,6 +100,8 @@ impl Topic {
             "conversations" => Some(Self::Conversations),
             "leads" => Some(Self::Leads),
             "appointments" => Some(Self::Appointments),
+            "calls" => Some(Self::Calls),
+            "campaigns" => Some(Self::Campaigns),
             other => other.strip_prefix("agent:").filter(|id| !id.is_empty()).map(|id| Self::Agent(id.to_owned())),
         }
     }
@@ -411,7 +433,7 @@ impl Feed {
     }
 
     async fn load(&mut self) -> Result<(), String> {
-        for topic in [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Appointments] {
+        for topic in FIXED {
             self.board(topic);
         }
         self.recount().await?;
@@ -424,10 +446,7 @@ impl Feed {
 
     /// Reads the newest rows of the lists that boards show.
     async fn enter(&mut self, damaged: &mut BTreeSet<String>) -> Result<(), String> {
-        // Of inboxes only what changes is told: a snapshot takes the rest from the person's own.
-        for list in
-            [agent::LIST, crate::knowledge::LIST, lead::LIST, appointment::LIST, conversation::LIST, crate::inbox::LIST]
-        {
+        for list in SHOWN {
             let range = Range { limit: ENTRIES_MAX, ..Range::default() };
             let Listed { rows, damaged: unreadable } = self
                 .client
@@ -568,6 +587,8 @@ impl Feed {
             conversation::LIST => Topic::Conversations,
             lead::LIST => Topic::Leads,
             appointment::LIST => Topic::Appointments,
+            calls::LIST => Topic::Calls,
+            campaign::LIST => Topic::Campaigns,
             agent::LIST => Topic::Agent(id.to_owned()),
             crate::knowledge::LIST => Topic::Agent(id.to_owned()),
             _ => return,
@@ -576,6 +597,10 @@ impl Feed {
             agent::LIST => "agent".to_owned(),
             crate::knowledge::LIST => "knowledge".to_owned(),
             _ => id.to_owned(),
+        };
+        let body = match list {
+            campaign::LIST => body.map(campaign::brief),
+            _ => body,
         };
         let board = self.board(topic);
         match body {
@@ -691,8 +716,7 @@ mod tests {
 
     #[test]
     fn topics_are_told_by_their_names() {
-        let fixed = [Topic::Overview, Topic::Conversations, Topic::Leads, Topic::Appointments];
-        for topic in fixed.into_iter().chain([Topic::Agent("x".into())]) {
+        for topic in FIXED.into_iter().chain([Topic::Agent("x".into())]) {
             assert_eq!(Topic::parse(&topic.name()), Some(topic));
         }
         assert_eq!(Topic::parse("agent:"), None);

@@ -19,7 +19,7 @@ pub enum LiveClient {
     },
     /// Follow a topic.
     Subscribe {
-        /// `overview`, `conversations`, `conversation:<id>`, `leads`, `appointments`, `agent:<id>`, `campaign:<id>`, `presence`, `notifications`.
+        /// `overview`, `conversations`, `conversation:<id>`, `leads`, `appointments`, `calls`, `campaigns`, `agent:<id>`, `campaign:<id>`, `presence`, `notifications`.
         topic: String,
         /// The last sequence number seen: continues from there where that is possible.
         #[serde(default)]

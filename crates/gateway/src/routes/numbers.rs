@@ -7,6 +7,7 @@ use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::domain::lines::view::{ConnectionView, LinesView, NumberView};
 use colloquy_actors::domain::lines::{self as domain, Command, Credentials, NewNumber, Provider, Reply, Template};
 use colloquy_actors::domain::principal::Role;
+use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::lines::{ask_lines, register, release};
 use colloquy_actors::messages::{connection_id, inbound};
 use colloquy_wire::messages as wire;
@@ -23,12 +24,16 @@ use crate::listing;
 use crate::problem::{Problem, Result};
 use crate::tokens::hex;
 
+/// Numbers of one check: each is a question to the provider, and somebody waits.
+const CHECKED_MAX: usize = 20;
+
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(integrations))
         .routes(routes!(connect))
         .routes(routes!(disconnect))
+        .routes(routes!(check))
         .routes(routes!(list, create))
         .routes(routes!(update))
         .routes(routes!(give_up))
@@ -93,6 +98,25 @@ async fn disconnect(State(app): State<App>, console: Console, Path(provider): Pa
     let command = Command::Disconnect { provider: provider_of(&provider)? };
     ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ask a connected account's provider whether it takes the keys now, and whether it knows the numbers that are registered with it.
+#[utoipa::path(post, path = "/api/integrations/{provider}/check", tag = "numbers", params(("provider" = String, Path)), responses((status = 200, body = Value), (status = 409)))]
+async fn check(State(app): State<App>, console: Console, Path(provider): Path<String>) -> Result<Json<Value>> {
+    console.need(Role::Rep, "check a connected account")?;
+    let provider = provider_of(&provider)?;
+    let tools = &app.actors.tools;
+    let lines = tools.lines(&app.actors.client, console.tenant()).await?;
+    let credentials = &domain::connected(&lines, provider)?.credentials;
+    inbound::try_account(tools, provider, credentials, None, app.now_ms())
+        .await
+        .map_err(|said| Problem::conflict("account_refused", said))?;
+    let mut numbers = Vec::new();
+    for known in lines.numbers.values().filter(|known| known.is.provider == provider).take(CHECKED_MAX) {
+        let tried = inbound::try_account(tools, provider, credentials, Some(&known.is), app.now_ms()).await;
+        numbers.push(json!({ "number": known.is.number, "ok": tried.is_ok(), "error": tried.err() }));
+    }
+    Ok(Json(json!({ "ok": true, "numbers": numbers })))
 }
 
 /// The organization's numbers, oldest first.
@@ -224,6 +248,9 @@ async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -
     let mut body = json!(connection);
     body["connection_id"] = json!(id);
     body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));
+    if connection.provider.carries(Channel::Voice) {
+        body["voice_url"] = json!(format!("{}/api/voice/{folder}/voice/{id}", app.settings.api_url));
+    }
     if connection.provider == Provider::Whatsapp && console.by.at_least(Role::Admin) {
         let lines = app.actors.tools.lines(&app.actors.client, console.tenant()).await?;
         body["verify_token"] =
