@@ -85,7 +85,7 @@ pub fn view(state: &Lines) -> LinesView {
                 provider: number.is.provider,
                 simulated: number.is.provider == Provider::Simulated,
                 agent_id: number.is.agent.clone(),
-                channels: [Channel::Sms, Channel::Whatsapp]
+                channels: [Channel::Sms, Channel::Whatsapp, Channel::Voice]
                     .into_iter()
                     .filter(|channel| number.is.provider.carries(*channel))
                     .collect(),

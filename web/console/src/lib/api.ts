@@ -80,6 +80,11 @@ async function once(method: string, path: string, options: Options): Promise<Res
   const headers: Record<string, string> = { Accept: 'application/json' };
   let body: BodyInit | undefined;
   if (options.body instanceof FormData) body = options.body;
+  else if (options.body instanceof Blob) {
+    // A list or another file as it is; its kind is the blob's.
+    headers['Content-Type'] = options.body.type;
+    body = options.body;
+  }
   else if (options.body !== undefined) {
     headers['Content-Type'] = 'application/json';
     body = JSON.stringify(options.body);

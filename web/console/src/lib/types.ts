@@ -113,6 +113,8 @@ export interface Config {
   voice_id: string;
   voice_language: string;
   voice_speed: number;
+  /** Words for situations of a call, such as `on_hold`. */
+  voice_scripts: Record<string, string>;
   use_platform_knowledge: boolean;
 }
 
@@ -120,6 +122,8 @@ export interface Agent extends AgentRow, Config {
   template_id: string;
   index_version: number;
   publishable_key: string;
+  /** The secret address of its calls at Retell; for managers and above. */
+  voice_socket_url?: string;
 }
 
 export interface Version {
@@ -283,6 +287,10 @@ export interface Message {
   tokens_used: number | null;
   turn: string | null;
   whisper: boolean;
+  /** The call it was said in. */
+  call_id?: string | null;
+  /** The rest of it, which the caller did not hear any more. */
+  unheard?: string | null;
 }
 
 export type Streamed =
@@ -449,7 +457,15 @@ export interface Account {
   token_hint: string | null;
   connected_at: string | null;
   webhook_url: string;
+  /** Where the provider asks what to do with a call. */
+  voice_url?: string;
   verify_token?: string | null;
+}
+
+/** What a provider said when it was asked whether an account works. */
+export interface AccountCheck {
+  ok: boolean;
+  numbers: { number: string; ok: boolean; error: string | null }[];
 }
 
 /** A number of the organization. */

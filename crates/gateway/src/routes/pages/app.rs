@@ -88,7 +88,7 @@ fn policy(app: &AppState) -> String {
     let widget = &app.settings.widget_url;
     let socket = app.settings.public_url.replacen("http", "ws", 1);
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; connect-src 'self' {socket}; frame-src 'self' {widget}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src 'self'; connect-src 'self' {socket}; frame-src 'self' {widget}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }
 

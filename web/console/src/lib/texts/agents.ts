@@ -119,13 +119,18 @@ export const agents = {
     powered: 'Powered by Colloquy',
   },
   voice: {
-    later: 'These settings are kept now and used as soon as calls are connected.',
     enabled: 'Answer calls',
     voice: 'Voice',
     language: 'Language',
     languageHint: 'Such as en-US.',
     speed: (n: number) => `Speed: ${n.toFixed(1)}`,
     greeting: 'Greeting',
+    scripts: 'What it says when',
+    scriptsText: 'In your words, with {{business_name}} and other variables. Empty: the agent’s own.',
+    scriptOf: { on_hold: 'An answer takes a moment', transfer: 'The caller is put through', after_hours: 'Somebody calls outside of business hours' } as Record<string, string>,
+    transferTo: 'Callers are put through to',
+    transferHint: 'With the country. Without a number nobody can take the call, and your team is told.',
+    socketText: 'Enter this as the custom LLM address of the agent at Retell. Whoever knows it can answer in the agent’s name.',
   },
 
   reading: {

@@ -65,6 +65,8 @@ export const shell = {
     agents: 'Agents',
     leads: 'Leads',
     appointments: 'Appointments',
+    calls: 'Calls',
+    campaigns: 'Campaigns',
     analytics: 'Analytics',
     settings: 'Settings',
     ops: 'Operator',

@@ -1,0 +1,173 @@
+// Calls in the console: one made in the browser that is answered and books, seen live by a colleague who whispers, takes over and ends it; and how they are found again.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { until } from './lib/browser.mjs';
+import { createColleague, createOffice, look, signIn } from './lib/console.mjs';
+import { inOffice } from './lib/office.mjs';
+
+let colloquy;
+let browser;
+let office;
+let page;
+
+const ALWAYS = Object.fromEntries(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'].map((day) => [day, { open: '00:00', close: '24:00' }]));
+const go = (path = '', tab = page) => tab.goto(colloquy.url + '/app' + path);
+const calls = async (query = '') => (await office.api.call('GET', '/api/voice/calls' + query)).items;
+const drawer = (tab = page) => tab.getByRole('dialog');
+
+inOffice((now) => ({ colloquy, browser, office, page } = now), {
+  prepare: async ({ office: made }) => {
+    await made.api.call('PATCH', '/api/organization', { business_hours: ALWAYS });
+    await until(async () => (await made.api.call('GET', '/api/calendars')).items.length, 'a calendar to begin with');
+  },
+});
+
+/** A test call from the agent's voice settings; says something and gives what is answered. */
+async function testCall(tab = page) {
+  await go(`/agents/${office.agent.id}/voice`, tab);
+  await tab.getByRole('button', { name: 'Make a test call' }).click();
+  const dialog = tab.getByRole('dialog', { name: 'Test call: Ada' });
+  await dialog.getByRole('button', { name: 'Call', exact: true }).click();
+  const heard = dialog.locator('.log .agent .bubble');
+  await heard.first().waitFor();
+  return {
+    dialog,
+    heard,
+    async say(words) {
+      const had = await heard.count();
+      await dialog.getByLabel('What the caller says').fill(words);
+      await tab.keyboard.press('Enter');
+      await until(async () => (await heard.count()) > had, 'an answer to: ' + words, 30_000);
+      // A sentence more may follow.
+      await dialog.getByText('The agent listens').waitFor();
+      return heard.last().innerText();
+    },
+  };
+}
+
+test('a test call says what is off and why, is answered from the knowledge, books an appointment, and is judged', async () => {
+  await go('/calls');
+  await page.getByText('No call yet').waitFor();
+  await page.getByText('Live', { exact: true }).first().waitFor();
+  await look(page, 'calls-empty');
+  const caller = await browser.context.newPage();
+  const call = await testCall(caller);
+  await call.dialog.getByText('you type what the caller says').first().waitFor();
+  assert.match(await call.say('Where can I park?'), /Elm Street/);
+  // It is on the list of whoever looks, at once.
+  await page.bringToFront();
+  const row = page.getByRole('row').filter({ hasText: 'Browser' });
+  await row.getByText('Talking').waitFor();
+  await caller.bringToFront();
+  assert.match(await call.say('I would like to book an appointment'), /offer/i);
+  let said = await call.say('the first one');
+  for (const words of ['My name is Jo Lee', '217-555-0133', 'jo@example.com']) {
+    if (/booked/i.test(said)) break;
+    said = await call.say(words);
+  }
+  assert.match(said, /booked/i);
+  await look(caller, 'test-call');
+  const [appointment] = (await office.api.call('GET', '/api/appointments')).items;
+  assert.deepEqual([appointment.name, appointment.channel], ['Jo Lee', 'voice']);
+  await call.dialog.getByRole('button', { name: 'Hang up' }).click();
+  await call.dialog.getByText('The call has ended.').waitFor();
+  await caller.close();
+
+  await page.bringToFront();
+  await row.getByText('Completed').waitFor();
+  await until(async () => (await calls())[0].score !== null, 'a score');
+  const [made] = await calls();
+  await row.getByRole('link').click();
+  await drawer().getByText(`Score ${made.score} of 100`).waitFor();
+  await drawer().getByText('Appointment booked').waitFor();
+  await drawer().getByText('Elm Street').first().waitFor();
+  await look(page, 'call');
+  assert.equal(made.test, true);
+  await drawer().getByRole('link', { name: 'Whole conversation' }).click();
+  await page.waitForURL(/conversations/);
+});
+
+test('a colleague follows a call, whispers, takes over and is heard, hands back, and ends it', async () => {
+  const rita = await createColleague(colloquy.url, office, 'rep', 'Rita Rep');
+  const caller = await browser.context.newPage();
+  const call = await testCall(caller);
+  await call.say('Hello, my name is Sam');
+  const [live] = await calls('?status=in_progress');
+  await page.bringToFront();
+  await browser.context.clearCookies();
+  await signIn(page, colloquy.url, rita.email);
+  await go('/calls/' + live.id);
+  await drawer().getByText('my name is Sam').waitFor();
+  await drawer().getByLabel('Whisper').fill('Offer him the new patient special');
+  await drawer().getByRole('button', { name: 'Whisper it' }).click();
+  await until(async () => (await office.api.conversation(live.conversation_id)).messages.some((one) => one.whisper), 'the whisper');
+  await drawer().getByRole('button', { name: 'Take over' }).click();
+  await drawer().getByRole('button', { name: 'Hand back' }).waitFor();
+  await drawer().getByLabel('What the caller is to hear').fill('This is Rita. I am listening.');
+  await drawer().getByRole('button', { name: 'Say it' }).click();
+  // The caller hears the person at once, and the assistant is silent.
+  await until(async () => (await call.heard.last().innerText()).includes('This is Rita'), 'the words of the person', 30_000);
+  await look(page, 'call-live');
+  await drawer().getByRole('button', { name: 'Hand back' }).click();
+  await drawer().getByRole('button', { name: 'Take over' }).waitFor();
+  await drawer().getByRole('button', { name: 'Put through' }).click();
+  const through = page.getByRole('dialog', { name: 'Put the call through' });
+  await through.getByLabel('To which number').fill('12');
+  await through.getByRole('button', { name: 'Put through' }).click();
+  await through.locator('.wrong').first().waitFor();
+  await look(page, 'call-transfer', { widths: [390] });
+  await through.getByRole('button', { name: 'Cancel' }).click();
+  await drawer().getByRole('button', { name: 'Hang up' }).click();
+  await page.getByRole('dialog', { name: 'End this call?' }).getByRole('button', { name: 'End the call' }).click();
+  await call.dialog.getByText('The call has ended.').waitFor();
+  await drawer().getByText('Completed').waitFor();
+  await caller.close();
+  await browser.context.clearCookies();
+  await signIn(page, colloquy.url, office.email);
+});
+
+test('a lost connection is found again and the same call goes on, also after the server was killed', async () => {
+  const call = await testCall();
+  const before = await call.say('Where can I park?');
+  await colloquy.kill();
+  await call.dialog.getByText('The connection is lost').waitFor();
+  await look(page, 'test-call-lost', { widths: [390] });
+  await colloquy.start();
+  await call.dialog.getByText('The agent listens').waitFor({ timeout: 60_000 });
+  assert.ok(before.includes('Elm Street'));
+  assert.match(await call.say('What does a cleaning cost?'), /120/);
+  const [live] = await calls('?status=in_progress');
+  const { transcript } = await office.api.call('GET', '/api/voice/calls/' + live.id);
+  assert.equal(transcript.filter((one) => one.role === 'user').length, 2, 'one call, each thing said once');
+  await call.dialog.getByRole('button', { name: 'Hang up' }).click();
+  await call.dialog.getByText('The call has ended.').waitFor();
+});
+
+test('filters stand in the address and hold for what comes live; a viewer looks and does nothing; another organization sees nothing', async () => {
+  await go('/calls?status=missed');
+  await page.getByText('No call fits these filters').waitFor();
+  await page.getByRole('button', { name: 'Clear' }).first().click();
+  await page.locator('tbody tr').first().waitFor();
+  await page.getByLabel('Status').selectOption('completed');
+  await until(() => new URL(page.url()).searchParams.get('status') === 'completed', 'the address');
+  await look(page, 'calls');
+  await page.keyboard.press('j');
+  await drawer().waitFor();
+  const [made] = await calls('?status=completed');
+  const vera = await createColleague(colloquy.url, office, 'viewer', 'Vera Viewer');
+  await browser.context.clearCookies();
+  await signIn(page, colloquy.url, vera.email);
+  await go('/calls/' + made.id);
+  await drawer().getByText('What was said').waitFor();
+  for (const name of ['Take over', 'Hang up', 'Put through', 'Whisper it']) assert.equal(await page.getByRole('button', { name }).count(), 0, name);
+  await go(`/agents/${office.agent.id}/voice?test=1`);
+  await page.getByText('Test calls are made by people from the role rep on.').waitFor();
+  assert.equal(await page.getByRole('dialog').count(), 0);
+  const other = await createOffice(colloquy.url);
+  await browser.context.clearCookies();
+  await signIn(page, colloquy.url, other.email);
+  await go('/calls/' + made.id);
+  await page.getByText('There is nothing here').waitFor();
+  await browser.context.clearCookies();
+  await signIn(page, colloquy.url, office.email);
+});
