@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use support::carrier::{ACCOUNT, Carrier, TOKEN, connect_twilio, only_conversation, post_form, text_from};
 use support::client::Answer;
 use support::people::{Member, SOON, Visitor, text};
+use support::screen::Screen;
 use support::socket::Socket;
 use support::{Server, eventually, random_id};
 
@@ -298,11 +299,13 @@ async fn people_watch_a_call_speak_in_it_put_it_through_and_end_it() {
     let server = Server::start().await;
     let (owner, _, path) = founded(&server, json!({ "escalation_phone": DESK })).await;
     let viewer = owner.invite(&server, "viewer", "Vera").await;
+    let mut board = Screen::open(&server, &viewer, "calls").await;
     let (mut socket, greeting) = called(&server, &path, "call_1", Some(ANN)).await;
     socket.send(&asked(1, &[said("agent", &greeting), said("user", "When are you open?")])).await;
     answer(&mut socket, 1).await;
     let call = only_call(&owner).await;
     let (id, conversation) = (text(&call, "id"), text(&call, "conversation_id"));
+    board.until("the call", |screen| screen.data[&id]["status"] == "in_progress").await;
     owner
         .api
         .post(&format!("/api/conversations/{conversation}/messages"), json!({ "content": "Rita from Oak here." }))
@@ -339,6 +342,7 @@ async fn people_watch_a_call_speak_in_it_put_it_through_and_end_it() {
     let ended = socket.next_within(Duration::from_secs(10)).await;
     assert!(matches!(ended, Ok(None)), "{ended:?}");
     call_is(&owner, "transferred").await;
+    board.until("how it ended", |screen| screen.data[&id]["status"] == "transferred").await;
     owner.api.post(&format!("{path}/hangup"), json!({})).await.refused(409);
     owner.counted(json!({ "calls_answered": 1 })).await;
 }

@@ -413,6 +413,59 @@ async fn what_cannot_be_a_campaign_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_campaigns_are_one_live_board_without_their_long_texts_and_an_account_can_be_checked() {
+    let world = World::start(10.0, Troubles::default()).await;
+    let server = world.server().await;
+    let (owner, agent) = founded(&server).await;
+    let stranger = Member::sign_up(&server, "Elm").await;
+    let mut board = Screen::open(&server, &owner, "campaigns").await;
+    let mut theirs = Screen::open(&server, &stranger, "campaigns").await;
+    let long = json!({ "objective": "Invite", "script": "Good day", "questions": ["When?"] });
+    let campaign = written(&owner, &agent, long).await;
+    let path = format!("/api/calling/campaigns/{campaign}");
+    board.until("the campaign", |screen| screen.data[&campaign]["status"] == "draft").await;
+    let shown = board.data[&campaign].as_object().expect("a campaign");
+    for kept in ["objective", "script", "questions", "voicemail_message"] {
+        assert!(!shown.contains_key(kept), "{shown:?}");
+    }
+    assert_eq!((&shown["name"], &shown["progress"]["targets"]), (&json!("Webinar"), &json!(0)));
+    owner.api.patch(&path, json!({ "name": "Another" })).await.expect(200);
+    bring(&owner, &campaign, "text/csv", &format!("phone\n{}\n", numbers(day(), 1)[0])).await.expect(200);
+    board
+        .until("what was changed", |screen| {
+            let one = &screen.data[&campaign];
+            (&one["name"], &one["progress"]["targets"]) == (&json!("Another"), &json!(1))
+        })
+        .await;
+    // A board that is opened later shows the same.
+    assert_eq!(Screen::open(&server, &owner, "campaigns").await.data[&campaign], board.data[&campaign]);
+    owner.api.delete(&path).await.expect(204);
+    board.until("that it is gone", |screen| screen.data.get(&campaign).is_none()).await;
+    let own = text(&stranger.agent(json!({ "vertical": "custom", "name": "E" })).await, "id");
+    let own = json!({ "name": "Own", "agent_id": own });
+    let own = text(&stranger.api.post("/api/calling/campaigns", own).await.expect(201), "id");
+    theirs.until("their own", |screen| screen.data.get(&own).is_some()).await;
+    assert_eq!(theirs.data.as_object().map(|all| all.len()), Some(1), "{}", theirs.data);
+
+    let numbers = owner.api.list("/api/voice/numbers").await;
+    assert!(numbers.iter().all(|number| number["channels"] == json!(["sms", "whatsapp", "voice"])), "{numbers:?}");
+    let accounts = owner.api.get("/api/integrations").await.expect(200);
+    let all = accounts["items"].as_array().expect("accounts");
+    let simulated = all.iter().find(|one| one["provider"] == "simulated").expect("the account");
+    assert!(text(simulated, "voice_url").contains("/api/voice/twilio/voice/"), "{simulated}");
+    let check = "/api/integrations/simulated/check";
+    let told = owner.api.post(check, json!({})).await.expect(200);
+    assert_eq!((&told["ok"], told["numbers"].as_array().map(Vec::len)), (&json!(true), Some(OURS.len())), "{told}");
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    viewer.api.post(check, json!({})).await.refused(403);
+    assert_eq!(stranger.api.post(check, json!({})).await.refused(409)["code"], "not_connected");
+    owner.api.post("/api/integrations/pigeon/check", json!({})).await.refused(404);
+    drop(world);
+    let refused = owner.api.post(check, json!({})).await.refused(409);
+    assert_eq!(refused["code"], "account_refused", "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callbacks_change_a_call_once_and_only_under_a_signature() {
     // Slow, so that the call is open while we speak for the carrier.
     let world = World::start(0.1, Troubles { lost: 100, ..Troubles::default() }).await;
