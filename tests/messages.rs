@@ -127,6 +127,23 @@ async fn a_provider_without_keys_is_refused_by_the_name_of_the_key_and_no_key_is
     }
     let rep = owner.invite(&server, "rep", "Rita").await;
     rep.api.post("/api/integrations/twilio/connect", json!({})).await.refused(403);
+    // A number is tried by a message: to whom may be written, by whom may write, once.
+    let numbers = owner.api.list("/api/voice/numbers").await;
+    let of = |provider: &str| numbers.iter().find(|one| one["provider"] == provider).map(|one| text(one, "id"));
+    let (twilio, whatsapp) = (of("twilio").expect("a number"), of("whatsapp").expect("a number"));
+    let path = format!("/api/voice/numbers/{twilio}/test");
+    let told = rep.api.post(&path, json!({ "to": ANN })).await.expect(202);
+    let sent = carrier.has_sent(ANN, 1).await.remove(0);
+    assert!(sent.text.contains("test message") && text(&told, "text") == sent.text, "{told}");
+    rep.api.post(&path, json!({ "to": "12" })).await.names("to");
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    viewer.api.post(&path, json!({ "to": ANN })).await.refused(403);
+    let other_path = format!("/api/voice/numbers/{whatsapp}/test");
+    assert_eq!(rep.api.post(&other_path, json!({ "to": ANN })).await.refused(409)["code"], "no_text_message");
+    let listed = json!({ "channel": "sms", "address": ANN, "reason": "asked" });
+    owner.api.post("/api/dnc", listed).await.expect(201);
+    assert_eq!(rep.api.post(&path, json!({ "to": ANN })).await.refused(409)["code"], "do_not_contact");
+    assert_eq!(carrier.has_sent(ANN, 1).await.len(), 1, "and nothing left");
     // The account says which numbers it has, and a number belongs to one organization.
     let foreign = json!({ "number": "+14155557777", "provider": "twilio", "agent_id": agent });
     assert_eq!(owner.api.post("/api/voice/numbers", foreign).await.refused(409)["code"], "number_refused");

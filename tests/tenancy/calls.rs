@@ -195,6 +195,7 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/voice/numbers" => {
             json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
         }
+        "post /api/voice/numbers/{id}/test" => json!({ "to": "+12175550199" }),
         "patch /api/voice/numbers/{id}" => json!({ "agent_id": id("agent") }),
         "post /api/voice/calls/{id}/transfer" => json!({ "to": "+12175550199" }),
         "post /api/dnc" => json!({ "channel": "phone", "address": "+12175550199", "reason": "by a stranger" }),

@@ -1970,6 +1970,15 @@ rejected_total: number,
 duplicates: number, };
 
 /**
+ * `POST /api/voice/numbers/:id/test`.
+ */
+export type TestMessage = { 
+/**
+ * Whom: an international number.
+ */
+to: string, };
+
+/**
  * `POST /api/chat/:conversation_id/messages/:id/feedback`.
  */
 export type Thumbs = { 

@@ -1,10 +1,11 @@
 //! Messages over carriers: what comes in becomes a turn of the conversation it belongs to, what is said leaves through the provider's interface.
 //!
-//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation), [`inbound`] (from webhooks).
+//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation), [`inbound`] (from webhooks), [`trial`] (one message by hand).
 
 pub mod carrier;
 pub mod inbound;
 pub(crate) mod send;
+pub mod trial;
 
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::lines::Provider;

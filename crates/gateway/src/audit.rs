@@ -35,13 +35,14 @@ const FIELD_BYTES_MAX: usize = 40;
 const ANSWER_MAX: u64 = 256 * 1024;
 
 /// Calls that are no GET and yet in no log, and why.
-pub(crate) const EXEMPT: [(&str, &str); 10] = [
+pub(crate) const EXEMPT: [(&str, &str); 11] = [
     ("/api/chat", "visitors'"),
     ("/api/leads/capture", "visitors'"),
     ("/api/cron/", "the operator's, with a secret of the installation"),
     ("/api/ops/", "the operators' own log"),
     ("/api/auth/", "before there is an organization; `accounts` writes who signs in, out and up"),
     ("/api/agents/{id}/search", "reads only"),
+    ("/api/integrations/{provider}/check", "asks only"),
     ("/api/conversations/{id}/read", "one's own mark"),
     ("/api/notifications/read", "one's own mark"),
     ("/api/messages/", "providers of messages call these, signed"),
@@ -413,6 +414,7 @@ mod tests {
             ("POST", "/api/calling/campaigns/{id}/start", "campaign.start", Some(0)),
             ("DELETE", "/api/integrations/{provider}/disconnect", "integration.deleted", Some(0)),
             ("POST", "/api/voice/calls/{id}/hangup", "call.hangup", Some(0)),
+            ("POST", "/api/voice/numbers/{id}/test", "number.test", Some(0)),
         ] {
             assert_eq!(of(method, path), (action.to_owned(), parameter), "{method} {path}");
         }
@@ -426,6 +428,7 @@ mod tests {
             ("POST", "/api/chat/{conversation_id}/rating"),
             ("POST", "/api/leads/capture"),
             ("POST", "/api/agents/{id}/search"),
+            ("POST", "/api/integrations/{provider}/check"),
             ("POST", "/api/conversations/{id}/read"),
             ("POST", "/api/cron/auto-sync"),
             ("POST", "/api/auth/refresh"),

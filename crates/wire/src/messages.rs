@@ -68,6 +68,15 @@ pub struct NumberPatch {
     pub whatsapp_template: Option<WhatsappTemplate>,
 }
 
+/// `POST /api/voice/numbers/:id/test`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[ts(export, export_to = "api.ts")]
+pub struct TestMessage {
+    /// Whom: an international number.
+    pub to: String,
+}
+
 /// `POST /api/dnc`.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]

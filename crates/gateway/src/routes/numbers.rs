@@ -3,13 +3,14 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::domain::lines::view::{ConnectionView, LinesView, NumberView};
 use colloquy_actors::domain::lines::{self as domain, Command, Credentials, NewNumber, Provider, Reply, Template};
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::lines::{ask_lines, register, release};
-use colloquy_actors::messages::{connection_id, inbound};
+use colloquy_actors::messages::{connection_id, inbound, trial};
 use colloquy_wire::messages as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agents::only_agent;
+use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
@@ -36,6 +38,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(check))
         .routes(routes!(list, create))
         .routes(routes!(update))
+        .routes(routes!(test))
         .routes(routes!(give_up))
 }
 
@@ -172,6 +175,30 @@ async fn update(
     let command = Command::Assign { id: id.clone(), agent, template: body.whatsapp_template.map(template) };
     ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
     Ok(Json(json!(one(&app, &console, &id).await?)))
+}
+
+/// Send a text message from a number, to try it. Who must not be contacted is refused.
+#[utoipa::path(post, path = "/api/voice/numbers/{id}/test", tag = "numbers", params(("id" = String, Path)), request_body = wire::TestMessage, responses((status = 202, body = Value), (status = 409)))]
+async fn test(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+    Json(body): Json<wire::TestMessage>,
+) -> Result<(StatusCode, Json<Value>)> {
+    console.need(Role::Rep, "send a test message")?;
+    let shown = one(&app, &console, &id).await?;
+    let to = Address::phone(body.to.trim()).map_err(|_| {
+        Problem::field("to", "must be an international number such as +14155550100")
+    })?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let lines = tools.lines(client, console.tenant()).await?;
+    let number = lines.numbers.get(&id).ok_or_else(|| Problem::not_found("number"))?;
+    let agent = tools.agent(client, console.tenant(), &shown.agent_id).await?;
+    let words = format!("This is a test message: {} answers at this number.", agent.config.name);
+    // Each is one message: the guard counts it, and a repeat of the request is answered before it comes here.
+    let name = format!("test/{id}/{}", fresh_id());
+    let sent = trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone()).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": sent, "from": number.is.number, "to": body.to.trim(), "text": words }))))
 }
 
 #[derive(Debug, Deserialize)]

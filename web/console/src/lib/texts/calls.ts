@@ -8,7 +8,6 @@ export const calls = {
     statuses: { ringing: 'Ringing', in_progress: 'Talking', completed: 'Completed', missed: 'Missed', voicemail: 'Voicemail', transferred: 'Put through', failed: 'Failed' } as Record<string, string>,
     directions: { inbound: 'Incoming', outbound: 'Outgoing' } as Record<string, string>,
     test: 'Test',
-    simulated: 'Simulated',
     reconnecting: 'Connection lost, waits',
     since: 'Any time',
     who: 'Who',
@@ -41,7 +40,6 @@ export const calls = {
     reviewed: { rules: 'By rules' } as Record<string, string>,
     noReview: 'A score and a summary follow when the call is over.',
     recording: 'Recording',
-    noRecording: 'This call was not recorded.',
     transcript: 'What was said',
     transcriptHint: 'As far as it was heard.',
     nothingSaid: 'Nothing was said.',
@@ -70,7 +68,6 @@ export const calls = {
     hangUpGo: 'End the call',
     keepOn: 'Let it go on',
     hungUp: 'The call is ended',
-    gone: 'What was said was erased or belongs to a conversation that you cannot see.',
   },
   testCall: {
     title: 'Test call',
