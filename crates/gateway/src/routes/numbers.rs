@@ -187,9 +187,8 @@ async fn test(
 ) -> Result<(StatusCode, Json<Value>)> {
     console.need(Role::Rep, "send a test message")?;
     let shown = one(&app, &console, &id).await?;
-    let to = Address::phone(body.to.trim()).map_err(|_| {
-        Problem::field("to", "must be an international number such as +14155550100")
-    })?;
+    let to = Address::phone(body.to.trim())
+        .map_err(|_| Problem::field("to", "must be an international number such as +14155550100"))?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let lines = tools.lines(client, console.tenant()).await?;
     let number = lines.numbers.get(&id).ok_or_else(|| Problem::not_found("number"))?;
@@ -198,7 +197,10 @@ async fn test(
     // Each is one message: the guard counts it, and a repeat of the request is answered before it comes here.
     let name = format!("test/{id}/{}", fresh_id());
     let sent = trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone()).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "id": sent, "from": number.is.number, "to": body.to.trim(), "text": words }))))
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({ "id": sent, "from": number.is.number, "to": body.to.trim(), "text": words })),
+    ))
 }
 
 #[derive(Debug, Deserialize)]
