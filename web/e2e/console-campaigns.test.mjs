@@ -1,17 +1,16 @@
 // Campaigns in the console against the product's own simulated carrier: set up in steps, watched live, edited, paused, gone on with, ended; and calls by hand.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { until } from './lib/browser.mjs';
 import { createColleague, createOffice, look, signIn } from './lib/console.mjs';
 import { inOffice } from './lib/office.mjs';
 import { connectTo, createSimulatedCarrier, OURS } from './lib/simulated.mjs';
 
+const carrier = await createSimulatedCarrier({ speed: 40 });
 let colloquy;
 let browser;
 let office;
 let page;
-let carrier;
-const settings = {};
 
 /** First parts of numbers where it is day now, so that they may be called: somewhere it always is. */
 function day() {
@@ -32,23 +31,22 @@ const bring = async (id, csv) => {
   assert.ok(body.ok, await body.clone().text());
   return body.json();
 };
+let account;
+/** The office has an account and a number from then on. */
+const connected = () => (account ??= connectTo(office));
 const idOf = () => /campaigns\/([^/?]+)/.exec(page.url())?.[1];
 const card = (name) => page.locator('.num-card').filter({ hasText: name }).locator('strong');
 const said = (text) => page.getByText(text).first().waitFor();
 
-before(async () => {
-  carrier = await createSimulatedCarrier({ speed: 40 });
-  Object.assign(settings, carrier.settings);
-});
-inOffice((now) => ({ colloquy, browser, office, page } = now), { settings });
-after(() => carrier?.close());
+inOffice((now) => ({ colloquy, browser, office, page } = now), { settings: carrier.settings });
+after(() => carrier.close());
 
 test('a campaign is set up in steps that are saved, with a number, a list with wrong lines, and hours that are refused', async () => {
   await go('/campaigns');
   await page.getByText('No campaign yet').waitFor();
   await page.getByText('Calls need a number that can call').waitFor();
   await look(page, 'campaigns-empty');
-  await connectTo(office);
+  await connected();
   await go('/campaigns');
   await page.getByRole('button', { name: 'New campaign' }).click();
   const dialog = page.getByRole('dialog', { name: 'New campaign' });
@@ -136,6 +134,7 @@ test('a campaign is set up in steps that are saved, with a number, a list with w
 });
 
 test('a campaign that runs is paused, taken back, edited and stopped, and each works at once', async () => {
+  await connected();
   const made = await make({ name: 'Long one', calls_per_second: 1, max_concurrent: 2 });
   await bring(made.id, list(1000, 60));
   await office.api.call('POST', `/api/calling/campaigns/${made.id}/start`, {});
@@ -185,7 +184,8 @@ test('leads that fit are brought, and what hinders a start is named with the way
   const made = await make({ name: 'Re-engage', from_numbers: [] });
   const visitor = office.visitor();
   await visitor.say('Hello');
-  await office.api.call('POST', '/api/leads/capture', { agent_id: office.agent.id, conversation_id: visitor.conversation, fields: { name: 'Lena Lead', phone: number(3000), email: 'lena@example.com' } }, { Authorization: 'Visitor ' + visitor.token });
+  const fields = { name: 'Lena Lead', phone: number(3000), email: 'lena@example.com', patient_type: 'New patient', reason_for_visit: 'Check-up or routine visit' };
+  await office.api.call('POST', '/api/leads/capture', { agent_id: office.agent.id, conversation_id: visitor.conversation, fields }, { Authorization: 'Visitor ' + visitor.token });
   await until(async () => (await office.api.leads(office.agent.id)).length, 'the lead');
   await go(`/campaigns/${made.id}/setup?step=check`);
   await page.getByText('Nobody is on the list yet.').waitFor();
@@ -193,10 +193,10 @@ test('leads that fit are brought, and what hinders a start is named with the way
   assert.ok(await page.getByRole('button', { name: 'Start calling' }).isDisabled());
   await page.locator('li.well').filter({ hasText: 'Nobody is on the list' }).getByRole('button', { name: 'Go there' }).click();
   await page.getByRole('button', { name: 'From leads' }).click();
-  await page.getByLabel('With a score of at least').fill('101');
+  await page.getByLabel('With status').selectOption('lost');
   await page.getByRole('button', { name: 'Add these leads' }).click();
   await page.getByText('0 added').waitFor();
-  await page.getByLabel('With a score of at least').fill('');
+  await page.getByLabel('With status').selectOption('');
   await page.getByRole('button', { name: 'Add these leads' }).click();
   await page.getByText('1 added').waitFor();
   await page.getByText('Lena Lead').waitFor();
@@ -206,6 +206,7 @@ test('leads that fit are brought, and what hinders a start is named with the way
 });
 
 test('an account is checked, its addresses can be copied, and a call is ordered by hand', async () => {
+  await connected();
   await go('/settings/numbers');
   await page.getByRole('button', { name: 'Check: Simulated carrier' }).click();
   await page.getByText('takes the keys and knows the numbers').waitFor();
@@ -229,6 +230,7 @@ test('an account is checked, its addresses can be copied, and a call is ordered 
 });
 
 test('a viewer watches and orders nothing; another organization sees nothing', async () => {
+  await connected();
   const made = await make({ name: 'Only looked at' });
   const vera = await createColleague(colloquy.url, office, 'viewer', 'Vera Viewer');
   await browser.context.clearCookies();
