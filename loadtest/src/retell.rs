@@ -102,7 +102,7 @@ struct Open {
     due: Instant,
     words: String,
     begun: bool,
-    /// Whether it is going to be interrupted, and when, once it has begun.
+    /// Whether it is going to be interrupted, and when, once it has begun; one whose connection is lost is not.
     interrupt: bool,
     interrupt_at: Option<Instant>,
 }
@@ -185,11 +185,6 @@ impl Call {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let loses_at = (self.number % LOSES_EACH == 0).then_some(course.turns / 2);
         for turn in 0..course.turns {
-            if loses_at == Some(turn) {
-                drop(socket);
-                self.heard.lost += 1;
-                socket = self.connect().await?;
-            }
             let due = course.first + course.every * turn as u32;
             self.until(&mut socket, &mut pings, due, course.own).await?;
             if self.open.is_some() {
@@ -198,6 +193,9 @@ impl Call {
             let interrupt = (self.number + turn).is_multiple_of(INTERRUPTS_EACH);
             let words = question(self.number * course.turns + turn);
             self.ask(&mut socket, words, due, interrupt).await?;
+            if loses_at == Some(turn) {
+                socket = self.lose(socket, &mut pings, course.own).await?;
+            }
         }
         let end = course.first + course.every * course.turns as u32;
         self.until(&mut socket, &mut pings, end, course.own).await?;
@@ -290,6 +288,26 @@ impl Call {
         self.heard.asked += 1;
         self.open = Some(Open { id, due, words: String::new(), begun: false, interrupt, interrupt_at: None });
         Ok(())
+    }
+
+    /// The connection is lost in the middle of an answer; over another one the same is asked under another id.
+    async fn lose(&mut self, mut socket: Socket, pings: &mut tokio::time::Interval, own: Duration) -> Result<Socket> {
+        if let Some(open) = &mut self.open {
+            open.interrupt = false;
+        }
+        self.until(&mut socket, pings, Instant::now() + own + INTO_ANSWER, own).await?;
+        drop(socket);
+        self.heard.lost += 1;
+        let mut socket = self.connect().await?;
+        if let Some(open) = &mut self.open {
+            open.id = self.next_id;
+            // What is said again counts from its first word; how soon that came is another question than for the others.
+            (open.begun, open.words) = (true, String::new());
+            let asked = json!({ "interaction_type": "response_required", "response_id": open.id, "transcript": self.transcript });
+            self.next_id += 1;
+            socket.send(&asked).await?;
+        }
+        Ok(socket)
     }
 
     /// The caller talks over the answer: what was heard of it stands, and something else is asked.

@@ -36,8 +36,10 @@ const NOTICE: Duration = Duration::from_millis(300);
 const LOG_LINES: usize = 20;
 /// A limit that no scenario reaches: they measure the server, not its limits, and all visitors share few addresses.
 const NO_LIMIT: u32 = 1_000_000_000;
-/// Calls at once and per second of an account that no scenario reaches.
-const MANY_CALLS: u32 = 5_000;
+/// Calls at once of an account that no scenario reaches.
+const CALLS_AT_ONCE: u32 = 5_000;
+/// Calls per second of an account that no scenario reaches: the most that may be set.
+const MANY_CALLS: u32 = 1_000;
 /// Below the ports that Linux gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
@@ -366,8 +368,8 @@ fn settings(
     if let Some(carrier) = wanted.carrier {
         // The pace is what a scenario sets for its campaign, not the account's.
         shared = format!(
-            "\n[messages]\nsimulated_url = \"http://{carrier}\"\n\n[voice.simulated]\nconcurrent = {MANY_CALLS}\ncalls_per_second = {MANY_CALLS}.0\n\
-             concurrent_per_organization = {MANY_CALLS}\nconcurrent_per_number = {MANY_CALLS}\ncalls_per_second_per_number = {MANY_CALLS}.0\n"
+            "\n[messages]\nsimulated_url = \"http://{carrier}\"\n\n[voice.simulated]\nconcurrent = {CALLS_AT_ONCE}\ncalls_per_second = {MANY_CALLS}.0\n\
+             concurrent_per_organization = {CALLS_AT_ONCE}\nconcurrent_per_number = {CALLS_AT_ONCE}\ncalls_per_second_per_number = {MANY_CALLS}.0\n"
         );
     }
     if let Some(member) = membership {
