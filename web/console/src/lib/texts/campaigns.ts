@@ -175,6 +175,7 @@ export const campaigns = {
     paceNote: (rate: string, most: string) => `At most ${rate} a minute, ${most} at once. A call is open until it is known how it ended.`,
     begun: 'Calls begun a minute',
     calling: 'Open calls',
+    paceSoon: 'Calls have just begun: their pace is drawn in some seconds.',
     noPace: 'No call has begun in the last ten minutes.',
     funnel: 'From the list to a meeting',
     stages: { list: 'On the list', called: 'Called', spoken: 'Spoke', meetings: 'Meetings' } as Record<string, string>,
