@@ -124,7 +124,7 @@ async fn dial(
     let begin = Asked { by: Principal::system(tenant.clone()), command: Command::Begin { target, attempt } };
     let dial = match handle.command::<SliceEntity>(begin).await? {
         Reply::Dial(dial) => dial,
-        Reply::DoNotDial | Reply::Done | Reply::Book { .. } | Reply::State(_) => return Ok(()),
+        Reply::DoNotDial | Reply::Done | Reply::Book { .. } | Reply::Brief(_) | Reply::State(_) => return Ok(()),
     };
     // From here on it counts as called, whatever happens.
     let answer = create(tools, handle, tenant, target, &dial).await;

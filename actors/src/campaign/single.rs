@@ -18,8 +18,6 @@ use super::{SliceEntity, account_of, callees};
 use crate::core::ask;
 use crate::{ActorError, Tools};
 
-/// What the ids of single calls begin with; campaigns' are made without it.
-const PREFIX: &str = "call-";
 /// How long a single call may wait for its turn, ms: whoever ordered it is waiting too.
 const WAITS_MS: i64 = 60_000;
 /// How long the answer waits to hear whether it was dialled.
@@ -36,6 +34,14 @@ pub struct Order {
     pub to: String,
     /// Which consent must stand in the ledger.
     pub consent: Consent,
+    /// What it is for.
+    pub objective: String,
+    /// What is said first.
+    pub opening: Option<String>,
+    /// What is said.
+    pub script: Option<String>,
+    /// What is asked.
+    pub questions: Vec<String>,
 }
 
 /// What became of it within seconds.
@@ -51,11 +57,6 @@ pub struct Ordered {
     pub to: String,
     /// It reaches nobody.
     pub simulated: bool,
-}
-
-/// Whether it names a single call and no campaign.
-pub(crate) fn is_single(campaign: &CampaignId) -> bool {
-    campaign.as_str().starts_with(PREFIX)
 }
 
 /// Has somebody called, if nothing forbids it.
@@ -80,9 +81,14 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         from_numbers: vec![from.number.clone()],
         max_concurrent: 1,
         consent: order.consent,
+        objective: order.objective,
+        opening: order.opening,
+        script: order.script,
+        questions: order.questions,
         retry: Retry { no_answer: never.clone(), busy: never.clone(), failed: never },
         ..Settings::default()
     };
+    settings.check()?;
     let now_ms = client.now_ms();
     if !settings.window.hours(&number.zones).is_open(now_ms) {
         return Err(Rejection::conflict(
@@ -91,7 +97,7 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         )
         .into());
     }
-    let campaign = CampaignId(format!("{PREFIX}{}", order.id));
+    let campaign = CampaignId::of_single_call(&order.id);
     let id = calls::id(&campaign, 0);
     let listed = Listed {
         phone: number.e164.clone(),
@@ -114,7 +120,7 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
     loop {
         let status = match ask::<SliceEntity>(client, &system, &id, Command::Get).await? {
             Reply::State(state) => standing(&state)?,
-            Reply::Done | Reply::Dial(_) | Reply::DoNotDial | Reply::Book { .. } => return Err(ActorError::Failed),
+            Reply::Done | Reply::Dial(_) | Reply::DoNotDial | Reply::Book { .. } | Reply::Brief(_) => return Err(ActorError::Failed),
         };
         let late = match status {
             Some(_) => true,
