@@ -68,7 +68,10 @@ impl Books {
                 faults.push(format!("called outside of the hours: {line}"));
             }
             let said_no = self.log.iter().filter(|talk| {
-                talk["event"] == "talk" && talk["to"] == line["to"] && talk["manner"] == "never_again" && talk["wished"] == true
+                talk["event"] == "talk"
+                    && talk["to"] == line["to"]
+                    && talk["manner"] == "never_again"
+                    && talk["wished"] == true
             });
             if said_no.filter_map(|talk| talk["at_ms"].as_i64()).any(|no_ms| no_ms < at_ms) {
                 faults.push(format!("called although they said never again: {line}"));
@@ -93,7 +96,8 @@ impl Books {
                 continue;
             };
             let same_person = row["phone"] == line["to"].as_str().unwrap_or_default();
-            let same_call = row["provider_call"].is_empty() || row["provider_call"] == line["sid"].as_str().unwrap_or_default();
+            let same_call =
+                row["provider_call"].is_empty() || row["provider_call"] == line["sid"].as_str().unwrap_or_default();
             if !same_person || !same_call || row["dialed_at"].is_empty() || row["permit"].is_empty() {
                 faults.push(format!("another call in the audit than at the carrier: {row:?}, {line}"));
             }
@@ -110,9 +114,8 @@ impl Books {
 
     fn every_end_is_the_carriers(&self, faults: &mut Vec<String>) {
         let of_event = |event: &'static str| self.log.iter().filter(move |line| line["event"] == event);
-        let last: BTreeMap<&str, &str> = of_event("step")
-            .filter_map(|line| Some((line["sid"].as_str()?, line["status"].as_str()?)))
-            .collect();
+        let last: BTreeMap<&str, &str> =
+            of_event("step").filter_map(|line| Some((line["sid"].as_str()?, line["status"].as_str()?))).collect();
         let talks: BTreeMap<&str, &Value> =
             of_event("talk").filter_map(|line| Some((line["sid"].as_str()?, line))).collect();
         for row in self.dialled().filter(|row| !row["provider_call"].is_empty()) {
@@ -122,7 +125,9 @@ impl Books {
                     Some((Some("not_interested" | "never_again"), true)) => &[("not_interested", "")],
                     Some((Some("later"), true)) => &[("callback", "")],
                     // They hung up in the middle: it was heard, or it was not.
-                    Some((Some("not_interested" | "never_again"), false)) => &[("answered", ""), ("not_interested", "")],
+                    Some((Some("not_interested" | "never_again"), false)) => {
+                        &[("answered", ""), ("not_interested", "")]
+                    }
                     Some((Some("later"), false)) => &[("answered", ""), ("callback", "")],
                     Some((Some(_), _)) => &[("answered", "")],
                     Some((None, _)) | None => &[("voicemail", ""), ("answered", ""), ("failed", "fax")],
@@ -134,7 +139,11 @@ impl Books {
                 _ => &[],
             };
             if !expected.contains(&outcome) {
-                faults.push(format!("ended otherwise at the carrier ({:?}, {:?}): {row:?}", last.get(sid), talks.get(sid)));
+                faults.push(format!(
+                    "ended otherwise at the carrier ({:?}, {:?}): {row:?}",
+                    last.get(sid),
+                    talks.get(sid)
+                ));
             }
         }
     }

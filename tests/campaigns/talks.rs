@@ -1,15 +1,21 @@
 //! What is said in calls that we make: each is about what it was made for, and ends as what the person said. And the checker finds what must never be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
+use colloquy_actors::telephony::twilio::form::Form;
 use colloquy_carrier::Troubles;
 use colloquy_carrier::persona::{Manner, Persona};
 use colloquy_domain::campaign::{number, window::Window};
 use serde_json::{Value, json};
 
-use crate::support::people::{Member, SOON, Visitor, text};
+use crate::support::carrier::post_form;
 use crate::support::eventually;
-use crate::{ALL_DONE, SEED, World, all_targets, books, bring, checked, day, founded, numbers, order, stats, written};
+use crate::support::people::{Member, SOON, Visitor, text};
+use crate::{
+    ACCOUNT, ALL_DONE, OURS, SEED, TOKEN, World, all_targets, books, bring, checked, day, founded, numbers, order, stats, written,
+};
 
 /// Seconds of a talk that is long enough for all that somebody has to say.
 const LONG_S: u32 = 60;
@@ -74,7 +80,12 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
     is_done(&owner, &campaign, people.len()).await;
     let targets = all_targets(&owner, &campaign).await;
     let outcomes: Vec<String> = targets.iter().map(|target| text(target, "outcome")).collect();
-    assert_eq!(outcomes, ["answered", "not_interested", "not_interested", "callback", "answered"], "{:#?}", world.lines());
+    assert_eq!(
+        outcomes,
+        ["answered", "not_interested", "not_interested", "callback", "answered"],
+        "{:#?}",
+        world.lines()
+    );
 
     let by_phone = calls(&owner).await;
     for (n, phone) in people.iter().enumerate() {
@@ -89,7 +100,9 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
     let lines = said(&owner, &by_phone[&people[0]]).await;
     let asked: Vec<usize> = QUESTIONS
         .iter()
-        .map(|question| lines.iter().position(|(role, words)| role == "assistant" && words.contains(question)).expect("asked"))
+        .map(|question| {
+            lines.iter().position(|(role, words)| role == "assistant" && words.contains(question)).expect("asked")
+        })
         .collect();
     assert!(asked.is_sorted() && asked[0] > 0, "{lines:?}");
     let leads = owner.api.list("/api/leads").await;
@@ -108,7 +121,10 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
     order(&owner, &again, "start").await;
     is_done(&owner, &again, 1).await;
     let refused = all_targets(&owner, &again).await.remove(0);
-    assert_eq!((text(&refused, "outcome"), text(&refused, "reason")), ("skipped".to_owned(), "do_not_contact".to_owned()));
+    assert_eq!(
+        (text(&refused, "outcome"), text(&refused, "reason")),
+        ("skipped".to_owned(), "do_not_contact".to_owned())
+    );
     checked(&owner, &campaign, &world, &BTreeSet::new()).await;
     let log = owner.api.list(&format!("/api/calling/campaigns/{campaign}/calls")).await;
     assert!(log.iter().all(|call| call["score"].is_number() && call["conversation_id"].is_string()), "{log:?}");
@@ -155,6 +171,46 @@ async fn a_new_lead_that_is_called_back_gets_its_answers_and_no_second_lead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_calls_new_leads_by_itself_and_nobody_without_a_consent() {
+    let world = World::start(4.0, Troubles::default()).await;
+    let server = world.server().await;
+    let (owner, agent) = founded(&server).await;
+    let path = format!("/api/agents/{agent}");
+    let wrong = json!({ "auto_call_leads": { "within_minutes": 0 } });
+    owner.api.patch(&path, wrong).await.names("auto_call_leads.within_minutes");
+    owner.api.patch(&path, json!({ "auto_call_leads": { "questions": QUESTIONS } })).await.expect(200);
+    let called = || {
+        world.lines().iter().filter(|line| line["event"] == "create").map(|line| text(line, "to")).collect::<Vec<_>>()
+    };
+    let leaves = async |phone: &str| {
+        let mut visitor = Visitor::new(&server, &agent);
+        visitor.say(&format!("My name is Ann Lee and my number is {phone}, I need a quote")).await;
+    };
+    let first = who(Manner::Answers, &[]);
+    let second = who(Manner::Answers, std::slice::from_ref(&first));
+    // The first has given no consent to an artificial voice, and is never called.
+    leaves(&first).await;
+    eventually("the lead stands", SOON, async || {
+        owner.api.list("/api/leads").await.iter().any(|lead| lead["phone"] == json!(first)).then_some(())
+    })
+    .await;
+    owner
+        .api
+        .patch(&path, json!({ "auto_call_leads": { "questions": QUESTIONS, "consent": "none" } }))
+        .await
+        .expect(200);
+    leaves(&second).await;
+    let lead = eventually("the lead has the answers", ALL_DONE, async || {
+        let leads = owner.api.list("/api/leads").await;
+        leads.into_iter().find(|lead| lead["fields"]["what_budget_do_you_have"].is_string())
+    })
+    .await;
+    assert_eq!(lead["phone"], json!(second), "{lead}");
+    assert_eq!(called(), [second.clone()], "once, and only who may be called");
+    assert_eq!(owner.api.list("/api/leads").await.len(), 2, "one person, one lead");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_checker_finds_a_doubled_call_a_call_at_night_and_one_to_a_listed_number() {
     let world = World::start(20.0, Troubles::default()).await;
     let server = world.server().await;
@@ -168,7 +224,11 @@ async fn the_checker_finds_a_doubled_call_a_call_at_night_and_one_to_a_listed_nu
     let true_books = books(&owner, &campaign, &world, &BTreeSet::new()).await;
     assert_eq!(true_books.faults(), Vec::<String>::new());
     let place = |event: &str, with: &dyn Fn(&Value) -> bool| {
-        true_books.log.iter().position(|line| line["event"] == event && with(line)).unwrap_or_else(|| panic!("no {event}"))
+        true_books
+            .log
+            .iter()
+            .position(|line| line["event"] == event && with(line))
+            .unwrap_or_else(|| panic!("no {event}"))
     };
     let first = place("create", &|_| true);
     let found = |change: &dyn Fn(&mut Vec<Value>), forbidden: &[&str], says: &str| {
@@ -182,7 +242,8 @@ async fn the_checker_finds_a_doubled_call_a_call_at_night_and_one_to_a_listed_nu
     let zones = number::normal(&text(&true_books.log[first], "to"), None).expect("a number").zones;
     let hours = Window::default().hours(&zones);
     let made_ms = true_books.log[first]["at_ms"].as_i64().expect("a time");
-    let night_ms = (1..24).map(|hour| made_ms - hour * 3_600_000).find(|at_ms| !hours.is_open(*at_ms)).expect("a night");
+    let night_ms =
+        (1..24).map(|hour| made_ms - hour * 3_600_000).find(|at_ms| !hours.is_open(*at_ms)).expect("a night");
     found(&|log| log[first]["at_ms"] = json!(night_ms), &[], "outside of the hours");
     found(&|_| {}, &[&people[3]], "on the list and called");
     found(&|log| log[first]["dial"] = json!(format!("{campaign}.0.99.1")), &[], "not in the audit");
@@ -195,4 +256,60 @@ async fn the_checker_finds_a_doubled_call_a_call_at_night_and_one_to_a_listed_nu
     let mut counted = true_books.clone();
     counted.stats["cards"]["total_calls"] = json!(1);
     assert!(counted.faults().iter().any(|fault| fault.starts_with("counted 1")), "a wrong counter");
+}
+
+/// The signatures that Twilio's own package makes for requests.
+fn signed_by_twilio(requests: &[(String, &[(&str, &str)])]) -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
+    assert!(
+        folder.join("node_modules").is_dir(),
+        "the vendors' packages are not there: `make test` fetches them, or `npm ci` in tests/peers"
+    );
+    let requests: Vec<Value> = requests
+        .iter()
+        .map(|(url, fields)| {
+            let params: BTreeMap<&str, &str> = fields.iter().copied().collect();
+            json!({ "url": url, "params": params })
+        })
+        .collect();
+    let task = json!({ "token": TOKEN, "requests": requests, "signatures": [] }).to_string();
+    let mut node = Command::new("node")
+        .arg(folder.join("twilio.mjs"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node runs");
+    node.stdin.take().expect("piped").write_all(task.as_bytes()).expect("taken");
+    let output = node.wait_with_output().expect("it ends");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+    answer["signed"].as_array().expect("signatures").iter().map(|one| one.as_str().expect("text").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_twilios_own_package_signs_is_believed_and_what_was_changed_afterwards_is_not() {
+    let world = World::start(1.0, Troubles::default()).await;
+    let server = world.server().await;
+    let (owner, _) = founded(&server).await;
+    let fields: [(&str, &str); 8] = [
+        ("CallSid", "CA1"),
+        ("AccountSid", ACCOUNT),
+        ("From", "+14155552671"),
+        ("To", OURS[0]),
+        ("CallStatus", "completed"),
+        ("CallDuration", "7"),
+        ("AnsweredBy", "human"),
+        ("CallerName", "Zo\u{eb} & S\u{f8}n <1>"),
+    ];
+    let paths = ["voice", "status", "amd"].map(|what| format!("/api/voice/twilio/{what}/simulated-{}?d=a.0.0.1", owner.organization));
+    let requests = paths.clone().map(|path| (server.url(&path), &fields[..]));
+    let changed: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (*name, if *name == "CallDuration" { "9" } else { *value })).collect();
+    for (path, signed) in paths.iter().zip(signed_by_twilio(&requests)) {
+        let says = async |fields: &[(&str, &str)]| {
+            post_form(&server.api().header("x-twilio-signature", &signed), path, Form::of(fields).to_body()).await
+        };
+        says(&changed).await.refused(401);
+        let believed = says(&fields).await;
+        assert!([200, 204].contains(&believed.status), "{path}: {believed:?}");
+    }
 }

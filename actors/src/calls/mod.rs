@@ -70,7 +70,8 @@ impl Entity for CallEntity {
     fn outbox(&self, key: &EntityKey, state: &Call, event: &Event, _at: At) -> Vec<Message> {
         let told = call::conversation_message(state, event)
             .map(|(conversation, command)| message(&key.tenant, conversation::KIND, conversation.as_str(), command));
-        let slice = call::slice_message(state, event).map(|(id, command)| message(&key.tenant, slice::KIND, &id, command));
+        let slice =
+            call::slice_message(state, event).map(|(id, command)| message(&key.tenant, slice::KIND, &id, command));
         let pacer = call::pacer_message(state, event)
             .map(|(account, command)| message(pacer::TENANT, pacer::KIND, &account, command));
         told.into_iter().chain(slice).chain(pacer).collect()

@@ -16,6 +16,15 @@ use crate::core::ask;
 
 /// Tells the slice. Whether it is a call of ours that was made: one that nobody knows changes nothing.
 pub async fn tell(client: &Client, tenant: &TenantId, dialled: &Dialled, report: Report) -> Result<bool, ActorError> {
+    let said = match &report {
+        Report::Ringing { .. } => "ringing",
+        Report::Answered => "answered",
+        Report::Machine { .. } => "machine",
+        Report::Abandoned => "abandoned",
+        Report::Ended { .. } => "ended",
+        Report::Talk { .. } | Report::Cost { .. } => "more",
+    };
+    metrics::counter!(crate::telemetry::CALL_REPORTS, "report" => said).increment(1);
     let command = Command::Heard { target: dialled.target, attempt: dialled.attempt, report };
     match ask::<SliceEntity>(client, &Principal::system(tenant.clone()), &dialled.slice_id(), command).await {
         Ok(_) => Ok(true),

@@ -220,7 +220,11 @@ pub async fn slice_of(
     let id = calls::id(campaign, index);
     let slice = match ask::<SliceEntity>(client, &by, &id, calls::Command::Get).await? {
         calls::Reply::State(state) => *state,
-        calls::Reply::Done | calls::Reply::Dial(_) | calls::Reply::DoNotDial | calls::Reply::Book { .. } | calls::Reply::Brief(_) => {
+        calls::Reply::Done
+        | calls::Reply::Dial(_)
+        | calls::Reply::DoNotDial
+        | calls::Reply::Book { .. }
+        | calls::Reply::Brief(_) => {
             return Err(ActorError::Failed);
         }
     };

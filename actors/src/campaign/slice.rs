@@ -101,7 +101,7 @@ impl Entity for SliceEntity {
                 Tell::Guard { guard, command } => message(&key.tenant, contact_guard::KIND, &guard, command),
                 Tell::Campaign(command) => message(&key.tenant, campaign::KIND, state.campaign.as_str(), command),
                 Tell::Call { call, talk_s, cost_micros } => {
-                    let id = calls::id(&self.tools, &state.tenant, line::carrier(&state.orders.account), &call);
+                    let id = calls::id(&self.tools, &state.tenant, line::carried_by(&state.orders.account), &call);
                     let spoke_ms = Some(i64::from(talk_s) * 1000);
                     let end = call::End { spoke_ms, cost_micros, ..call::End::default() };
                     message(&key.tenant, call::KIND, id.as_str(), call::Command::Ended(Box::new(end)))

@@ -63,9 +63,13 @@ impl Manner {
     /// What they say when they have the floor for the `nth` time, from 0.
     pub fn line(self, nth: usize) -> Option<&'static str> {
         let lines: &[&str] = match self {
-            Self::Answers => {
-                &["Yes, speaking.", "It is about the boiler.", "Sometime next month.", "Two thousand dollars.", "Thank you, goodbye."]
-            }
+            Self::Answers => &[
+                "Yes, speaking.",
+                "It is about the boiler.",
+                "Sometime next month.",
+                "Two thousand dollars.",
+                "Thank you, goodbye.",
+            ],
             Self::NotInterested => &["I am not interested, thank you."],
             Self::NeverAgain => &["Please take me off your list."],
             Self::Later => &["Sorry, this is a bad time.", "Call me tomorrow at 3 pm."],

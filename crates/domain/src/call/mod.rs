@@ -265,7 +265,11 @@ impl Call {
 
     /// Whether how it went is still to be said.
     fn wants_review(&self) -> bool {
-        self.status.over() && !self.machine && self.answered_ms.is_some() && self.conversation_id.is_some() && self.review.is_none()
+        self.status.over()
+            && !self.machine
+            && self.answered_ms.is_some()
+            && self.conversation_id.is_some()
+            && self.review.is_none()
     }
 }
 

@@ -33,7 +33,8 @@ mod tests {
     fn a_call_is_counted_by_what_was_said_in_it_and_not_by_what_was_agreed_before() {
         let with = |wish| {
             let errand = Errand { call: "k".into(), wish, ..Errand::default() };
-            let link = CallLink { id: "k".into(), agreed_before: 1, errand: Some(Box::new(errand)), ..CallLink::default() };
+            let link =
+                CallLink { id: "k".into(), agreed_before: 1, errand: Some(Box::new(errand)), ..CallLink::default() };
             let mut state = State { id: "c".into(), calls: vec![link], ..State::default() };
             state.dialogue.agreed = vec![Agreed::default()];
             state
@@ -44,7 +45,11 @@ mod tests {
         let later = of(Some(Wish::Later { at_ms: Some(5), settled: true }));
         assert_eq!((later.callback, later.callback_ms), (true, Some(5)));
         let no_time = of(Some(Wish::Later { at_ms: None, settled: false }));
-        assert_eq!((no_time.callback, no_time.callback_ms), (true, None), "who hung up before the time was agreed wants it all the same");
+        assert_eq!(
+            (no_time.callback, no_time.callback_ms),
+            (true, None),
+            "who hung up before the time was agreed wants it all the same"
+        );
         let mut booked = with(Some(Wish::NotInterested));
         booked.dialogue.agreed.push(Agreed::default());
         assert!(talk(&booked, &"k".into(), None).meeting);

@@ -102,7 +102,8 @@ impl Errand {
     /// not have are left out.
     pub fn opening(&self, variables: &BTreeMap<String, String>) -> Option<String> {
         let own = self.opening.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        let first = || self.script.as_deref().and_then(|script| script.split("\n\n").find(|part| !part.trim().is_empty()));
+        let first =
+            || self.script.as_deref().and_then(|script| script.split("\n\n").find(|part| !part.trim().is_empty()));
         let words = self.filled(own.or_else(first)?, variables);
         Some(text::one_line(&words)).filter(|words| !words.is_empty())
     }

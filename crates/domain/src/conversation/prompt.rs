@@ -242,7 +242,10 @@ fn orders(errand: &Errand, config: &AgentConfig) -> String {
         lines.push(format!("What the call is for: {objective}"));
     }
     let script = errand.script.as_deref().map(filled).filter(|script| !script.is_empty());
-    lines.extend(script.map(|script| format!("Follow this script in your own words, and stop where they want to stop:\n{script}")));
+    lines
+        .extend(script.map(|script| {
+            format!("Follow this script in your own words, and stop where they want to stop:\n{script}")
+        }));
     let known = errand.name.iter().map(|name| ("name", name.as_str()));
     let known: Vec<String> = known
         .chain(errand.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))

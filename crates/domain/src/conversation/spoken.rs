@@ -289,7 +289,14 @@ pub(super) fn joined(
     state.channels.insert(Channel::Voice);
     let agreed_before = state.dialogue.agreed.iter().filter(|agreed| !agreed.canceled).count();
     let person = person.cloned();
-    state.calls.push(CallLink { id: call.clone(), began_ms: at_ms, ended_ms: None, agreed_before, person, errand: None });
+    state.calls.push(CallLink {
+        id: call.clone(),
+        began_ms: at_ms,
+        ended_ms: None,
+        agreed_before,
+        person,
+        errand: None,
+    });
     state.active_at_ms = at_ms;
 }
 

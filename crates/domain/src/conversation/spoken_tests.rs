@@ -38,7 +38,7 @@ fn words(call: &str, turn: u32, text: &str, heard: Option<&str>) -> Command {
         text: text.into(),
         channel: Channel::Voice,
         visitor: Visitor::default(),
-        terms: Terms { max_messages: 50, ..Terms::default() },
+        terms: Terms { max_messages: 50, collect_leads: true, ..Terms::default() },
         agent_live: true,
         continues: true,
         carried: None,
@@ -312,7 +312,10 @@ fn what_a_call_was_made_for_goes_with_the_call_and_what_was_wanted_stands_there(
     let numbers: Vec<&str> = run.events.iter().filter_map(|(event, ..)| never_again(&run.state, event)).collect();
     assert_eq!(numbers, ["+12175550100"], "the number they speak from, once");
     system(&mut run, Command::CallEnded { call: "k1".into() }).expect("over");
-    assert!(run.state.dialogue.errand.is_none() && run.state.dialogue.form.is_none(), "the next call has nothing of it");
+    assert!(
+        run.state.dialogue.errand.is_none() && run.state.dialogue.form.is_none(),
+        "the next call has nothing of it"
+    );
     assert_eq!(errand(&run.state, &"k1".into()).and_then(|errand| errand.wish), Some(Wish::NeverAgain));
     replayed(&run);
     // Whoever calls us afterwards is not asked the campaign's questions.

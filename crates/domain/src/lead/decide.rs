@@ -1,5 +1,7 @@
 //! How a lead changes: captured and learned from its source, worked on by people, routed by rules.
 
+use std::collections::BTreeMap;
+
 use super::{Capture, Command, Decision, Event, NOTES_CHARS_MAX, Reply, State, Update, follow_up};
 use crate::{
     catalog::scoring::Scoring,

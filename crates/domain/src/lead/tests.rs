@@ -299,7 +299,10 @@ fn answers_of_a_call_stand_beside_what_the_source_told_and_route_it_again_while_
     let wanted = state.routing_wanted;
     qualify(&mut state, "in May");
     assert_eq!(state.routing_wanted, wanted, "who has taken it keeps it");
-    assert!(matches!(ask(&mut state, rep(), Command::Qualify { answers: answers("x") }), Err(Rejection::Forbidden { .. })));
+    assert!(matches!(
+        ask(&mut state, rep(), Command::Qualify { answers: answers("x") }),
+        Err(Rejection::Forbidden { .. })
+    ));
     let nobody = ask(&mut State::default(), Actor::System, Command::Qualify { answers: answers("x") });
     assert!(matches!(nobody, Err(Rejection::NotFound { .. })));
 }

@@ -526,11 +526,16 @@ fn who_answers_is_told_what_a_call_is_for_while_it_is_one_and_as_the_settings_ar
     let Ok(Reply::Brief(told)) = brief(&mut run, 1) else { panic!("a call that rings") };
     assert_eq!(told.objective, "help", "a change holds for calls that ring");
     assert_eq!(brief(&mut run, 2), Err(Rejection::Superseded));
-    run.does(Command::Dialed { target: 0, attempt: 1, answer: DialAnswer::Placed { call: "CA1".into() } }).expect("placed");
+    run.does(Command::Dialed { target: 0, attempt: 1, answer: DialAnswer::Placed { call: "CA1".into() } })
+        .expect("placed");
     run.hears(0, 1, Report::Answered);
     run.ends(0, 1, Ending::Completed, 61);
     let told: Vec<&Tell> = run.told.iter().filter(|tell| matches!(tell, Tell::Call { .. })).collect();
-    assert_eq!(told, [&Tell::Call { call: "CA1".into(), talk_s: 61, cost_micros: None }], "the call hears that it is over");
+    assert_eq!(
+        told,
+        [&Tell::Call { call: "CA1".into(), talk_s: 61, cost_micros: Some(10_000) }],
+        "the call hears that it is over"
+    );
     // They wanted to be called again, and no time was agreed: that is for a person to do.
     run.hears(0, 1, talk(Talk { callback: true, ..Talk::default() }));
     assert_eq!(run.slice.targets[0].disposition(), Some(Disposition::Callback));

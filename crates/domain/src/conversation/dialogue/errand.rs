@@ -39,7 +39,7 @@ const NEVER: &[&str] = &[
 ];
 /// After such a phrase they mean a time and not for ever: "don't call me before nine".
 const BUT_SOMETIMES: &[&str] =
-    &["before", "until", "till", "after", "today", "tonight", "now", "during", "while", "between", "this", "so", "at", "on"];
+    &["before", "until", "till", "after", "today", "tonight", "now", "during", "while", "between", "so", "at", "on"];
 /// Who says this wants to be called again.
 const LATER: &[&str] = &[
     "call me back",
@@ -87,7 +87,10 @@ const SHORT_NO: &[&str] = &[
     "were good",
     "we are good",
 ];
-/// The longest message that says no more than no.
+/// How such a message begins that is nothing but a no, and its longest.
+const PLAIN_NO: &[&str] = &["no", "nope", "nah"];
+const PLAIN_WORDS_MAX: usize = 3;
+/// The longest message that says no more than that.
 const SHORT_WORDS_MAX: usize = 8;
 
 /// The errand of the call that a turn was said in.
@@ -137,10 +140,11 @@ fn wish(setting: &Setting<'_>, brief: &Brief, words: &Words) -> Option<Wish> {
         return None;
     }
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.find(phrase).is_some());
+    let means = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
     let never = NEVER.iter().filter_map(|phrase| words.find(phrase)).any(|place| {
         let clause = words.all()[place.start].clause;
-        let rest = words.all()[place.end..].iter().take_while(|word| word.clause == clause);
-        !rest.into_iter().any(|word| BUT_SOMETIMES.contains(&word.text.as_str()))
+        let mut rest = words.all()[place.end..].iter().take_while(|word| word.clause == clause);
+        !rest.any(|word| BUT_SOMETIMES.contains(&word.text.as_str()))
     });
     if never {
         return Some(Wish::NeverAgain);
@@ -163,13 +167,15 @@ fn wish(setting: &Setting<'_>, brief: &Brief, words: &Words) -> Option<Wish> {
             None => Some(Wish::Later { at_ms: None, settled: true }),
         };
     }
-    if says(LATER) && free || says(CALLS) && when.is_some() {
+    if means(LATER) && free || means(CALLS) && when.is_some() {
         return Some(Wish::Later { at_ms, settled: at_ms.is_some() });
     }
     let asked = brief.dialogue.form.as_ref().is_some_and(|form| form.asked.is_some());
     let short = words.len() <= SHORT_WORDS_MAX && !mood.question && free && brief.dialogue.offer.is_none();
     // "No" answers a question that was asked; before there was one it answers the call.
-    (short && (says(SHORT_NO) || mood.denies && !asked && brief.dialogue.agreed.is_empty())).then_some(Wish::NotInterested)
+    let plain = words.len() <= PLAIN_WORDS_MAX && words.all().first().is_some_and(|word| PLAIN_NO.contains(&word.text.as_str()));
+    let declined = says(SHORT_NO) || plain && !asked && brief.dialogue.agreed.is_empty();
+    (short && declined).then_some(Wish::NotInterested)
 }
 
 impl Turn<'_> {
@@ -215,7 +221,10 @@ mod tests {
     use super::*;
     use crate::{
         catalog::scoring::Scoring,
-        conversation::{confidential::Confidential, dialogue::{BriefChannel, Dialogue, FormProgress, understand}},
+        conversation::{
+            confidential::Confidential,
+            dialogue::{BriefChannel, Dialogue, FormProgress, understand},
+        },
     };
 
     /// A Monday noon in San Francisco.
@@ -276,15 +285,23 @@ mod tests {
         for text in ["Can you call me back?", "This is a bad time", "I'm in a meeting"] {
             assert_eq!(heard(text), Some(Wish::Later { at_ms: None, settled: false }), "{text}");
         }
-        assert_eq!(heard("Call me back in two hours"), Some(Wish::Later { at_ms: Some(NOON + 2 * hour), settled: true }));
+        assert_eq!(
+            heard("Call me back in two hours"),
+            Some(Wish::Later { at_ms: Some(NOON + 2 * hour), settled: true })
+        );
         // In their own zone, not in that of the business.
         assert_eq!(
             heard("ring me tomorrow at 3 pm"),
             Some(Wish::Later { at_ms: Some(NOON + 27 * hour), settled: true })
         );
-        for text in
-            ["Hello?", "Who is this?", "Yes, what is it about?", "I would be interested", "I call my plumber Joe", "No, who is this?"]
-        {
+        for text in [
+            "Hello?",
+            "Who is this?",
+            "Yes, what is it about?",
+            "I would be interested",
+            "I call my plumber Joe",
+            "No, who is this?",
+        ] {
             assert_eq!(heard(text), None, "{text}");
         }
         assert_eq!(heard("Don't call me before nine"), None, "they mean a time");
@@ -295,7 +312,9 @@ mod tests {
     #[test]
     fn who_wants_to_be_called_again_is_asked_when_once() {
         let mut brief = brief("tomorrow at 9 am");
-        let errand = |brief: &mut Brief| brief.dialogue.errand.as_mut().expect("an errand").wish = Some(Wish::Later { at_ms: None, settled: false });
+        let errand = |brief: &mut Brief| {
+            brief.dialogue.errand.as_mut().expect("an errand").wish = Some(Wish::Later { at_ms: None, settled: false })
+        };
         errand(&mut brief);
         assert!(matches!(understood(&brief).facts.wish, Some(Wish::Later { at_ms: Some(_), settled: true })));
         brief.text = "I really can't say".into();

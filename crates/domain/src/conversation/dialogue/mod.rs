@@ -270,7 +270,11 @@ impl Facts {
     /// Whether these facts must be journaled before the answer is looked for: somebody is alerted, a value was given that must not be lost, somebody
     /// said that they will not be called, or a slot was taken.
     pub fn must_not_wait(&self) -> bool {
-        !self.escalations.is_empty() || !self.alerts.is_empty() || !self.values.is_empty() || self.wish.is_some() || self.books()
+        !self.escalations.is_empty()
+            || !self.alerts.is_empty()
+            || !self.values.is_empty()
+            || self.wish.is_some()
+            || self.books()
     }
 
     /// Whether a calendar had the word in this turn.
