@@ -14,7 +14,8 @@ use crate::support::carrier::post_form;
 use crate::support::eventually;
 use crate::support::people::{Member, SOON, Visitor, text};
 use crate::{
-    ACCOUNT, ALL_DONE, OURS, SEED, TOKEN, World, all_targets, books, bring, checked, day, founded, numbers, order, stats, written,
+    ACCOUNT, ALL_DONE, OURS, SEED, TOKEN, World, all_targets, books, bring, checked, day, founded, numbers, order,
+    stats, written,
 };
 
 /// Seconds of a talk that is long enough for all that somebody has to say.
@@ -300,7 +301,8 @@ async fn what_twilios_own_package_signs_is_believed_and_what_was_changed_afterwa
         ("AnsweredBy", "human"),
         ("CallerName", "Zo\u{eb} & S\u{f8}n <1>"),
     ];
-    let paths = ["voice", "status", "amd"].map(|what| format!("/api/voice/twilio/{what}/simulated-{}?d=a.0.0.1", owner.organization));
+    let paths = ["voice", "status", "amd"]
+        .map(|what| format!("/api/voice/twilio/{what}/simulated-{}?d=a.0.0.1", owner.organization));
     let requests = paths.clone().map(|path| (server.url(&path), &fields[..]));
     let changed: Vec<(&str, &str)> =
         fields.iter().map(|(name, value)| (*name, if *name == "CallDuration" { "9" } else { *value })).collect();

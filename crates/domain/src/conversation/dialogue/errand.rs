@@ -173,7 +173,8 @@ fn wish(setting: &Setting<'_>, brief: &Brief, words: &Words) -> Option<Wish> {
     let asked = brief.dialogue.form.as_ref().is_some_and(|form| form.asked.is_some());
     let short = words.len() <= SHORT_WORDS_MAX && !mood.question && free && brief.dialogue.offer.is_none();
     // "No" answers a question that was asked; before there was one it answers the call.
-    let plain = words.len() <= PLAIN_WORDS_MAX && words.all().first().is_some_and(|word| PLAIN_NO.contains(&word.text.as_str()));
+    let plain = words.len() <= PLAIN_WORDS_MAX
+        && words.all().first().is_some_and(|word| PLAIN_NO.contains(&word.text.as_str()));
     let declined = says(SHORT_NO) || plain && !asked && brief.dialogue.agreed.is_empty();
     (short && declined).then_some(Wish::NotInterested)
 }
