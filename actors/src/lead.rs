@@ -175,7 +175,7 @@ async fn route(tools: &Tools, handle: &EffectHandle, routing: u32, agent: &Agent
         Err(ActorError::Rejected(_)) => return settle(handle, by, routing, lead::Assignment::default()).await,
         Err(error) => return Err(error),
     };
-    if let Err(error) = callback::call_back(client, &tenant, agent, &state).await {
+    if let Err(error) = callback::call_back(client, tools, &tenant, agent, &state).await {
         // Who gets the lead does not wait for that: people see it and can call.
         tracing::warn!(lead = %handle.key().id, %error, "a new lead could not be put on the list of those who are called back");
     }

@@ -20,6 +20,12 @@ pub(crate) const LETTERS: &str = "colloquy_letters_total";
 pub(crate) const APPOINTMENT_LETTERS: &str = "colloquy_appointment_letters_total";
 /// Messages over carriers by channel and outcome (`sent`, `later`, `failed`).
 pub(crate) const MESSAGES: &str = "colloquy_messages_total";
+/// Calls that were asked of providers by what they said (`placed`, `refused`, `unknown`).
+pub(crate) const DIALS: &str = "colloquy_dials_total";
+/// Seconds from a permit's moment to the provider's answer.
+pub(crate) const DIAL_SECONDS: &str = "colloquy_dial_seconds";
+/// What webhooks said of such calls (`ringing`, `answered`, `machine`, `abandoned`, `ended`, `more`), news that nobody waited for too.
+pub(crate) const CALL_REPORTS: &str = "colloquy_call_reports_total";
 /// Seconds of a search, the question's embedding included.
 pub(crate) const SEARCH_SECONDS: &str = "colloquy_search_seconds";
 /// Questions that could not be embedded.
@@ -42,6 +48,9 @@ pub fn describe() {
     describe_counter!(LETTERS, "Letters of notices by outcome, and alerts held for the next one");
     describe_counter!(APPOINTMENT_LETTERS, "Letters and text messages about appointments by channel and outcome");
     describe_counter!(MESSAGES, "Messages over carriers by channel and outcome");
+    describe_counter!(DIALS, "Calls that were asked of providers by what they said");
+    describe_histogram!(DIAL_SECONDS, Unit::Seconds, "From a permit's moment to the provider's answer");
+    describe_counter!(CALL_REPORTS, "What webhooks said of calls that were made");
     describe_histogram!(SEARCH_SECONDS, Unit::Seconds, "How long a search took, the question's embedding included");
     describe_counter!(EMBED_FAILURES, "Questions that could not be embedded and were searched by keywords only");
     describe_histogram!(EMBED_PAGE_SECONDS, Unit::Seconds, "How long one page took to be embedded");

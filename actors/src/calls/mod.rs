@@ -11,20 +11,22 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::call::{
-    self, Call, Carrier, Command, Direction, Effect, End, Event, NewCall, Reply, score, script, view,
+    self, Call, Carrier, Command, Direction, Effect, End, Event, NewCall, Reply, score, script, talk, view,
 };
+use colloquy_domain::campaign::dialled::Dialled;
+use colloquy_domain::campaign::slice;
 use colloquy_domain::conversation::{self, CallBegun, Post, Posted, Spoken};
 use colloquy_domain::ids::{AgentId, CallId, ConversationId, TenantId, VisitorId};
 use colloquy_domain::local_time::{is_open, zone_or_utc};
 use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX};
 use colloquy_domain::vocabulary::Channel;
-use colloquy_domain::{Principal, Rejection, check};
+use colloquy_domain::{Principal, Rejection, check, pacer};
 
 use crate::agent::AgentNow;
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
 use crate::thread::ThreadEntity;
-use crate::{ActorError, Tools, feed};
+use crate::{ActorError, Tools, campaign, feed};
 
 /// The list that calls are projected into.
 pub const LIST: &str = "calls";
@@ -66,10 +68,13 @@ impl Entity for CallEntity {
     }
 
     fn outbox(&self, key: &EntityKey, state: &Call, event: &Event, _at: At) -> Vec<Message> {
-        let told = call::conversation_message(state, event);
-        told.into_iter()
-            .map(|(conversation, command)| message(&key.tenant, conversation::KIND, conversation.as_str(), command))
-            .collect()
+        let told = call::conversation_message(state, event)
+            .map(|(conversation, command)| message(&key.tenant, conversation::KIND, conversation.as_str(), command));
+        let slice =
+            call::slice_message(state, event).map(|(id, command)| message(&key.tenant, slice::KIND, &id, command));
+        let pacer = call::pacer_message(state, event)
+            .map(|(account, command)| message(pacer::TENANT, pacer::KIND, &account, command));
+        told.into_iter().chain(slice).chain(pacer).collect()
     }
 
     fn watched(&self, _key: &EntityKey, _state: &Call, _event: &Event, _at: At) -> Option<Bytes> {
@@ -79,7 +84,9 @@ impl Entity for CallEntity {
     async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
         match effect {
             // Repeatable: the same conversation gives the same review.
-            Effect::Review { attempt, conversation } => review(&handle, attempt, &conversation).await,
+            Effect::Review { attempt, conversation, campaigns } => {
+                review(&handle, attempt, &conversation, campaigns).await;
+            }
         }
     }
 }
@@ -101,6 +108,10 @@ pub struct Heard {
     pub line: Option<String>,
     /// A test from the console.
     pub test: bool,
+    /// The provider account that carries it, as its pacer is named.
+    pub account: Option<String>,
+    /// The dial it comes of, if we made it.
+    pub dial: Option<Dialled>,
 }
 
 /// A call that goes on in its conversation.
@@ -132,19 +143,26 @@ pub fn agent_of_key(tools: &Tools, key: &str) -> Option<AgentId> {
 }
 
 /// What proves to our socket that instructions of ours opened it for this call, until then.
-pub fn ticket(tools: &Tools, agent: &AgentId, provider_call_id: &str, until_ms: i64) -> String {
-    let until = until_ms.to_string();
-    format!("{agent}.{until}.{}", derived(tools, &["voice ticket", agent.as_str(), provider_call_id, &until]))
+/// It names the agent and the dial that the call comes of, if we made it.
+pub fn ticket(tools: &Tools, agent: &AgentId, provider_call_id: &str, dial: Option<&Dialled>, until_ms: i64) -> String {
+    let (until, dial) = (until_ms.to_string(), dial.map(Dialled::name).unwrap_or_default());
+    format!("{agent}.{until}.{}", derived(tools, &["voice ticket", agent.as_str(), provider_call_id, &dial, &until]))
 }
 
-/// The agent that a good ticket of this call names.
-pub fn agent_of_ticket(tools: &Tools, given: &str, provider_call_id: &str, now_ms: i64) -> Option<AgentId> {
+/// The agent that a good ticket of this call names, and until when it is good.
+pub fn agent_of_ticket(
+    tools: &Tools,
+    given: &str,
+    provider_call_id: &str,
+    dial: Option<&Dialled>,
+    now_ms: i64,
+) -> Option<(AgentId, i64)> {
     let mut parts = given.rsplitn(3, '.');
     let (_, until, agent) = (parts.next()?, parts.next()?, parts.next()?);
     let (until_ms, agent) = (until.parse::<i64>().ok()?, AgentId::from(agent));
-    let own = ticket(tools, &agent, provider_call_id, until_ms);
+    let own = ticket(tools, &agent, provider_call_id, dial, until_ms);
     let same = blake3::hash(own.as_bytes()) == blake3::hash(given.as_bytes());
-    (same && now_ms <= until_ms).then_some(agent)
+    (same && now_ms <= until_ms).then_some((agent, until_ms))
 }
 
 /// The state of a call, if anybody has heard of it.
@@ -178,9 +196,18 @@ pub async fn begin(
         person: person.clone(),
         line,
         test: heard.test,
+        account: heard.account,
+        dial: heard.dial.clone(),
     };
     ask::<CallEntity>(client, &by, call.as_str(), Command::Ring(Box::new(ring))).await?;
     let state = find(client, &by, &call).await?.ok_or(ActorError::Failed)?;
+    let errand = match &heard.dial {
+        Some(dialled) => campaign::errand::of(client, tenant, dialled, person.as_deref()).await?,
+        None => None,
+    };
+    let variables = &agent.config.variables;
+    let opening = errand.as_ref().and_then(|errand| errand.opening(variables));
+    let opening = opening.map(|words| script::opening(&agent.config, &words));
     let mut closed: Option<ConversationId> = None;
     for _ in 0..TRIES {
         let known = state.conversation_id.clone().filter(|known| Some(known) != closed.as_ref());
@@ -202,6 +229,7 @@ pub async fn begin(
                 None => VisitorId(format!("call-{}", derived(tools, &["caller", call.as_str()]))),
             },
             phone: person.clone(),
+            name: errand.as_ref().and_then(|errand| errand.name.clone()),
             ..conversation::Visitor::default()
         };
         let begun = CallBegun {
@@ -210,7 +238,9 @@ pub async fn begin(
             call: call.clone(),
             visitor,
             terms: agent.terms(),
-            greeting: Some(script::greeting(&agent.config, heard.direction, open)),
+            greeting: Some(opening.clone().unwrap_or_else(|| script::greeting(&agent.config, heard.direction, open))),
+            person: person.clone(),
+            errand: errand.clone().map(Box::new),
         };
         let began = conversation::Command::CallBegan(Box::new(begun));
         match ask::<ConversationEntity>(client, &by, conversation.as_str(), began).await {
@@ -250,6 +280,22 @@ pub async fn detach(client: &Client, by: &Principal, call: &CallId, socket: &str
 pub async fn end(client: &Client, by: &Principal, call: &CallId, end: End) -> Result<(), ActorError> {
     ask::<CallEntity>(client, by, call.as_str(), Command::Ended(Box::new(end))).await?;
     Ok(())
+}
+
+/// What a carrier's webhook says of a call that may have been taken: of one that never was there is nothing to note.
+pub async fn told(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    carrier: Carrier,
+    provider_call_id: &str,
+    news: Command,
+) -> Result<(), ActorError> {
+    let call = id(tools, tenant, carrier, provider_call_id);
+    match ask::<CallEntity>(client, &Principal::system(tenant.clone()), call.as_str(), news).await {
+        Ok(_) | Err(ActorError::Rejected(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The caller said something.
@@ -356,22 +402,26 @@ async fn of_number(
 }
 
 /// Says how a call went, from its conversation.
-async fn review(handle: &EffectHandle, attempt: u32, conversation: &ConversationId) {
+async fn review(handle: &EffectHandle, attempt: u32, conversation: &ConversationId, campaigns: bool) {
     let by = Principal::system(TenantId::from(&*handle.key().tenant));
     let call = CallId::from(&*handle.key().id);
     let state =
         ask::<ConversationEntity>(handle.client(), &by, conversation.as_str(), conversation::Command::Get).await;
-    let review = match state {
-        Ok(conversation::Reply::State(state)) => score::review(&state, &call),
+    let (review, talk) = match state {
+        Ok(conversation::Reply::State(state)) => {
+            let review = score::review(&state, &call);
+            let talk = campaigns.then(|| Box::new(talk::talk(&state, &call, review.score)));
+            (review, talk)
+        }
         // Erased since, or merged away: there is nothing to say.
-        Ok(_) | Err(ActorError::Rejected(_)) => call::Review::none(),
+        Ok(_) | Err(ActorError::Rejected(_)) => (call::Review::none(), None),
         Err(error) => {
             // The deadline in the call's state begins another attempt.
             tracing::warn!(call = %call, %error, "how a call went cannot be said yet");
             return;
         }
     };
-    let command = Command::Reviewed { attempt, review: Box::new(review) };
+    let command = Command::Reviewed { attempt, review: Box::new(review), talk };
     match handle.command::<CallEntity>(Asked { by, command }).await.map_err(ActorError::from) {
         Ok(_) | Err(ActorError::Rejected(_)) => {}
         Err(error) => tracing::warn!(call = %call, %error, "how a call went could not be brought back"),

@@ -1,4 +1,5 @@
-//! New leads that are called back: while an inbound campaign of their agent runs, whoever leaves a number is called within minutes, or not by a machine.
+//! New leads that are called back: while an inbound campaign of their agent runs, or when the agent itself does that, whoever leaves a number is called
+//! within minutes, or not by a machine.
 
 use std::time::Duration;
 
@@ -6,12 +7,13 @@ use colloquy_cluster::Client;
 use colloquy_cluster::store::rows::Range;
 use colloquy_domain::campaign::core::{Command, Source};
 use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection, lead};
 use serde_json::Value;
 
-use super::{CampaignEntity, LIST};
-use crate::ActorError;
+use super::{CampaignEntity, LIST, single};
 use crate::core::ask;
+use crate::{ActorError, Tools};
 
 /// How long after it came in a lead is called at the latest, ms (LEAD-13).
 const WITHIN_MS: i64 = 5 * 60_000;
@@ -21,24 +23,34 @@ const CAMPAIGNS: usize = 500;
 const AGAIN: Duration = Duration::from_millis(250);
 const TRIES: u32 = 80;
 
-/// Puts a lead that has just come in on the list of the inbound campaign that its agent runs, if there is one. A second time it is there already.
+/// Puts a lead that has just come in on the list of the inbound campaign that its agent runs, if there is one; else the agent calls them, if it is to.
+/// A second time changes nothing.
 pub(crate) async fn call_back(
     client: &Client,
+    tools: &Tools,
     tenant: &TenantId,
     agent: &AgentId,
     lead: &lead::State,
 ) -> Result<(), ActorError> {
-    let not_after_ms = lead.created_at_ms.saturating_add(WITHIN_MS);
-    let reachable =
-        lead.fields().contains_key("phone") || lead.capture.as_ref().is_some_and(|capture| capture.phone.is_some());
-    if client.now_ms() >= not_after_ms || !reachable {
+    // Who has just been on the telephone is not called.
+    if lead.capture.as_ref().is_none_or(|capture| capture.channel == Channel::Voice) {
         return Ok(());
     }
+    let not_after_ms = lead.created_at_ms.saturating_add(WITHIN_MS);
+    let phone = lead.fields().remove("phone").or_else(|| lead.capture.as_ref()?.phone.clone());
+    let Some(phone) = phone else { return Ok(()) };
     let range = Range { limit: CAMPAIGNS, ..Range::default() };
     let rows = client.list::<Value>(tenant.as_str(), LIST, &range).await?;
     let serves =
         |row: &Value| row["type"] == "inbound" && row["status"] == "running" && row["agent_id"] == agent.as_str();
-    let Some(campaign) = rows.into_iter().find(|row| serves(&row.body)) else { return Ok(()) };
+    let Some(campaign) = rows.into_iter().find(|row| serves(&row.body)) else {
+        let config = tools.agent(client, tenant, agent).await?.config;
+        let Some(auto) = &config.auto_call_leads else { return Ok(()) };
+        return single::lead(client, tools, tenant, agent, lead, &phone, auto).await;
+    };
+    if client.now_ms() >= not_after_ms {
+        return Ok(());
+    }
     let by = Principal::system(tenant.clone());
     for _ in 0..TRIES {
         let import = Command::Import { source: Source::Lead { lead: lead.id.clone(), not_after_ms } };

@@ -35,9 +35,11 @@ impl Entity for CalleesEntity {
 pub(crate) async fn book(client: &Client, tenant: &TenantId, slice: &str) -> Result<u32, ActorError> {
     match ask::<SliceEntity>(client, &Principal::system(tenant.clone()), slice, slice::Command::Book).await? {
         slice::Reply::Book { book } => Ok(book),
-        slice::Reply::Done | slice::Reply::Dial(_) | slice::Reply::DoNotDial | slice::Reply::State(_) => {
-            Err(ActorError::Failed)
-        }
+        slice::Reply::Done
+        | slice::Reply::Dial(_)
+        | slice::Reply::DoNotDial
+        | slice::Reply::Brief(_)
+        | slice::Reply::State(_) => Err(ActorError::Failed),
     }
 }
 

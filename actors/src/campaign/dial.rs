@@ -14,6 +14,7 @@ use super::line::line;
 use super::{SliceEntity, callees};
 use crate::core::{Asked, ask};
 use crate::guard::ContactGuardEntity;
+use crate::telemetry::{DIAL_SECONDS, DIALS};
 use crate::{ActorError, Tools};
 
 /// The pause after something could not be found out, and the longest: a provider that is down is back within minutes, and the slice gives up by then.
@@ -124,10 +125,18 @@ async fn dial(
     let begin = Asked { by: Principal::system(tenant.clone()), command: Command::Begin { target, attempt } };
     let dial = match handle.command::<SliceEntity>(begin).await? {
         Reply::Dial(dial) => dial,
-        Reply::DoNotDial | Reply::Done | Reply::Book { .. } | Reply::State(_) => return Ok(()),
+        Reply::DoNotDial | Reply::Done | Reply::Book { .. } | Reply::Brief(_) | Reply::State(_) => return Ok(()),
     };
     // From here on it counts as called, whatever happens.
     let answer = create(tools, handle, tenant, target, &dial).await;
+    let said = match &answer {
+        DialAnswer::Placed { .. } => "placed",
+        DialAnswer::Refused { .. } => "refused",
+        DialAnswer::Unknown => "unknown",
+    };
+    metrics::counter!(DIALS, "answer" => said).increment(1);
+    let took_ms = u64::try_from(handle.client().now_ms() - not_before_ms).unwrap_or(0);
+    metrics::histogram!(DIAL_SECONDS).record(Duration::from_millis(took_ms));
     bring(handle, tenant, "dialed", Command::Dialed { target, attempt, answer }).await
 }
 

@@ -13,7 +13,7 @@ use colloquy_domain::ids::{CampaignId, TenantId};
 use colloquy_domain::{Principal, Rejection};
 use serde_json::{Value, json};
 
-use super::{CampaignEntity, KEPT, SliceEntity, callees, import, pages, single, slice_of};
+use super::{CampaignEntity, KEPT, SliceEntity, callees, import, pages, slice_of};
 use crate::ActorError;
 use crate::core::{Asked, ask};
 
@@ -40,7 +40,7 @@ pub(crate) async fn person(
         }
         for (id, _) in rows {
             let campaign = CampaignId(id);
-            if !single::is_single(&campaign) {
+            if !campaign.is_single_call() {
                 read(client, tenant, &campaign).await?;
             }
             let mut index = 0;

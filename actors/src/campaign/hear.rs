@@ -1,70 +1,36 @@
-//! What is told of a call from outside: webhooks of providers, and the conversation that was had. Late, doubled or in any order: the slice sorts it out.
+//! What webhooks of providers tell of a call. Late, doubled or in any order: the slice sorts it out. What its conversation tells comes from the call entity.
 
 use colloquy_cluster::Client;
 use colloquy_domain::Principal;
-use colloquy_domain::campaign::slice::{self, Command, Report};
-use colloquy_domain::campaign::target::{Ending, Machine, Talk};
-use colloquy_domain::contact_guard::DialKey;
-use colloquy_domain::ids::{CampaignId, TenantId};
+use colloquy_domain::campaign::slice::{Command, Report};
+use colloquy_domain::campaign::target::{Ending, Machine};
+use colloquy_domain::ids::TenantId;
 use colloquy_telephony::call::CallEnd;
 use colloquy_telephony::twilio::callbacks::{AnsweredBy, CallStatus};
+
+pub use colloquy_domain::campaign::dialled::{Dialled, name_of};
 
 use super::SliceEntity;
 use crate::ActorError;
 use crate::core::ask;
 
-/// Parts of a dial's name in callback addresses.
-const PARTS: usize = 4;
-
-/// A dial as it stands in callback addresses and metadata.
-pub fn name_of(dial: &DialKey) -> String {
-    format!("{}.{}.{}", dial.campaign, dial.target, dial.attempt)
-}
-
-/// What such a name says: campaign, slice, target, attempt.
-pub fn read_name(name: &str) -> Option<Dialled> {
-    if name.len() > crate::core::ID_BYTES_MAX {
-        return None;
-    }
-    let mut parts = name.rsplitn(PARTS, '.');
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    let (attempt, target, slice) = (number()?, number()?, number()?);
-    let campaign = parts.next().filter(|campaign| !campaign.is_empty())?;
-    Some(Dialled { campaign: campaign.into(), slice, target, attempt })
-}
-
-/// One attempt to call somebody.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dialled {
-    /// Of which campaign, or `call-…` for a single call.
-    pub campaign: CampaignId,
-    /// Which slice of it.
-    pub slice: u32,
-    /// Which target in it.
-    pub target: u32,
-    /// Which attempt.
-    pub attempt: u32,
-}
-
 /// Tells the slice. Whether it is a call of ours that was made: one that nobody knows changes nothing.
 pub async fn tell(client: &Client, tenant: &TenantId, dialled: &Dialled, report: Report) -> Result<bool, ActorError> {
+    let said = match &report {
+        Report::Ringing { .. } => "ringing",
+        Report::Answered => "answered",
+        Report::Machine { .. } => "machine",
+        Report::Abandoned => "abandoned",
+        Report::Ended { .. } => "ended",
+        Report::Talk { .. } | Report::Cost { .. } => "more",
+    };
+    metrics::counter!(crate::telemetry::CALL_REPORTS, "report" => said).increment(1);
     let command = Command::Heard { target: dialled.target, attempt: dialled.attempt, report };
-    let id = slice::id(&dialled.campaign, dialled.slice);
-    match ask::<SliceEntity>(client, &Principal::system(tenant.clone()), &id, command).await {
+    match ask::<SliceEntity>(client, &Principal::system(tenant.clone()), &dialled.slice_id(), command).await {
         Ok(_) => Ok(true),
         Err(ActorError::Rejected(_)) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// What the conversation of a call says when it is over: meeting, callback, score. For whoever leads that conversation.
-pub async fn told_by_conversation(
-    client: &Client,
-    tenant: &TenantId,
-    dialled: &Dialled,
-    talk: Talk,
-) -> Result<bool, ActorError> {
-    tell(client, tenant, dialled, Report::Talk { talk: Box::new(talk) }).await
 }
 
 /// What a step at Twilio means; none for one that says nothing.
@@ -109,16 +75,6 @@ pub fn of_detection(answered_by: &AnsweredBy) -> Option<Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_dial_is_read_back_from_its_name_and_nothing_else_is() {
-        let dial = DialKey { campaign: "0c.1-x".into(), target: "3.17".into(), attempt: 2 };
-        let read = read_name(&name_of(&dial)).expect("its own name");
-        assert_eq!((read.campaign.as_str(), read.slice, read.target, read.attempt), ("0c.1-x", 3, 17, 2));
-        for bad in ["", "c", "c.1.2", ".1.2.3", "c.1.2.x", "c.-1.2.3", "c.1.2.99999999999", &"x".repeat(400)] {
-            assert_eq!(read_name(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn steps_and_findings_are_read_for_what_they_surely_say() {

@@ -2,6 +2,7 @@
 //! carrier, which speaks Twilio's side.
 
 use colloquy_cluster::Client;
+use colloquy_domain::call::Carrier;
 use colloquy_domain::campaign::slice::{Dial, DialAnswer, Refused, Report};
 use colloquy_domain::campaign::target::Act;
 use colloquy_domain::ids::TenantId;
@@ -163,6 +164,13 @@ impl Line<'_> {
 
     async fn call(&self, request: &Request) -> Result<carrier::Answered, Fault> {
         self.tools.carriers.call(self.provider, request, self.client.now_ms()).await
+    }
+}
+
+/// How calls over an account are carried, as their entities are named: the simulated carrier speaks as Twilio does.
+pub(super) fn carried_by(account: &str) -> Carrier {
+    match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
+        Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated) | None => Carrier::Twilio,
     }
 }
 

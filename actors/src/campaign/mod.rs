@@ -1,12 +1,13 @@
 //! Campaigns: their entities, what they project, and the work outside of the rules.
 //!
 //! Reading order: this file (the campaign, its rows, how people ask); `slice` (the calls), `callees` (who is called), `pacer`; the effects: `import`,
-//! `dial` (guard, call, look-up), `line` (what a provider is asked); [`hear`] (what webhooks tell); `erase`; [`single`] calls, and new leads that are called back (`callback`).
+//! `dial` (guard, call, look-up), `line` (what a provider is asked); [`hear`] (what webhooks tell) and [`errand`] (what who answers must know); `erase`; [`single`] calls, and new leads that are called back (`callback`).
 
 pub(crate) mod callback;
 pub(crate) mod callees;
 pub(crate) mod dial;
 pub(crate) mod erase;
+pub mod errand;
 pub mod hear;
 mod import;
 pub(crate) mod line;
@@ -234,7 +235,11 @@ pub async fn slice_of(
     let id = calls::id(campaign, index);
     let slice = match ask::<SliceEntity>(client, &by, &id, calls::Command::Get).await? {
         calls::Reply::State(state) => *state,
-        calls::Reply::Done | calls::Reply::Dial(_) | calls::Reply::DoNotDial | calls::Reply::Book { .. } => {
+        calls::Reply::Done
+        | calls::Reply::Dial(_)
+        | calls::Reply::DoNotDial
+        | calls::Reply::Book { .. }
+        | calls::Reply::Brief(_) => {
             return Err(ActorError::Failed);
         }
     };

@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use colloquy_cluster::{Client, EntityKey};
+use colloquy_domain::agent::config::AutoCall;
 use colloquy_domain::campaign::callees::{self as people, Listed};
 use colloquy_domain::campaign::number;
 use colloquy_domain::campaign::settings::{Again, Consent, Retry, Settings};
 use colloquy_domain::campaign::slice::{self as calls, Command, Orders, Reply, Run, Slice};
 use colloquy_domain::campaign::target::{Disposition, SkipReason, Stage, Standing};
 use colloquy_domain::contact_guard::Address;
-use colloquy_domain::ids::{AgentId, CampaignId};
+use colloquy_domain::ids::{AgentId, CampaignId, TenantId};
 use colloquy_domain::principal::Role;
 use colloquy_domain::vocabulary::Channel;
-use colloquy_domain::{Principal, Rejection};
+use colloquy_domain::{Principal, Rejection, lead};
 
 use super::{SliceEntity, account_of, callees};
 use crate::core::ask;
 use crate::{ActorError, Tools};
 
-/// What the ids of single calls begin with; campaigns' are made without it.
-const PREFIX: &str = "call-";
 /// How long a single call may wait for its turn, ms: whoever ordered it is waiting too.
 const WAITS_MS: i64 = 60_000;
 /// How long the answer waits to hear whether it was dialled.
@@ -36,6 +35,14 @@ pub struct Order {
     pub to: String,
     /// Which consent must stand in the ledger.
     pub consent: Consent,
+    /// What it is for.
+    pub objective: String,
+    /// What is said first.
+    pub opening: Option<String>,
+    /// What is said.
+    pub script: Option<String>,
+    /// What is asked.
+    pub questions: Vec<String>,
 }
 
 /// What became of it within seconds.
@@ -51,11 +58,6 @@ pub struct Ordered {
     pub to: String,
     /// It reaches nobody.
     pub simulated: bool,
-}
-
-/// Whether it names a single call and no campaign.
-pub(crate) fn is_single(campaign: &CampaignId) -> bool {
-    campaign.as_str().starts_with(PREFIX)
 }
 
 /// Has somebody called, if nothing forbids it.
@@ -80,9 +82,14 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         from_numbers: vec![from.number.clone()],
         max_concurrent: 1,
         consent: order.consent,
+        objective: order.objective,
+        opening: order.opening,
+        script: order.script,
+        questions: order.questions,
         retry: Retry { no_answer: never.clone(), busy: never.clone(), failed: never },
         ..Settings::default()
     };
+    settings.check()?;
     let now_ms = client.now_ms();
     if !settings.window.hours(&number.zones).is_open(now_ms) {
         return Err(Rejection::conflict(
@@ -91,7 +98,7 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         )
         .into());
     }
-    let campaign = CampaignId(format!("{PREFIX}{}", order.id));
+    let campaign = CampaignId::of_single_call(&order.id);
     let id = calls::id(&campaign, 0);
     let listed = Listed {
         phone: number.e164.clone(),
@@ -99,22 +106,17 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         not_after_ms: Some(now_ms + WAITS_MS),
         ..Listed::default()
     };
-    let guard = Address::Phone(number.e164.clone()).id(&tools.contact_key);
-    let (target, callee) = listed.split(guard, 1);
     let system = Principal::system(by.tenant.clone());
     let mut changes = client.watch(&EntityKey::new(by.tenant.as_str(), calls::KIND, id.as_str())).followed().await;
-    callees::asked(client, &by.tenant, &id, 0, people::Command::Add { import: 1, people: vec![callee] }).await?;
-    let add = Command::Add { campaign: campaign.clone(), index: 0, import: 1, targets: vec![target] };
-    ask::<SliceEntity>(client, &system, &id, add).await?;
     let simulated = account.starts_with(colloquy_domain::lines::Provider::Simulated.word());
-    let orders =
-        Box::new(Orders { version: 1, run: Run::Running, account, settings_version: 1, settings: Box::new(settings) });
-    ask::<SliceEntity>(client, &system, &id, Command::Order { campaign: campaign.clone(), index: 0, orders }).await?;
+    place(client, tools, &by.tenant, &campaign, listed, account, settings).await?;
     let deadline = tokio::time::Instant::now() + TELL_WITHIN;
     loop {
         let status = match ask::<SliceEntity>(client, &system, &id, Command::Get).await? {
             Reply::State(state) => standing(&state)?,
-            Reply::Done | Reply::Dial(_) | Reply::DoNotDial | Reply::Book { .. } => return Err(ActorError::Failed),
+            Reply::Done | Reply::Dial(_) | Reply::DoNotDial | Reply::Book { .. } | Reply::Brief(_) => {
+                return Err(ActorError::Failed);
+            }
         };
         let late = match status {
             Some(_) => true,
@@ -125,6 +127,76 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
             return Ok(Ordered { id: campaign.0, status, from: from.number, to: number.e164, simulated });
         }
     }
+}
+
+/// Has a new lead called by its agent until the time the agent's settings say, if nothing forbids it. A second time it is the same call.
+pub(crate) async fn lead(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    agent: &AgentId,
+    lead: &lead::State,
+    phone: &str,
+    auto: &AutoCall,
+) -> Result<(), ActorError> {
+    let not_after_ms = lead.created_at_ms.saturating_add(i64::from(auto.within_minutes) * 60_000);
+    if client.now_ms() >= not_after_ms {
+        return Ok(());
+    }
+    let lines = tools.lines(client, tenant).await?;
+    let skipped = |why: &str| {
+        tracing::info!(lead = %lead.id, why, "a new lead is not called");
+        Ok(())
+    };
+    let Some((_, from)) = lines.of_agent(agent, Channel::Voice) else { return skipped("the agent has no number") };
+    let Ok(number) = number::normal(phone, None) else { return skipped("no international number") };
+    let account = match account_of(&lines, std::slice::from_ref(&from.is.number)) {
+        Ok(account) => account,
+        Err(rejection) => return skipped(&rejection.to_string()),
+    };
+    let never = Again { attempts: 0, delays_minutes: Vec::new() };
+    let settings = Settings {
+        name: "New lead".to_owned(),
+        agent_id: agent.clone(),
+        from_numbers: vec![from.is.number.clone()],
+        max_concurrent: 1,
+        consent: auto.consent,
+        questions: auto.questions.clone(),
+        retry: Retry { no_answer: never.clone(), busy: never.clone(), failed: never },
+        ..Settings::default()
+    };
+    let listed = Listed {
+        phone: number.e164,
+        zones: number.zones,
+        name: lead.capture.as_ref().and_then(|capture| capture.name.clone()),
+        lead_id: Some(lead.id.clone()),
+        not_after_ms: Some(not_after_ms),
+        ..Listed::default()
+    };
+    let campaign = CampaignId::of_single_call(&format!("lead-{}", lead.id));
+    place(client, tools, tenant, &campaign, listed, account, settings).await
+}
+
+/// Puts one person on a list of their own and has them called.
+async fn place(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    listed: Listed,
+    account: String,
+    settings: Settings,
+) -> Result<(), ActorError> {
+    let (id, system) = (calls::id(campaign, 0), Principal::system(tenant.clone()));
+    let guard = Address::Phone(listed.phone.clone()).id(&tools.contact_key);
+    let (target, callee) = listed.split(guard, 1);
+    callees::asked(client, tenant, &id, 0, people::Command::Add { import: 1, people: vec![callee] }).await?;
+    let add = Command::Add { campaign: campaign.clone(), index: 0, import: 1, targets: vec![target] };
+    ask::<SliceEntity>(client, &system, &id, add).await?;
+    let orders =
+        Box::new(Orders { version: 1, run: Run::Running, account, settings_version: 1, settings: Box::new(settings) });
+    ask::<SliceEntity>(client, &system, &id, Command::Order { campaign: campaign.clone(), index: 0, orders }).await?;
+    Ok(())
 }
 
 /// Where the call stands; none while that is open.

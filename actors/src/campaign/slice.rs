@@ -7,6 +7,7 @@ use colloquy_cluster::EntityKey;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
+use colloquy_domain::call;
 use colloquy_domain::campaign::core as campaign;
 use colloquy_domain::campaign::slice::{self as domain, Command, Effect, Event, Slice, Tell};
 use colloquy_domain::campaign::target::{Attempt, Disposition, Past, Stage};
@@ -16,9 +17,9 @@ use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::pacer;
 use serde_json::{Value, json};
 
-use super::{KEPT, dial, single};
+use super::{KEPT, dial, line};
 use crate::core::{Core, message, pure_core, pure_work};
-use crate::{Tools, feed};
+use crate::{Tools, calls, feed};
 
 const VIEW_VERSION: u16 = 1;
 /// Finished calls whose rows are computed again with every append: rows that were written stay as they are, and between two writings fewer calls end.
@@ -68,7 +69,7 @@ impl Entity for SliceEntity {
             body,
             numbers: None,
         };
-        if single::is_single(&state.campaign) {
+        if state.campaign.is_single_call() {
             let kept = json!({ "slices": 1 });
             return vec![row(KEPT.to_owned(), 0, state.campaign.to_string(), feed::encode(&kept))];
         }
@@ -99,6 +100,12 @@ impl Entity for SliceEntity {
                 Tell::Pacer { account, command } => message(pacer::TENANT, pacer::KIND, &account, command),
                 Tell::Guard { guard, command } => message(&key.tenant, contact_guard::KIND, &guard, command),
                 Tell::Campaign(command) => message(&key.tenant, campaign::KIND, state.campaign.as_str(), command),
+                Tell::Call { call, talk_s, cost_micros } => {
+                    let id = calls::id(&self.tools, &state.tenant, line::carried_by(&state.orders.account), &call);
+                    let spoke_ms = Some(i64::from(talk_s) * 1000);
+                    let end = call::End { spoke_ms, cost_micros, ..call::End::default() };
+                    message(&key.tenant, call::KIND, id.as_str(), call::Command::Ended(Box::new(end)))
+                }
             })
             .collect()
     }

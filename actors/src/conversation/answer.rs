@@ -89,6 +89,7 @@ async fn attempt_turn(
         None => (agent.config.clone(), agent.confidential.clone()),
     };
     let config = booking::offered(tools, handle, config, &brief).await;
+    let config = dialogue::errand::equipped(&config, &brief).map_or(config, Arc::new);
     let setting = Setting {
         config: &config,
         confidential: &confidential,
@@ -101,10 +102,12 @@ async fn attempt_turn(
     let (understanding, sent) = match &brief.understood {
         Some(understood) => ((**understood).clone(), true),
         None => {
-            let understanding = match booking::attend(tools, handle, &setting, &brief).await {
-                Some(booked) => booked,
-                None => dialogue::understand(&setting, &brief),
+            let booked = if dialogue::errand::hears_wish(&setting, &brief) {
+                None
+            } else {
+                booking::attend(tools, handle, &setting, &brief).await
             };
+            let understanding = booked.unwrap_or_else(|| dialogue::understand(&setting, &brief));
             let ahead = understanding.facts.must_not_wait();
             if ahead {
                 let facts =
@@ -131,7 +134,10 @@ async fn attempt_turn(
         Attempt { tools, handle, setting, brief: &brief, understanding: &understanding, retrieved: &retrieved };
     let mut said = match &tools.model {
         // What the calendar says is said exactly: a model is only asked where something else is to be answered too.
-        Some(chat_model) if !understanding.facts.books() || understanding.plan.wants_knowledge => {
+        Some(chat_model)
+            if !dialogue::errand::is_all(&understanding)
+                && (!understanding.facts.books() || understanding.plan.wants_knowledge) =>
+        {
             model::answer(&attempt_of, chat_model.as_ref()).await
         }
         Some(_) | None => built_in(&attempt_of).await,

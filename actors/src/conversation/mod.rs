@@ -16,7 +16,7 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_domain::conversation::{self, Effect, Event, State};
 use colloquy_domain::ids::VisitorId;
-use colloquy_domain::{tenant, thread};
+use colloquy_domain::{contact_guard, tenant, thread};
 use serde_json::json;
 
 pub use stream::{Streamed, Streaming, Streams, streaming};
@@ -130,6 +130,22 @@ impl Entity for ConversationEntity {
         let mut messages = Vec::new();
         if let Some((lead, command)) = conversation::lead_message(state, event) {
             messages.push(message(&key.tenant, colloquy_domain::lead::KIND, lead.as_str(), command));
+        }
+        if let Some((lead, command)) = conversation::qualified(state, event) {
+            messages.push(message(&key.tenant, colloquy_domain::lead::KIND, lead.as_str(), command));
+        }
+        if let Some(number) = conversation::never_again(state, event) {
+            let address = contact_guard::Address::Phone(number.to_owned());
+            let entry = contact_guard::NewEntry {
+                masked: address.masked(),
+                reach: contact_guard::state::STOP_REACHES,
+                source: contact_guard::Source::Complaint,
+                reason: "said in a call not to be called again".to_owned(),
+                expires_ms: None,
+            };
+            let guard = address.id(&self.tools.contact_key);
+            let command = contact_guard::Command::AddEntry(Box::new(entry));
+            messages.push(message(&key.tenant, contact_guard::KIND, &guard, command));
         }
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));

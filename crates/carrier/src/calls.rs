@@ -8,8 +8,8 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::persona::{Chance, Persona};
-use crate::{World, lock, now_ms};
+use crate::persona::{Chance, Manner, Persona};
+use crate::{World, lock, now_ms, relay};
 
 /// How long it rings until somebody picks up, ms: from to.
 const RING_MS: (u32, u32) = (1_500, 9_000);
@@ -47,7 +47,7 @@ pub(crate) struct Call {
     created_ms: i64,
     duration_s: Option<u32>,
     nth: usize,
-    wishes: Wishes,
+    pub(crate) wishes: Wishes,
     end: watch::Sender<bool>,
 }
 
@@ -160,16 +160,17 @@ pub(crate) async fn live(world: Arc<World>, call: Call) {
         Persona::Away => life.over("no-answer", None, Some("487")).await,
         Persona::Person { .. } if ring_ms > patience_ms => life.over("no-answer", None, Some("487")).await,
         Persona::Person { talk_s } => {
+            let manner = Manner::of(world.config.seed, &life.call.to, life.call.nth);
             life.answered("human", DETECTED_MS).await;
-            life.talk(&mut ended, u64::from(talk_s) * 1000).await;
+            life.talk(&mut ended, u64::from(talk_s) * 1000, Some(manner)).await;
         }
         Persona::Machine => {
             life.answered("machine_end_beep", GREETING_MS).await;
-            life.talk(&mut ended, RECORDS_MS).await;
+            life.talk(&mut ended, RECORDS_MS, None).await;
         }
         Persona::Fax => {
             life.answered("fax", DETECTED_MS).await;
-            life.talk(&mut ended, RECORDS_MS).await;
+            life.talk(&mut ended, RECORDS_MS, None).await;
         }
     }
 }
@@ -186,22 +187,6 @@ impl Life {
     /// Somebody or something picked up; who is told a little later.
     async fn answered(&mut self, by: &'static str, after_ms: u64) {
         self.step("in-progress", &[]).await;
-        if let Some(url) = self.call.wishes.url.clone() {
-            let (world, call) = (self.world.clone(), self.call.clone());
-            tokio::spawn(async move {
-                let fields = [
-                    ("CallSid", call.sid.as_str()),
-                    ("AccountSid", world.config.account.as_str()),
-                    ("From", call.from.as_str()),
-                    ("To", call.to.as_str()),
-                    ("CallStatus", "in-progress"),
-                    ("Direction", "outbound-api"),
-                ];
-                // What it is told to do is not heard by anybody; that it was told is written down.
-                let answered = world.post(&url, &fields).await;
-                world.log.line(json!({ "event": "instructions", "sid": call.sid, "answered": answered }));
-            });
-        }
         let Some(url) = self.call.wishes.amd_callback.clone() else { return };
         let (world, call) = (self.world.clone(), self.call.clone());
         let luck = self.luck();
@@ -220,13 +205,14 @@ impl Life {
         });
     }
 
-    /// They talk until the time is over or somebody hangs up.
-    async fn talk(&mut self, ended: &mut watch::Receiver<bool>, ms: u64) {
+    /// They talk until the time is over or somebody hangs up: in the middle of a word, if need be.
+    async fn talk(&mut self, ended: &mut watch::Receiver<bool>, ms: u64, manner: Option<Manner>) {
         let limit_ms = self.call.wishes.limit_s.map_or(u64::MAX, |seconds| seconds * 1000);
         let begun = tokio::time::Instant::now();
         tokio::select! {
             () = tokio::time::sleep(self.world.stretch(ms.min(limit_ms))) => {}
             _ = ended.wait_for(|over| *over) => {}
+            () = relay::converse(self.world.clone(), self.call.clone(), manner) => {}
         }
         // Seconds of the life that is simulated.
         let seconds = (begun.elapsed().as_secs_f64() * self.world.config.speed).ceil().max(1.0) as u32;

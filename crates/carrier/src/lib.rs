@@ -1,14 +1,15 @@
-//! A simulated carrier: speaks Twilio's REST interface and its signed callbacks over real HTTP, and reaches nobody.
+//! A simulated carrier: speaks Twilio's REST interface, its signed callbacks and its ConversationRelay over real HTTP and sockets, and reaches nobody.
 //!
 //! Whoever is called is a persona that follows from a seed and the number: answers, is busy, does not pick up, is a machine, a fax, or no number at all.
 //! Callbacks get lost, doubled and late, answers of the interface fail, all as often as is set. Everything it was asked and did is in its own log, so
 //! that what a caller says it did can be checked against it.
 //!
-//! Reading order: [`Config`], [`persona`], `calls` (the life of a call), `rest` (what may be asked), `log`.
+//! Reading order: [`Config`], [`persona`], `calls` (the life of a call), `relay` (what is said in it), `rest` (what may be asked), `log`.
 
 mod calls;
 mod log;
 pub mod persona;
+mod relay;
 mod rest;
 
 use std::net::SocketAddr;
@@ -135,6 +136,10 @@ struct World {
 impl World {
     /// Posts a signed form to a callback address. Whether it was taken.
     async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Option<u16> {
+        Some(self.signed(url, fields).await?.status().as_u16())
+    }
+
+    async fn signed(&self, url: &str, fields: &[(&str, &str)]) -> Option<reqwest::Response> {
         let form = Form::of(fields);
         let signed = signature::sign(&self.config.token.clone().into(), url, Covered::Form(&form));
         let sent = self
@@ -145,7 +150,14 @@ impl World {
             .body(form.to_body())
             .send()
             .await;
-        sent.ok().map(|answer| answer.status().as_u16())
+        sent.ok()
+    }
+
+    /// The same, with what was answered.
+    async fn ask(&self, url: &str, fields: &[(&str, &str)]) -> Option<(u16, String)> {
+        let answer = self.signed(url, fields).await?;
+        let status = answer.status().as_u16();
+        Some((status, answer.text().await.unwrap_or_default()))
     }
 
     /// A stretch of life at the speed of this simulation.

@@ -22,6 +22,72 @@ pub enum Persona {
     Broken,
 }
 
+/// How a person who answers takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Hears it out and answers.
+    Answers,
+    /// Does not want it.
+    NotInterested,
+    /// Wants never to be called again.
+    NeverAgain,
+    /// Wants to be called another time, and says when.
+    Later,
+    /// Says nothing.
+    Silent,
+}
+
+impl Manner {
+    /// Of the `nth` call to a number.
+    pub fn of(seed: u64, to: &str, nth: usize) -> Self {
+        match Chance::new(seed, &["manner", to, &nth.to_string()]).below(100) {
+            0..50 => Self::Answers,
+            50..68 => Self::NotInterested,
+            68..74 => Self::NeverAgain,
+            74..88 => Self::Later,
+            _ => Self::Silent,
+        }
+    }
+
+    /// In the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Answers => "answers",
+            Self::NotInterested => "not_interested",
+            Self::NeverAgain => "never_again",
+            Self::Later => "later",
+            Self::Silent => "silent",
+        }
+    }
+
+    /// What they say when they have the floor for the `nth` time, from 0.
+    pub fn line(self, nth: usize) -> Option<&'static str> {
+        let lines: &[&str] = match self {
+            Self::Answers => &[
+                "Yes, speaking.",
+                "It is about the boiler.",
+                "Sometime next month.",
+                "Two thousand dollars.",
+                "Thank you, goodbye.",
+            ],
+            Self::NotInterested => &["I am not interested, thank you."],
+            Self::NeverAgain => &["Please take me off your list."],
+            Self::Later => &["Sorry, this is a bad time.", "Call me tomorrow at 3 pm."],
+            Self::Silent => &[],
+        };
+        lines.get(nth).copied()
+    }
+
+    /// Whether what they want of the call was said and answered, once so many of their lines were.
+    pub fn is_understood(self, answered: usize) -> bool {
+        match self {
+            Self::NotInterested | Self::NeverAgain => answered >= 1,
+            Self::Later => answered >= 2,
+            Self::Answers | Self::Silent => false,
+        }
+    }
+}
+
 /// Numbers that follow from a seed and a name, one after the other.
 pub struct Chance {
     reader: blake3::OutputReader,
@@ -94,6 +160,17 @@ mod tests {
         let differs =
             (0..100).any(|nth| Persona::of(7, "+14155550123", nth) != Persona::of(7, "+14155550123", nth + 1));
         assert!(differs, "another call may find somebody else");
+    }
+
+    #[test]
+    fn people_take_a_call_in_every_manner_and_have_an_end() {
+        let mut words = std::collections::BTreeSet::new();
+        for n in 0..500 {
+            let manner = Manner::of(7, &format!("+1415555{n:04}"), 1);
+            words.insert(manner.word());
+            assert_eq!(manner.line(50), None);
+        }
+        assert_eq!(words.len(), 5, "{words:?}");
     }
 
     #[test]

@@ -318,6 +318,7 @@ pub fn of_lead(state: &lead::State, event: &lead::Event) -> Option<News> {
             Some(News { kind: Kind::Assigned, about: about(), to: Some(to) })
         }
         lead::Event::Learned { .. }
+        | lead::Event::Qualified { .. }
         | lead::Event::Updated { .. }
         | lead::Event::FollowUpQueued { .. }
         | lead::Event::FollowUpDone { .. } => None,

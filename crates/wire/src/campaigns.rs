@@ -17,6 +17,18 @@ pub struct NewCall {
     /// Which consent must stand in the ledger: `ai_calls` (unless said), `calls` or `none`.
     #[serde(default)]
     pub consent: Option<String>,
+    /// What the call is for.
+    #[serde(default)]
+    pub objective: Option<String>,
+    /// What is said first; the agent's own greeting for calls that go out if none.
+    #[serde(default)]
+    pub opening: Option<String>,
+    /// What is said.
+    #[serde(default)]
+    pub script: Option<String>,
+    /// What is asked.
+    #[serde(default)]
+    pub questions: Option<Vec<String>>,
 }
 
 /// A call that was ordered.

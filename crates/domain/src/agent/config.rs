@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::campaign::settings::Consent;
 use crate::catalog::template::{
     ComplianceNotice, EscalationRule, Field, IntakeForm, Intent, PersonalityTraits, RoutingRule,
 };
@@ -37,6 +38,24 @@ pub struct ChatTheme {
     pub border_radius: Option<u16>,
     /// `auto`, `light` or `dark`.
     pub mode: Option<String>,
+}
+
+/// New leads that an agent calls by itself (LEAD-13).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoCall {
+    /// How long after it came in a lead is called at the latest, minutes; later it is left to people.
+    pub within_minutes: u32,
+    /// What is asked; the answers are fields of the lead.
+    pub questions: Vec<String>,
+    /// Which consent must stand in the ledger.
+    pub consent: Consent,
+}
+
+impl Default for AutoCall {
+    fn default() -> Self {
+        Self { within_minutes: 5, questions: Vec::new(), consent: Consent::AiCalls }
+    }
 }
 
 /// Everything about an agent that its owner decides. Field names are those of the public contract.
@@ -115,6 +134,8 @@ pub struct AgentConfig {
 
     /// Whether leads are collected.
     pub collect_leads: bool,
+    /// Whether and how new leads are called.
+    pub auto_call_leads: Option<AutoCall>,
     /// What a lead consists of.
     pub lead_fields: Vec<Field>,
     /// Definitions of form fields that are not lead fields.
@@ -190,6 +211,7 @@ impl Default for AgentConfig {
             cookie_consent: false,
             allowed_origins: Vec::new(),
             collect_leads: true,
+            auto_call_leads: None,
             lead_fields: Vec::new(),
             form_fields: Vec::new(),
             intake_forms: Vec::new(),

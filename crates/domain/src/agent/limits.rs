@@ -30,3 +30,5 @@ pub const VERSIONS_KEPT: usize = 50;
 pub const ANSWER_TOKENS_MAX: u32 = 4_096;
 /// The most messages of one conversation; it is held in memory whole.
 pub const MESSAGES_PER_CONVERSATION_MAX: u32 = 2_000;
+/// The longest time after which a new lead is called by itself: an hour later they have called somebody else.
+pub const AUTO_CALL_MINUTES_MAX: u32 = 60;

@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::{
     config::AgentConfig,
     limits::{
-        ANSWER_TOKENS_MAX, CONFIG_BYTES_MAX, FIELDS_MAX, LINE_CHARS_MAX, MESSAGE_CHARS_MAX,
+        ANSWER_TOKENS_MAX, AUTO_CALL_MINUTES_MAX, CONFIG_BYTES_MAX, FIELDS_MAX, LINE_CHARS_MAX, MESSAGE_CHARS_MAX,
         MESSAGES_PER_CONVERSATION_MAX, OPTIONS_MAX, ORIGINS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX, PROMPT_CHARS_MAX,
         QUICK_PROMPTS_MAX, RULES_MAX, VARIABLES_MAX,
     },
 };
 use crate::{
+    campaign::limits::{QUESTION_CHARS_MAX, QUESTIONS_MAX},
     catalog::{
         check::{KNOWN_SENTIMENTS, KNOWN_TOOLS},
         template::{Field, Trigger},
@@ -118,6 +119,17 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
     checks.count("voice_scripts", config.voice_scripts.len(), RULES_MAX);
     for (situation, text) in &config.voice_scripts {
         checks.text(&format!("voice_scripts.{}", shown(situation)), text, 0, MESSAGE_CHARS_MAX);
+    }
+    if let Some(auto) = &config.auto_call_leads {
+        checks.ensure(
+            (1..=AUTO_CALL_MINUTES_MAX).contains(&auto.within_minutes),
+            "auto_call_leads.within_minutes",
+            format!("must be 1 to {AUTO_CALL_MINUTES_MAX}"),
+        );
+        checks.count("auto_call_leads.questions", auto.questions.len(), QUESTIONS_MAX);
+        for question in &auto.questions {
+            checks.line("auto_call_leads.questions", question, 1, QUESTION_CHARS_MAX);
+        }
     }
 }
 

@@ -36,7 +36,13 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
             state.review_attempt = *attempt;
             state.review_deadline_ms = *deadline_ms;
         }
-        Event::Reviewed { review } => state.review = Some(review.clone()),
+        Event::MachineFound => {
+            state.machine = true;
+            if state.status == CallStatus::Completed {
+                state.status = CallStatus::Voicemail;
+            }
+        }
+        Event::Reviewed { review, .. } => state.review = Some(review.clone()),
     }
     state.seq = seq;
 }

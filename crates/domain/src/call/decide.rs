@@ -64,12 +64,16 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
             })
         }
         Command::Ended(end) => system(cx).map(|()| ended(state, cx, &end)),
-        Command::Reviewed { attempt, review } => {
+        Command::Machine => {
+            system(cx)?;
+            Ok(if state.machine { told(state) } else { Decision::event(Event::MachineFound, Reply::Done) })
+        }
+        Command::Reviewed { attempt, review, talk } => {
             system(cx)?;
             if !state.wants_review() || attempt != state.review_attempt {
                 return Err(Rejection::Superseded);
             }
-            Ok(Decision::event(Event::Reviewed { review }, Reply::Done))
+            Ok(Decision::event(Event::Reviewed { review, talk }, Reply::Done))
         }
         Command::Tick => system(cx).map(|()| tick(state, cx)),
         Command::Recovered => system(cx).map(|()| again(state, cx)),
@@ -141,6 +145,7 @@ fn transfer(state: &Call, cx: &Context, to: String, kind: TransferKind) -> Resul
 fn ended(state: &Call, cx: &Context, end: &End) -> Decision {
     let status = end.status.filter(|status| status.over()).unwrap_or(match (state.answered_ms, &state.transfer) {
         (None, _) => CallStatus::Missed,
+        (Some(_), _) if state.machine => CallStatus::Voicemail,
         (Some(_), Some(_)) => CallStatus::Transferred,
         (Some(_), None) => CallStatus::Completed,
     });
@@ -188,7 +193,8 @@ fn again(state: &Call, cx: &Context) -> Decision {
         return Decision::reply(Reply::Done);
     }
     if state.review_attempt >= REVIEW_ATTEMPTS_MAX {
-        return Decision::event(Event::Reviewed { review: Box::new(super::Review::none()) }, Reply::Done);
+        let review = Box::new(super::Review::none());
+        return Decision::event(Event::Reviewed { review, talk: None }, Reply::Done);
     }
     let deadline_ms = cx.now_ms.saturating_add(REVIEW_DEADLINE_MS);
     Decision::event(Event::ReviewAgain { attempt: state.review_attempt + 1, deadline_ms }, Reply::Done)

@@ -3,12 +3,13 @@
 //! What is said stands in the conversation that the call belongs to; here stands who called whom, how it went and how it ended. Nothing here ends a
 //! call by mistake: a socket that is lost is waited for, and what a provider says twice, late or in the wrong order moves it forward only.
 //!
-//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`], how it went; [`view`], what others see.
+//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`], how it went; [`talk`], what it came to for the campaign that made it; [`view`], what others see.
 
 mod apply;
 mod decide;
 pub mod score;
 pub mod script;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -20,8 +21,14 @@ pub use decide::decide;
 pub use score::Review;
 
 use crate::{
+    campaign::{
+        dialled::Dialled,
+        slice::{self, Report},
+        target::Talk,
+    },
     conversation, decision,
     ids::{AgentId, CallId, ConversationId, TenantId, UserId},
+    pacer,
 };
 
 /// The entity's kind in keys.
@@ -152,6 +159,12 @@ pub struct NewCall {
     /// A test from the console: it counts in no figure.
     #[serde(default)]
     pub test: bool,
+    /// The provider account that carries it, as its pacer is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The dial it comes of, if a campaign or a person had it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dial: Option<Dialled>,
 }
 
 /// How a call ended, as far as who says so knows.
@@ -204,6 +217,8 @@ pub struct Call {
     pub transfer: Option<Transfer>,
     /// Somebody of the business wants it to end.
     pub hangup: Option<UserId>,
+    /// A machine took it.
+    pub machine: bool,
     /// How it went.
     pub review: Option<Box<Review>>,
     /// Which attempt at saying so.
@@ -233,6 +248,7 @@ impl Default for Call {
             lost_ms: None,
             transfer: None,
             hangup: None,
+            machine: false,
             review: None,
             review_attempt: 0,
             review_deadline_ms: 0,
@@ -249,7 +265,11 @@ impl Call {
 
     /// Whether how it went is still to be said.
     fn wants_review(&self) -> bool {
-        self.status.over() && self.answered_ms.is_some() && self.conversation_id.is_some() && self.review.is_none()
+        self.status.over()
+            && !self.machine
+            && self.answered_ms.is_some()
+            && self.conversation_id.is_some()
+            && self.review.is_none()
     }
 }
 
@@ -283,6 +303,8 @@ pub enum Command {
     },
     /// It is to end.
     HangUp,
+    /// Its carrier says that a machine took it.
+    Machine,
     /// It has ended.
     Ended(Box<End>),
     /// How it went.
@@ -291,6 +313,9 @@ pub enum Command {
         attempt: u32,
         /// What was found.
         review: Box<Review>,
+        /// What it came to for the campaign that made it.
+        #[serde(default)]
+        talk: Option<Box<Talk>>,
     },
     /// Something is due.
     Tick,
@@ -372,10 +397,15 @@ pub enum Event {
         /// When it is given up.
         deadline_ms: i64,
     },
+    /// A machine took it.
+    MachineFound,
     /// How it went.
     Reviewed {
         /// What was found.
         review: Box<Review>,
+        /// What it came to for the campaign that made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        talk: Option<Box<Talk>>,
     },
 }
 
@@ -388,6 +418,8 @@ pub enum Effect {
         attempt: u32,
         /// The conversation it is about.
         conversation: ConversationId,
+        /// Whether a campaign, or who ordered it, waits to hear what it came to.
+        campaigns: bool,
     },
 }
 
@@ -396,7 +428,8 @@ pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
     let conversation = state.conversation_id.clone().filter(|_| state.wants_review());
     let review = conversation.map(|conversation| {
         let attempt = state.review_attempt;
-        ("review".to_owned(), attempt, Effect::Review { attempt, conversation })
+        let campaigns = state.is.as_ref().is_some_and(|call| call.dial.is_some());
+        ("review".to_owned(), attempt, Effect::Review { attempt, conversation, campaigns })
     });
     review.into_iter().collect()
 }
@@ -441,7 +474,27 @@ pub fn conversation_message(state: &Call, event: &Event) -> Option<(Conversation
         | Event::TransferAsked { .. }
         | Event::HangUpAsked { .. }
         | Event::EndTold { .. }
+        | Event::MachineFound
         | Event::ReviewAgain { .. }
         | Event::Reviewed { .. } => None,
     }
+}
+
+/// What the slice that made a call is told of an event: what was said in it decides what it is counted as.
+pub fn slice_message(state: &Call, event: &Event) -> Option<(String, slice::Command)> {
+    let Event::Reviewed { talk: Some(talk), .. } = event else { return None };
+    let dial = state.is.as_ref()?.dial.as_ref()?;
+    let report = Report::Talk { talk: talk.clone() };
+    Some((dial.slice_id(), slice::Command::Heard { target: dial.target, attempt: dial.attempt, report }))
+}
+
+/// What the pacer of the account is told of an event: calls that come in leave less room for those that go out.
+pub fn pacer_message(state: &Call, event: &Event) -> Option<(String, pacer::Command)> {
+    let is = state.is.as_deref().filter(|call| call.direction == Direction::Inbound && !call.test)?;
+    let going_on = match event {
+        Event::Rang { .. } => true,
+        Event::Ended { .. } => false,
+        _ => return None,
+    };
+    Some((is.account.clone()?, pacer::Command::Inbound { call: state.id.clone(), going_on }))
 }

@@ -4,7 +4,7 @@ use super::{Call, Direction};
 use crate::{
     agent::config::AgentConfig,
     check::is_e164,
-    conversation::{State, dialogue::Mood},
+    conversation::{State, Wish, dialogue::Mood, spoken},
     ids::CallId,
     text::{self, Words},
     vocabulary::{ConversationStatus, EscalationAction, MessageRole},
@@ -52,7 +52,11 @@ pub fn greeting(config: &AgentConfig, direction: Direction, open: bool) -> Strin
         (true, Direction::Inbound) => script("greeting"),
         (_, Direction::Outbound) => script("outbound_greeting"),
     };
-    let words = words.unwrap_or(own);
+    opening(config, words.unwrap_or(own))
+}
+
+/// These words first, with what must be heard unless they say so themselves.
+pub fn opening(config: &AgentConfig, words: &str) -> String {
     let mut all: Vec<&str> = config
         .compliance_notices
         .iter()
@@ -105,7 +109,10 @@ pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
             None => Next::Sorry { words: NOBODY.to_owned() },
         };
     }
+    // Who does not want to be called, or wants to be called another time, has said all there is to say.
+    let done = spoken::errand(state, id).and_then(|errand| errand.wish).is_some_and(Wish::ends_the_call);
     match state.status {
+        _ if done => Next::HangUp,
         ConversationStatus::Resolved | ConversationStatus::Abandoned => Next::HangUp,
         ConversationStatus::Active | ConversationStatus::Escalated if state.closed.is_some() => Next::HangUp,
         ConversationStatus::Active | ConversationStatus::Escalated if said_goodbye(state, id) => Next::HangUp,

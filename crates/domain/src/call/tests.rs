@@ -3,16 +3,22 @@
 use proptest::prelude::*;
 
 use super::{
-    Call, CallStatus, Carrier, Command, Direction, End, Event, LOST_AFTER_MS, NewCall, RING_MS_MAX, Reply, Review,
-    TransferKind, apply, conversation_message, decide, on_timer, pending, score,
+    Call, CallStatus, Carrier, Command, Direction, Effect, End, Event, LOST_AFTER_MS, NewCall, RING_MS_MAX, Reply,
+    Review, TransferKind, apply, conversation_message, decide, on_timer, pacer_message, pending, score,
     script::{self, Next},
-    timer, view,
+    slice_message, timer, view,
 };
 use crate::{
     agent::config::AgentConfig,
+    campaign::{
+        dialled::Dialled,
+        slice::{self, Report},
+        target::Talk,
+    },
     catalog::template::{ComplianceNotice, NoticeWhen},
     context::Context,
-    conversation::{self, CallLink, State},
+    conversation::{self, CallLink, Errand, State, Wish},
+    pacer,
     principal::{Actor, Principal, Role},
     rejection::Rejection,
     vocabulary::{ConversationStatus, EscalationAction, MessageRole},
@@ -60,6 +66,8 @@ impl Run {
             person: Some("+12175550100".into()),
             line: Some("+12175550199".into()),
             test: false,
+            account: Some("twilio:AC1".into()),
+            dial: None,
         };
         self.ask(Command::Ring(Box::new(call))).expect("it rings");
     }
@@ -187,6 +195,8 @@ fn a_test_call_counts_nowhere_and_is_put_through_to_nobody() {
         person: None,
         line: None,
         test: true,
+        account: None,
+        dial: None,
     };
     run.ask(Command::Ring(Box::new(call))).expect("rings");
     run.ask(Command::Attach { socket: "s".into() }).expect("taken");
@@ -208,6 +218,8 @@ fn what_cannot_be_a_call_is_refused_by_field() {
         person: Some("anonymous".into()),
         line: None,
         test: false,
+        account: None,
+        dial: None,
     };
     let Err(Rejection::Invalid { errors }) = run.ask(Command::Ring(Box::new(call))) else { panic!("refused") };
     let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
@@ -227,7 +239,7 @@ fn a_review_that_fails_is_tried_again_and_then_left_out() {
     }
     assert_eq!(run.call.review.as_deref(), Some(&Review::none()));
     assert_eq!(timer(&run.call), None);
-    let late = Command::Reviewed { attempt: 1, review: Box::new(Review::none()) };
+    let late = Command::Reviewed { attempt: 1, review: Box::new(Review::none()), talk: None };
     assert_eq!(run.ask(late), Err(Rejection::Superseded));
 }
 
@@ -359,7 +371,7 @@ proptest! {
                 6 => run.by(rep(), Command::HangUp),
                 7 => run.ask(end(None, None, None)),
                 8 => run.ask(end(Some(CallStatus::Voicemail), Some("voicemail_reached"), Some(4_000))),
-                9 => run.ask(Command::Reviewed { attempt: run.call.review_attempt, review: Box::new(Review::none()) }),
+                9 => run.ask(Command::Reviewed { attempt: run.call.review_attempt, review: Box::new(Review::none()), talk: None }),
                 10 => run.ask(Command::Recovered),
                 _ => match on_timer(&run.call, run.now_ms) {
                     Some(command) => run.ask(command),
@@ -382,4 +394,83 @@ proptest! {
         }
         prop_assert_eq!(again, run.call);
     }
+}
+
+#[test]
+fn calls_that_come_in_are_told_to_the_pacer_once_and_taken_back_once() {
+    let mut run = Run::new();
+    run.talk();
+    run.ask(end(None, None, None)).expect("over");
+    run.ask(end(None, Some("more"), None)).expect("more is said");
+    let told: Vec<_> = run.events.iter().filter_map(|(event, ..)| pacer_message(&run.call, event)).collect();
+    let inbound = |going_on| ("twilio:AC1".to_owned(), pacer::Command::Inbound { call: "k".into(), going_on });
+    assert_eq!(told, [inbound(true), inbound(false)]);
+    assert!(run.events.iter().all(|(event, ..)| slice_message(&run.call, event).is_none()), "no campaign made it");
+}
+
+#[test]
+fn a_campaign_hears_what_its_call_came_to_and_a_machine_talks_to_nobody() {
+    let dial = Dialled { campaign: "c1".into(), slice: 2, target: 17, attempt: 3 };
+    let ring = |run: &mut Run| {
+        let call = NewCall {
+            id: "k".into(),
+            carrier: Carrier::Twilio,
+            provider_call_id: "CA1".into(),
+            agent_id: "a".into(),
+            direction: Direction::Outbound,
+            person: Some("+12175550100".into()),
+            line: Some("+12175550199".into()),
+            test: false,
+            account: Some("twilio:AC1".into()),
+            dial: Some(dial.clone()),
+        };
+        run.ask(Command::Ring(Box::new(call))).expect("it rings");
+        run.ask(Command::Join { conversation: "c".into() }).expect("joined");
+        run.ask(Command::Attach { socket: "s1".into() }).expect("taken");
+    };
+    let mut run = Run::new();
+    ring(&mut run);
+    assert_eq!(view::view(&run.call).and_then(|view| view.campaign_id), Some("c1".into()));
+    run.ask(end(None, None, None)).expect("over");
+    assert!(matches!(&pending(&run.call)[..], [(_, 1, Effect::Review { campaigns: true, .. })]));
+    let talk = Box::new(Talk { not_interested: true, ..Talk::default() });
+    let reviewed = Command::Reviewed { attempt: 1, review: Box::new(Review::none()), talk: Some(talk.clone()) };
+    run.ask(reviewed).expect("reviewed");
+    let told: Vec<_> = run.events.iter().filter_map(|(event, ..)| slice_message(&run.call, event)).collect();
+    let heard = slice::Command::Heard { target: 17, attempt: 3, report: Report::Talk { talk } };
+    assert_eq!(told, [("c1.2".to_owned(), heard)]);
+    assert!(run.events.iter().all(|(event, ..)| pacer_message(&run.call, event).is_none()), "its own permit counts it");
+
+    // A machine, found while it goes on or after.
+    for after in [false, true] {
+        let mut run = Run::new();
+        ring(&mut run);
+        if after {
+            run.ask(end(None, None, Some(9_000))).expect("over");
+        }
+        for _ in 0..2 {
+            run.ask(Command::Machine).expect("found");
+        }
+        if !after {
+            run.ask(end(None, None, Some(9_000))).expect("over");
+        }
+        assert_eq!(run.call.status, CallStatus::Voicemail, "found after: {after}");
+        assert!(pending(&run.call).is_empty(), "nothing was said to it");
+    }
+}
+
+#[test]
+fn a_call_ends_once_the_person_has_said_what_they_want_of_it() {
+    let mut run = Run::new();
+    run.talk();
+    let config = AgentConfig::default();
+    let with = |wish| {
+        let mut state = talk(&["I am not interested"]);
+        state.dialogue.errand = Some(Box::new(Errand { call: "k".into(), wish, ..Errand::default() }));
+        script::next(&state, &run.call, &config)
+    };
+    assert_eq!(with(None), Next::Listen);
+    assert_eq!(with(Some(Wish::NotInterested)), Next::HangUp);
+    assert_eq!(with(Some(Wish::Later { at_ms: None, settled: false })), Next::Listen, "it is asked when");
+    assert_eq!(with(Some(Wish::Later { at_ms: Some(5), settled: true })), Next::HangUp);
 }

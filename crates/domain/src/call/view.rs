@@ -7,7 +7,7 @@ use super::{
     score::{Reason, Sentiment},
 };
 use crate::{
-    ids::{AgentId, CallId, ConversationId},
+    ids::{AgentId, CallId, CampaignId, ConversationId},
     local_time::rfc3339,
     numbers::Numbers,
 };
@@ -48,6 +48,8 @@ pub struct CallView {
     pub phone: Option<String>,
     /// A test from the console.
     pub test: bool,
+    /// The campaign that had it made; none for calls that come in or that somebody ordered.
+    pub campaign_id: Option<CampaignId>,
     /// Where it stands.
     pub status: CallStatus,
     /// Whether it waits for its connection to come back.
@@ -105,6 +107,7 @@ pub fn view(state: &Call) -> Option<CallView> {
         to,
         phone: is.person.clone(),
         test: is.test,
+        campaign_id: is.dial.as_ref().map(|dial| dial.campaign.clone()).filter(|campaign| !campaign.is_single_call()),
         status: state.status,
         reconnecting: state.lost_ms.is_some(),
         reason: state.reason.clone(),

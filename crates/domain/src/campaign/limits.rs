@@ -10,6 +10,8 @@ pub const SETTINGS_BYTES_MAX: usize = 32 * 1024;
 pub const ID_CHARS_MAX: usize = 128;
 /// The longest objective: a paragraph of the prompt.
 pub const OBJECTIVE_CHARS_MAX: usize = 2_000;
+/// The longest opening: half a minute of speech; nobody listens longer to whom they did not call.
+pub const OPENING_CHARS_MAX: usize = 600;
 /// The longest script: some pages of the prompt.
 pub const SCRIPT_CHARS_MAX: usize = 10_000;
 /// Questions of one call: the seeds ask three; more than ten nobody answers on the phone.

@@ -4,11 +4,12 @@
 //! calling; who its targets are stands apart in [`callees`], so that people can be erased. [`crate::pacer`], one for each provider account, says when a call may begin; [`crate::contact_guard`], one for each number, whether that
 //! person may be called.
 //!
-//! Reading order: [`settings`], [`target`], [`counters`]; [`number`], [`zones`], [`window`]; [`import`]; then the entities.
+//! Reading order: [`settings`], [`target`], [`counters`]; [`number`], [`zones`], [`window`]; [`import`]; then the entities; [`dialled`], how a call is named outside.
 
 pub mod callees;
 pub mod core;
 pub mod counters;
+pub mod dialled;
 pub mod import;
 pub mod limits;
 pub mod number;

@@ -194,6 +194,8 @@ pub struct Settings {
     pub voice_id: Option<String>,
     /// What a call is for (CMP-12).
     pub objective: String,
+    /// What is said first, once somebody answers; `{{name}}` and the columns of the list are filled in. The first paragraph of the script if none.
+    pub opening: Option<String>,
     /// What is said.
     pub script: Option<String>,
     /// What every call asks to qualify the person (CMP-4, LEAD-13).
@@ -239,6 +241,7 @@ impl Default for Settings {
             agent_id: AgentId::default(),
             voice_id: None,
             objective: String::new(),
+            opening: None,
             script: None,
             questions: Vec::new(),
             from_numbers: Vec::new(),
@@ -272,6 +275,7 @@ impl Settings {
         checks.line("agent_id", self.agent_id.as_str(), 1, ID_CHARS_MAX);
         checks.line("voice_id", self.voice_id.as_deref().unwrap_or_default(), 0, ID_CHARS_MAX);
         checks.text("objective", &self.objective, 0, OBJECTIVE_CHARS_MAX);
+        checks.text("opening", self.opening.as_deref().unwrap_or_default(), 0, OPENING_CHARS_MAX);
         checks.text("script", self.script.as_deref().unwrap_or_default(), 0, SCRIPT_CHARS_MAX);
         checks.count("questions", self.questions.len(), QUESTIONS_MAX);
         for question in &self.questions {

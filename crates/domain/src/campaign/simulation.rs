@@ -226,6 +226,8 @@ impl World {
                         self.send(format!("{index}>guard {guard}"), Ev::Guard(guard, command))
                     }
                     Tell::Campaign(command) => self.send(format!("{index}>campaign"), Ev::Campaign(Box::new(command))),
+                    // What was said is told whether the call hears of its end or not.
+                    Tell::Call { .. } => {}
                 }
             }
         }

@@ -220,7 +220,9 @@ pub struct Talk {
     pub meeting: bool,
     /// The person does not want it.
     pub not_interested: bool,
-    /// The person wants to be called back then, Unix milliseconds.
+    /// The person wants to be called back.
+    pub callback: bool,
+    /// When they agreed to that, Unix milliseconds.
     pub callback_ms: Option<i64>,
     /// 0 to 100 (CMP-10).
     pub score: Option<u8>,

@@ -55,8 +55,8 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 open(state, opening, vec![message_id.clone()], at_ms);
             }
         }
-        Event::CallJoined { call, greeting, terms } => {
-            spoken::joined(state, call, terms, at_ms);
+        Event::CallJoined { call, greeting, terms, person, errand } => {
+            spoken::joined(state, call, terms, person.as_ref(), errand.as_deref(), at_ms);
             if let Some(Said { message_id, text }) = greeting {
                 add(state, message(message_id, seq, at_ms, MessageRole::Assistant, Channel::Voice, text));
             }
@@ -297,6 +297,7 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             sandbox.outgoing.clear();
             sandbox.join = None;
             sandbox.calls.clear();
+            sandbox.dialogue.errand = None;
             sandbox.rewind = None;
             sandbox.closed = None;
             sandbox.floor = Floor::Assistant;
@@ -372,6 +373,9 @@ fn absorb(state: &mut State, facts: &Facts) {
             dialogue.cancelled.insert(form.clone());
             dialogue.form = None;
         }
+    }
+    if let (Some(wish), Some(errand)) = (facts.wish, dialogue.errand.as_mut()) {
+        errand.wish = Some(wish);
     }
     super::dialogue::booking::absorb(&mut dialogue.booking, &mut dialogue.agreed, &facts.booking);
     if facts.intent.is_some() {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     delivery::Line,
     dialogue::{AlertDraft, Escalation, Facts, Prompt, Understanding},
+    errand::Errand,
     merge::Absorbed,
     retrieved::SourceRef,
     spoken::Spoken,
@@ -117,6 +118,12 @@ pub enum Event {
         greeting: Option<Said>,
         /// Under which configuration.
         terms: Box<Terms>,
+        /// The number of the person, E.164, as the carrier says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
+        /// What it was made for, if we made it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        errand: Option<Box<Errand>>,
     },
     /// A call is over.
     CallLeft {

@@ -205,6 +205,12 @@ fn without_invented_prices(
     sources.pop();
     sources.push(text::fill(&config.system_prompt, &config.variables));
     sources.extend(brief.dialogue.values.values().cloned());
+    // What a campaign has its calls say, the owner has written.
+    if let Some(errand) = super::dialogue::errand::errand(brief) {
+        sources.extend(
+            [Some(errand.objective.clone()), errand.opening.clone(), errand.script.clone()].into_iter().flatten(),
+        );
+    }
     // A colleague may authorize a price.
     sources.extend(brief.whispers.iter().cloned());
     let mut known: BTreeSet<u64> = sources

@@ -48,9 +48,33 @@ pub fn lead_message(state: &State, event: &Event) -> Option<(LeadId, lead::Comma
     }
 }
 
+/// What was answered to a campaign's questions, for the lead that was called: it stands elsewhere, where it came from.
+pub fn qualified(state: &State, event: &Event) -> Option<(LeadId, lead::Command)> {
+    let Event::CallLeft { call, .. } = event else { return None };
+    let errand = super::spoken::errand(state, call).filter(|_| !state.sandbox)?;
+    let lead = errand.lead.clone()?;
+    let values = &state.dialogue.values;
+    let answers: BTreeMap<String, String> = errand
+        .asks()
+        .into_iter()
+        .filter_map(|ask| values.get(&ask.name).map(|value| (ask.name, value.clone())))
+        .collect();
+    (!answers.is_empty()).then_some((lead, lead::Command::Qualify { answers }))
+}
+
+/// Whether this is the conversation of a call to a lead that came from elsewhere: it becomes no second one.
+fn is_about_another(state: &State) -> bool {
+    let going = state.dialogue.errand.as_deref();
+    let over = state.calls.iter().filter_map(|link| link.errand.as_deref());
+    going.into_iter().chain(over).any(|errand| errand.lead.is_some())
+}
+
 /// All a lead should know, once the visitor can be reached or has filled in a form.
 fn capture(state: &State) -> Option<Capture> {
     let filled = !state.dialogue.completed.is_empty();
+    if state.lead.is_none() && is_about_another(state) {
+        return None;
+    }
     if state.sandbox || state.lead.is_none() && !(state.terms.collect_leads && (state.contact.reachable() || filled)) {
         return None;
     }

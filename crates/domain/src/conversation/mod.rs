@@ -1,6 +1,6 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
-//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`spoken`], [`merge`]); then
+//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`spoken`] with [`errand`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
@@ -11,6 +11,7 @@ pub mod delivery;
 #[cfg(test)]
 mod delivery_tests;
 pub mod dialogue;
+pub mod errand;
 pub mod event;
 pub mod guard;
 #[cfg(test)]
@@ -39,12 +40,13 @@ pub use apply::apply;
 pub use command::{Answer, Command, Outcome, Post, Posted, Reply, SubmitLead};
 pub use delivery::{Carried, Line, Order, Outgoing};
 pub use dialogue::Prompt;
+pub use errand::{Errand, Wish};
 pub use event::{Event, Said};
-pub use leads::{knowledge_message, lead_message};
+pub use leads::{knowledge_message, lead_message, qualified};
 pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
-pub use spoken::{CallBegun, CallLink, Spoken};
+pub use spoken::{CallBegun, CallLink, Spoken, never_again};
 pub use state::{
     Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor,
 };

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Decision, Event, Reply, State,
-    dialogue::Dialogue,
+    dialogue::{Dialogue, FormProgress},
+    errand::{Errand, Wish},
     event::Said,
     state::{Contact, MESSAGE_CHARS_MAX, MESSAGES_MAX, Message, Terms, Visitor},
 };
@@ -37,6 +38,12 @@ pub struct CallLink {
     pub ended_ms: Option<i64>,
     /// Appointments that stood when it began.
     pub agreed_before: usize,
+    /// The number of the person, E.164, as the carrier says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// What it was made for and came to, once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errand: Option<Box<Errand>>,
 }
 
 /// Words of a caller, as a provider heard them.
@@ -67,6 +74,12 @@ pub struct CallBegun {
     /// What is said first; nothing if the other side speaks first.
     #[serde(default)]
     pub greeting: Option<String>,
+    /// The number of the person, E.164, as the carrier says.
+    #[serde(default)]
+    pub person: Option<String>,
+    /// What it is made for, if we make it.
+    #[serde(default)]
+    pub errand: Option<Box<Errand>>,
 }
 
 /// What the caller's newest words may still turn out to be the beginning of: how the dialogue stood before them.
@@ -115,7 +128,9 @@ pub(super) fn began(state: &State, cx: &Context, call: CallBegun) -> Result<Deci
     let said =
         greeting.filter(|text| !text.is_empty()).map(|text| Said { message_id: MessageId(cx.fresh_id(4)), text });
     // Whoever holds the floor in writing does not answer the telephone: the assistant greets, and is silent then.
-    events.push(Event::CallJoined { call: call.call, greeting: said, terms: Box::new(call.terms) });
+    let errand = call.errand.map(|errand| Box::new(Errand { call: call.call.clone(), ..*errand }));
+    let (person, terms) = (call.person, Box::new(call.terms));
+    events.push(Event::CallJoined { call: call.call, greeting: said, terms, person, errand });
     Ok(Decision::new(events, Reply::Done))
 }
 
@@ -254,18 +269,47 @@ fn word_ends(text: &str) -> Vec<usize> {
 }
 
 /// Folds the beginning of a call.
-pub(super) fn joined(state: &mut State, call: &CallId, terms: &Terms, at_ms: i64) {
+pub(super) fn joined(
+    state: &mut State,
+    call: &CallId,
+    terms: &Terms,
+    person: Option<&String>,
+    errand: Option<&Errand>,
+    at_ms: i64,
+) {
     state.terms = terms.clone();
+    if let Some(errand) = errand {
+        // Its questions come first: that is what we call for.
+        if !errand.questions.is_empty() {
+            state.dialogue.form = Some(FormProgress { form: errand.form(), ..FormProgress::default() });
+        }
+        state.dialogue.offer = None;
+        state.dialogue.errand = Some(Box::new(errand.clone()));
+    }
     state.channels.insert(Channel::Voice);
     let agreed_before = state.dialogue.agreed.iter().filter(|agreed| !agreed.canceled).count();
-    state.calls.push(CallLink { id: call.clone(), began_ms: at_ms, ended_ms: None, agreed_before });
+    let person = person.cloned();
+    state.calls.push(CallLink {
+        id: call.clone(),
+        began_ms: at_ms,
+        ended_ms: None,
+        agreed_before,
+        person,
+        errand: None,
+    });
     state.active_at_ms = at_ms;
 }
 
 /// Folds the end of a call.
 pub(super) fn left(state: &mut State, call: &CallId, at_ms: i64) {
+    let errand = state.dialogue.errand.take_if(|errand| errand.call == *call);
+    if let Some(errand) = &errand {
+        let questions = errand.form();
+        state.dialogue.form.take_if(|form| form.form == questions);
+    }
     if let Some(link) = state.calls.iter_mut().find(|link| link.id == *call) {
         link.ended_ms = Some(at_ms);
+        link.errand = errand;
     }
     state.rewind = None;
     state.active_at_ms = at_ms;
@@ -319,6 +363,23 @@ pub(super) fn note(state: &mut State, message_id: &MessageId, spoken: Option<&Sp
             urgency: state.urgency,
         })
     });
+}
+
+/// What a call was made for, and what it has come to so far.
+pub fn errand<'a>(state: &'a State, call: &CallId) -> Option<&'a Errand> {
+    let going = state.dialogue.errand.as_deref().filter(|errand| errand.call == *call);
+    going.or_else(|| state.calls.iter().find(|link| link.id == *call).and_then(|link| link.errand.as_deref()))
+}
+
+/// The number that an event says is never to be called again: it was said by who speaks from there.
+pub fn never_again<'a>(state: &'a State, event: &Event) -> Option<&'a str> {
+    let facts = match event {
+        Event::Understood { understanding, .. } => &understanding.facts,
+        Event::Answered(given) => &given.understanding.as_ref()?.facts,
+        _ => return None,
+    };
+    let said = matches!(facts.wish, Some(Wish::NeverAgain)) && !state.sandbox;
+    going(state).filter(|_| said)?.person.as_deref()
 }
 
 /// The call that goes on, if one does.

@@ -1,13 +1,16 @@
 //! Calls within a conversation: what stands of what was said, what was only the beginning of other words, and what nobody heard.
 
 use super::{
-    Command, Reply, State, apply,
+    Command, Errand, Reply, State, Wish, apply,
     command::{Answer, Post, Posted},
-    spoken::{CallBegun, Spoken},
+    dialogue::{Facts, FormMove, Understanding},
+    qualified,
+    spoken::{CallBegun, Spoken, errand, never_again},
     state::{Terms, TurnOutcome, Visitor},
     tests::{Run, meaning, person, system},
 };
 use crate::{
+    lead,
     principal::{Actor, Role},
     rejection::Rejection,
     vocabulary::{Channel, ConversationStatus, MessageRole},
@@ -21,6 +24,8 @@ fn begin(run: &mut Run, call: &str) -> Result<Reply, Rejection> {
         visitor: Visitor { id: "tel-1".into(), phone: Some("+12175550100".into()), ..Visitor::default() },
         terms: Terms { max_messages: 50, ..Terms::default() },
         greeting: Some("Hello, this is Oak. How can I help?".into()),
+        person: Some("+12175550100".into()),
+        errand: None,
     };
     system(run, Command::CallBegan(Box::new(begun)))
 }
@@ -33,7 +38,7 @@ fn words(call: &str, turn: u32, text: &str, heard: Option<&str>) -> Command {
         text: text.into(),
         channel: Channel::Voice,
         visitor: Visitor::default(),
-        terms: Terms { max_messages: 50, ..Terms::default() },
+        terms: Terms { max_messages: 50, collect_leads: true, ..Terms::default() },
         agent_live: true,
         continues: true,
         carried: None,
@@ -265,4 +270,92 @@ fn a_closed_conversation_takes_no_call() {
     run.ask(super::tests::visitor(), Command::Close).expect("closed");
     let refused = begin(&mut run, "k1");
     assert!(matches!(refused, Err(Rejection::Conflict { ref code, .. }) if code == "conversation_closed"));
+}
+
+/// A call that was made for something.
+fn called(run: &mut Run, call: &str, lead: Option<&str>) {
+    let errand = Errand {
+        campaign: "c1".into(),
+        questions: vec!["What is it about?".into()],
+        lead: lead.map(Into::into),
+        ..Errand::default()
+    };
+    let begun = CallBegun {
+        conversation_id: "c".into(),
+        agent_id: "a".into(),
+        call: call.into(),
+        visitor: Visitor { id: "tel-1".into(), phone: Some("+12175550100".into()), ..Visitor::default() },
+        terms: Terms { max_messages: 50, collect_leads: true, ..Terms::default() },
+        greeting: Some("Hello".into()),
+        person: Some("+12175550100".into()),
+        errand: Some(Box::new(errand)),
+    };
+    system(run, Command::CallBegan(Box::new(begun))).expect("it begins");
+}
+
+/// What the caller's newest words meant.
+fn understood(run: &mut Run, turn: &Posted, facts: Facts) {
+    let understanding = Box::new(Understanding { facts, ..Understanding::default() });
+    let turn = turn.turn.clone().expect("a turn");
+    system(run, Command::Understood { turn, attempt: 1, understanding }).expect("understood");
+}
+
+#[test]
+fn what_a_call_was_made_for_goes_with_the_call_and_what_was_wanted_stands_there() {
+    let mut run = Run::new();
+    called(&mut run, "k1", None);
+    assert_eq!(run.state.dialogue.form.as_ref().map(|form| form.form.as_str()), Some("campaign:c1"));
+    assert_eq!(errand(&run.state, &"k1".into()).map(|errand| errand.call.as_str()), Some("k1"));
+    let turn = say(&mut run, 1, "Please stop calling me", None);
+    let facts = Facts { wish: Some(Wish::NeverAgain), ..Facts::default() };
+    understood(&mut run, &turn, facts);
+    let numbers: Vec<&str> = run.events.iter().filter_map(|(event, ..)| never_again(&run.state, event)).collect();
+    assert_eq!(numbers, ["+12175550100"], "the number they speak from, once");
+    system(&mut run, Command::CallEnded { call: "k1".into() }).expect("over");
+    assert!(
+        run.state.dialogue.errand.is_none() && run.state.dialogue.form.is_none(),
+        "the next call has nothing of it"
+    );
+    assert_eq!(errand(&run.state, &"k1".into()).and_then(|errand| errand.wish), Some(Wish::NeverAgain));
+    replayed(&run);
+    // Whoever calls us afterwards is not asked the campaign's questions.
+    begin(&mut run, "k2").expect("another call");
+    assert_eq!(errand(&run.state, &"k2".into()), None);
+    replayed(&run);
+}
+
+#[test]
+fn words_that_were_only_a_beginning_take_their_wish_along() {
+    let mut run = Run::new();
+    called(&mut run, "k1", None);
+    let turn = say(&mut run, 1, "No", None);
+    understood(&mut run, &turn, Facts { wish: Some(Wish::NotInterested), ..Facts::default() });
+    say(&mut run, 1, "No problem, go on", None);
+    assert_eq!(errand(&run.state, &"k1".into()).and_then(|errand| errand.wish), None);
+    replayed(&run);
+}
+
+#[test]
+fn answers_of_a_lead_that_is_called_go_to_that_lead_and_make_no_second_one() {
+    let mut run = Run::new();
+    called(&mut run, "k1", Some("lead-1"));
+    let turn = say(&mut run, 1, "The boiler", None);
+    let values = [("what_is_it_about".to_owned(), "The boiler".to_owned())].into();
+    let form = FormMove::Done { form: "campaign:c1".into(), complete: true };
+    understood(&mut run, &turn, Facts { values, form, ..Facts::default() });
+    assert!(run.state.lead.is_none(), "the lead stands where it came from");
+    system(&mut run, Command::CallEnded { call: "k1".into() }).expect("over");
+    let told: Vec<_> = run.events.iter().filter_map(|(event, ..)| qualified(&run.state, event)).collect();
+    let answers = [("what_is_it_about".to_owned(), "The boiler".to_owned())].into();
+    assert_eq!(told, [("lead-1".into(), lead::Command::Qualify { answers })]);
+    // Without a lead the call makes one, with its answers.
+    let mut run = Run::new();
+    called(&mut run, "k1", None);
+    let turn = say(&mut run, 1, "The boiler", None);
+    let values = [("what_is_it_about".to_owned(), "The boiler".to_owned())].into();
+    let form = FormMove::Done { form: "campaign:c1".into(), complete: true };
+    understood(&mut run, &turn, Facts { values, form, ..Facts::default() });
+    let lead = run.state.lead.as_ref().expect("a lead");
+    assert_eq!(lead.told.fields.get("what_is_it_about").map(String::as_str), Some("The boiler"));
+    assert_eq!(lead.told.phone.as_deref(), Some("+12175550100"));
 }

@@ -1,5 +1,7 @@
 //! How a lead changes: captured and learned from its source, worked on by people, routed by rules.
 
+use std::collections::BTreeMap;
+
 use super::{Capture, Command, Decision, Event, NOTES_CHARS_MAX, Reply, State, Update, follow_up};
 use crate::{
     catalog::scoring::Scoring,
@@ -28,7 +30,8 @@ pub fn decide(state: &State, cx: &Context, command: Command, scoring: &Scoring) 
             system(cx)?;
             Ok(captured(state, cx, id, capture, scoring))
         }
-        Command::Update(_)
+        Command::Qualify { .. }
+        | Command::Update(_)
         | Command::FollowUp { .. }
         | Command::FollowUpDone { .. }
         | Command::Routed { .. }
@@ -36,6 +39,10 @@ pub fn decide(state: &State, cx: &Context, command: Command, scoring: &Scoring) 
             if !state.exists() =>
         {
             Err(Rejection::not_found("lead"))
+        }
+        Command::Qualify { answers } => {
+            system(cx)?;
+            Ok(qualified(state, answers))
         }
         Command::Update(update) => updated(state, cx, *update),
         Command::FollowUp { subject, content } => follow_up::queue(state, cx, &subject, &content),
@@ -77,6 +84,10 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             state.score_reasons.clone_from(&score.reasons);
             state.routing_wanted = *routing;
         }
+        Event::Qualified { answers, routing } => {
+            state.answers.extend(answers.clone());
+            state.routing_wanted = *routing;
+        }
         Event::Updated { update, .. } => change(state, update, at_ms),
         Event::FollowUpQueued { follow_up } => follow_up::add(state, (**follow_up).clone()),
         Event::FollowUpDone { id, error } => {
@@ -112,6 +123,21 @@ fn captured(state: &State, cx: &Context, id: crate::ids::LeadId, capture: Box<Ca
         && (known.fields != capture.fields || known.urgency != capture.urgency);
     let routing = state.routing_wanted + u32::from(moves);
     Decision::event(Event::Learned { capture, score, routing }, Reply::Done)
+}
+
+/// What was answered in a call; a lead nobody has touched is routed again, because rules may look at it.
+fn qualified(state: &State, answers: BTreeMap<String, String>) -> Decision {
+    let answers: BTreeMap<String, String> = answers
+        .into_iter()
+        .map(|(name, value)| (name, text::shorten(&value, VALUE_CHARS_MAX)))
+        .filter(|(name, value)| state.answers.get(name) != Some(value))
+        .collect();
+    if answers.is_empty() || state.answers.len() + answers.len() > FIELDS_MAX {
+        return Decision::reply(Reply::Done);
+    }
+    let moves = state.status == LeadStatus::New && !state.assigned_by_person;
+    let routing = state.routing_wanted + u32::from(moves);
+    Decision::event(Event::Qualified { answers, routing }, Reply::Done)
 }
 
 /// The name of who works on the lead, as its history has it. To a visitor there is no lead.

@@ -73,6 +73,9 @@ pub struct State {
     pub tenant: TenantId,
     /// What its source told last.
     pub capture: Option<Capture>,
+    /// What they answered to a campaign's questions when they were called.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, String>,
     /// Values that people set; they stand above what the source tells.
     pub edited: BTreeMap<String, String>,
     /// Where it stands.
@@ -114,6 +117,7 @@ impl Default for State {
             id: LeadId::default(),
             tenant: TenantId::default(),
             capture: None,
+            answers: BTreeMap::new(),
             edited: BTreeMap::new(),
             status: LeadStatus::New,
             notes: String::new(),
@@ -140,9 +144,10 @@ impl State {
         !self.id.0.is_empty()
     }
 
-    /// All values: what the source told, under what people set.
+    /// All values: what the source told, what was answered in calls, under what people set.
     pub fn fields(&self) -> BTreeMap<String, String> {
         let mut fields = self.capture.as_ref().map(|capture| capture.fields.clone()).unwrap_or_default();
+        fields.extend(self.answers.clone());
         fields.extend(self.edited.clone());
         fields
     }
@@ -174,6 +179,11 @@ pub enum Command {
         id: LeadId,
         /// All that is known.
         capture: Box<Capture>,
+    },
+    /// Somebody was called and answered a campaign's questions.
+    Qualify {
+        /// Answers by field.
+        answers: BTreeMap<String, String>,
     },
     /// A person changes it.
     Update(Box<Update>),
@@ -225,6 +235,13 @@ pub enum Event {
         capture: Box<Capture>,
         /// Its score.
         score: Score,
+        /// The routing it wants; the same as before if none.
+        routing: u32,
+    },
+    /// Somebody was called and answered a campaign's questions.
+    Qualified {
+        /// Answers by field.
+        answers: BTreeMap<String, String>,
         /// The routing it wants; the same as before if none.
         routing: u32,
     },

@@ -278,3 +278,31 @@ fn an_export_line_has_every_column_and_no_formula() {
     assert!(unsafe_cells.is_empty());
     assert_eq!(numbers(&state).total().all.leads, 1);
 }
+
+#[test]
+fn answers_of_a_call_stand_beside_what_the_source_told_and_route_it_again_while_nobody_works_on_it() {
+    let mut state = captured(None);
+    let answers = |value: &str| BTreeMap::from([("by_when".to_owned(), value.to_owned())]);
+    let qualify = |state: &mut State, value: &str| {
+        ask(state, Actor::System, Command::Qualify { answers: answers(value) }).expect("taken");
+    };
+    let wanted = state.routing_wanted;
+    qualify(&mut state, "soon");
+    assert_eq!((state.fields()["by_when"].as_str(), state.routing_wanted), ("soon", wanted + 1));
+    let seq = state.seq;
+    qualify(&mut state, "soon");
+    assert_eq!(state.seq, seq, "told again it changes nothing");
+    told(&mut state, capture(&[("by_when", "never"), ("area", "Thun")], &[]));
+    assert_eq!((state.fields()["by_when"].as_str(), state.fields()["area"].as_str()), ("soon", "Thun"));
+    let mine = Update { assigned_to: Some("u".into()), ..Update::default() };
+    ask(&mut state, rep(), Command::Update(Box::new(mine))).expect("mine");
+    let wanted = state.routing_wanted;
+    qualify(&mut state, "in May");
+    assert_eq!(state.routing_wanted, wanted, "who has taken it keeps it");
+    assert!(matches!(
+        ask(&mut state, rep(), Command::Qualify { answers: answers("x") }),
+        Err(Rejection::Forbidden { .. })
+    ));
+    let nobody = ask(&mut State::default(), Actor::System, Command::Qualify { answers: answers("x") });
+    assert!(matches!(nobody, Err(Rejection::NotFound { .. })));
+}

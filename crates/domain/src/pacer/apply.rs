@@ -35,7 +35,12 @@ pub fn apply(state: &mut Pacer, event: &Event, _seq: u64, at_ms: i64) {
             }
         }
         Event::Expired { leases } => expire(state, leases, at_ms),
-        Event::Inbound { active } => state.inbound = *active,
+        Event::Inbound { call, going_on: true } => {
+            state.inbound.insert(call.clone());
+        }
+        Event::Inbound { call, going_on: false } => {
+            state.inbound.remove(call);
+        }
     }
     state.now_ms = state.now_ms.max(at_ms);
 }

@@ -15,7 +15,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ use crate::{
     campaign::{settings::Rate, slice, target},
     context::Context,
     decision,
-    ids::{CampaignId, TenantId},
+    ids::{CallId, CampaignId, TenantId},
     principal::Actor,
     rejection::Rejection,
 };
@@ -49,6 +49,8 @@ const OPEN_MAX_MS: i64 = 10 * 60_000;
 const SHARE_WINDOW_MS: i64 = 10_000;
 /// Slices that may wait at once: forty campaigns of 100,000.
 const HOLDERS_MAX: usize = 16_000;
+/// Calls that came in and are counted at once: more than any account carries.
+const INBOUND_MAX: usize = 20_000;
 /// Numbers of one wish.
 const NUMBERS_MAX: usize = crate::campaign::limits::FROM_NUMBERS_MAX;
 
@@ -174,10 +176,12 @@ pub enum Command {
         /// Which.
         leases: Vec<u64>,
     },
-    /// So many calls that came in are going on.
+    /// A call that came in goes on, or is over. Repeats change nothing.
     Inbound {
-        /// How many.
-        active: u32,
+        /// Which.
+        call: CallId,
+        /// Whether it goes on.
+        going_on: bool,
     },
     /// The timer.
     Tick,
@@ -225,10 +229,12 @@ pub enum Event {
         /// Which.
         leases: Vec<u64>,
     },
-    /// So many calls that came in are going on.
+    /// A call that came in goes on, or is over.
     Inbound {
-        /// How many.
-        active: u32,
+        /// Which.
+        call: CallId,
+        /// Whether it goes on.
+        going_on: bool,
     },
 }
 
@@ -318,7 +324,7 @@ pub struct Pacer {
     /// What the account uses.
     pub used: Use,
     /// Calls that came in and are going on.
-    pub inbound: u32,
+    pub inbound: BTreeSet<CallId>,
     /// By tenant.
     pub parts: BTreeMap<TenantId, Part>,
     /// By number that calls.
@@ -340,7 +346,8 @@ pub struct Pacer {
 impl Pacer {
     /// Calls at once that may go out: what calls that come in do not need, now or by reservation.
     pub fn outbound(&self) -> u32 {
-        self.config.account.concurrent.saturating_sub(self.inbound.max(self.config.inbound_reserved))
+        let inbound = u32::try_from(self.inbound.len()).unwrap_or(u32::MAX);
+        self.config.account.concurrent.saturating_sub(inbound.max(self.config.inbound_reserved))
     }
 }
 
@@ -398,7 +405,11 @@ pub fn decide(state: &Pacer, cx: &Context, command: Command) -> Result<Decision,
             leases.retain(|id| state.leases.get(id).is_some_and(|lease| lease.holder == holder));
             (!leases.is_empty()).then_some(Event::Renewed { holder, leases })
         }
-        Command::Inbound { active } => (active != state.inbound).then_some(Event::Inbound { active }),
+        // Of more than any account carries nothing is learned.
+        Command::Inbound { going_on: true, .. } if state.inbound.len() >= INBOUND_MAX => None,
+        Command::Inbound { call, going_on } => {
+            (going_on != state.inbound.contains(&call)).then_some(Event::Inbound { call, going_on })
+        }
         Command::Tick => return Ok(Decision::new(plan::tick(state, cx.now_ms), Reply::Done)),
         Command::Get => return Ok(Decision::reply(Reply::State(Box::new(state.clone())))),
     };

@@ -171,12 +171,21 @@ fn every_limit_holds_and_calls_that_come_in_have_room() {
     run.pass(1_002_000, |_| i64::MAX / 4, &mut Vec::new());
     assert_eq!(run.state.used.out, 15, "twenty less the five that are kept free");
     assert!(run.state.parts.values().all(|part| part.used.out <= 8), "one number each, of eight calls");
-    run.does(Command::Inbound { active: 9 });
+    for _ in 0..2 {
+        // Told twice, a call is one call.
+        for n in 0..9 {
+            run.does(Command::Inbound { call: format!("in-{n}").as_str().into(), going_on: true });
+        }
+    }
     assert_eq!(run.state.outbound(), 11);
     let lease = *run.state.leases.keys().next().expect("some are out");
     run.does(Command::Return { lease, health: Health::Fine });
     run.pass(1_004_000, |_| i64::MAX / 4, &mut Vec::new());
     assert_eq!(run.state.used.out, 14, "nothing goes out while calls come in");
+    for n in 0..9 {
+        run.does(Command::Inbound { call: format!("in-{n}").as_str().into(), going_on: false });
+    }
+    assert_eq!(run.state.outbound(), 15, "and they leave what is kept free");
 }
 
 #[test]

@@ -161,7 +161,7 @@ async fn whatsapp_of(
 /// An account whose webhook is answered.
 pub(crate) struct Account {
     pub(crate) tenant: TenantId,
-    provider: Provider,
+    pub(crate) provider: Provider,
     lines: Arc<Lines>,
 }
 
@@ -215,6 +215,11 @@ impl Account {
     /// A number of this account, as its provider names it.
     pub(crate) fn called(&self, number: &str) -> Option<&NewNumber> {
         self.lines.called(self.provider, number).map(|(_, known)| &known.is)
+    }
+
+    /// As its pacer is named: what calls over it is paced together, whoever's it is.
+    pub(crate) fn pacer(&self) -> Result<String> {
+        Ok(format!("{}:{}", self.provider.word(), self.connection()?.credentials.account))
     }
 
     /// Its name in addresses.

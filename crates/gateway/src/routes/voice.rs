@@ -7,8 +7,10 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use colloquy_actors::calls;
 use colloquy_actors::campaign::hear::{self, Dialled};
 use colloquy_actors::campaign::single::{self, Order};
+use colloquy_actors::domain::call::{self, Carrier};
 use colloquy_actors::domain::campaign::settings::Consent;
 use colloquy_actors::domain::campaign::slice::Report;
 use colloquy_actors::domain::principal::Role;
@@ -51,7 +53,16 @@ async fn order(State(app): State<App>, console: Console, Json(body): Json<wire::
             "Calling without a consent to artificial voices needs the role manager or above.",
         ));
     }
-    let order = Order { id: fresh_id(), agent: agent.clone(), to: body.to, consent };
+    let order = Order {
+        id: fresh_id(),
+        agent: agent.clone(),
+        to: body.to,
+        consent,
+        objective: body.objective.unwrap_or_default(),
+        opening: body.opening,
+        script: body.script,
+        questions: body.questions.unwrap_or_default(),
+    };
     let ordered = single::order(&app.actors.client, &app.actors.tools, &console.by, order).await?;
     let body = wire::OrderedCall {
         id: ordered.id,
@@ -66,9 +77,16 @@ async fn order(State(app): State<App>, console: Console, Json(body): Json<wire::
 
 /// Which dial a callback is about; none for calls that were not made by us.
 #[derive(Debug, Deserialize)]
-struct About {
+pub(crate) struct About {
     #[serde(default)]
     d: Option<String>,
+}
+
+impl About {
+    /// The dial.
+    pub(crate) fn dialled(&self) -> Option<Dialled> {
+        self.d.as_deref().and_then(Dialled::read)
+    }
 }
 
 /// Twilio: a step of a call that we made. The number that called says whose it is.
@@ -152,7 +170,22 @@ async fn step(
     let cost = cost.map(|seconds| colloquy_actors::campaign::cost(&app.actors.tools, seconds));
     let report =
         hear::of_status(&callback.status, &callback.call.call_sid, callback.duration_s, callback.sip_response, cost);
+    // The call itself hears of it too, whoever made it: when its socket is lost, only the carrier knows that it is over.
+    if matches!(report, Some(Report::Ended { .. })) {
+        let end = call::End {
+            spoke_ms: callback.duration_s.map(|seconds| seconds.saturating_mul(1000)),
+            cost_micros: cost.filter(|_| about.d.is_some()),
+            ..call::End::default()
+        };
+        of_call(app, account, &callback.call.call_sid, call::Command::Ended(Box::new(end))).await?;
+    }
     tell(app, account, about, report).await
+}
+
+/// Tells the call that a webhook is about.
+async fn of_call(app: &AppState, account: &Account, sid: &str, news: call::Command) -> Result<()> {
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    Ok(calls::told(client, tools, &account.tenant, Carrier::Twilio, sid, news).await?)
 }
 
 async fn finding(
@@ -165,13 +198,16 @@ async fn finding(
 ) -> Result<StatusCode> {
     believe(app, account, uri, headers, form)?;
     let callback = AmdCallback::read(form).map_err(malformed)?;
-    tell(app, account, about, hear::of_detection(&callback.answered_by)).await
+    let report = hear::of_detection(&callback.answered_by);
+    if matches!(report, Some(Report::Machine { .. })) {
+        of_call(app, account, &callback.call_sid, call::Command::Machine).await?;
+    }
+    tell(app, account, about, report).await
 }
 
 /// Tells whoever made the call.
 async fn tell(app: &AppState, account: &Account, about: &About, report: Option<Report>) -> Result<StatusCode> {
-    let dialled: Option<Dialled> = about.d.as_deref().and_then(hear::read_name);
-    let (Some(dialled), Some(report)) = (dialled, report) else { return Ok(StatusCode::NO_CONTENT) };
+    let (Some(dialled), Some(report)) = (about.dialled(), report) else { return Ok(StatusCode::NO_CONTENT) };
     if !hear::tell(&app.actors.client, &account.tenant, &dialled, report).await? {
         tracing::info!(campaign = %dialled.campaign, "a callback about a call that is not open was passed over");
     }

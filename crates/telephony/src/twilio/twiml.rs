@@ -250,6 +250,8 @@ pub struct Relay<'a> {
     pub events: Option<&'a str>,
     /// For the socket's `setup`.
     pub parameters: &'a [(&'a str, &'a str)],
+    /// Whether `ws` does too: Twilio takes `wss` only, who plays Twilio on the same machine takes either.
+    pub unencrypted: bool,
 }
 
 /// `<Connect><ConversationRelay>`: Twilio transcribes and speaks, we read and write text.
@@ -257,7 +259,7 @@ pub struct Relay<'a> {
 /// # Errors
 /// When the address is not `wss`.
 pub fn connect_relay(relay: &Relay<'_>, action: Option<&str>) -> Result<Element, Unfit> {
-    if !relay.url.starts_with("wss://") {
+    if !(relay.url.starts_with("wss://") || relay.unencrypted && relay.url.starts_with("ws://")) {
         return Err(Unfit::new("url", "must be a wss address"));
     }
     let element = Element::new("ConversationRelay")
@@ -370,6 +372,8 @@ mod tests {
             "{xml}"
         );
         assert!(connect_relay(&Relay { url: "http://h", ..Relay::default() }, None).is_err());
+        assert!(connect_relay(&Relay { url: "ws://h", ..Relay::default() }, None).is_err());
+        assert!(connect_relay(&Relay { url: "ws://h", unencrypted: true, ..Relay::default() }, None).is_ok());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     contact_guard::{DialKey, DialRequest, Placed, Verdict},
-    ids::{AgentId, CampaignId, TenantId},
+    ids::{AgentId, CampaignId, LeadId, TenantId},
     pacer::Health,
 };
 
@@ -114,6 +114,13 @@ pub enum Command {
     Rebook {
         /// Which.
         book: u32,
+    },
+    /// Query: what the agent must know of a call that was made.
+    Brief {
+        /// Which target.
+        target: u32,
+        /// Which attempt.
+        attempt: u32,
     },
     /// Query: the generation of its callees.
     Book,
@@ -446,6 +453,28 @@ pub struct Dial {
     pub settings_version: u64,
 }
 
+/// What the agent must know of a call that was made, but for who is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallBrief {
+    /// The agent that speaks.
+    pub agent_id: AgentId,
+    /// What the campaign is called.
+    pub title: String,
+    /// What the call is for.
+    pub objective: String,
+    /// What is said first.
+    pub opening: Option<String>,
+    /// What is said.
+    pub script: Option<String>,
+    /// What is asked.
+    pub questions: Vec<String>,
+    /// The time zones the number may be in.
+    pub zones: Vec<String>,
+    /// The lead it was selected from.
+    pub lead_id: Option<LeadId>,
+}
+
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -456,6 +485,8 @@ pub enum Reply {
     Dial(Box<Dial>),
     /// It may not be made any more.
     DoNotDial,
+    /// What the agent must know of a call that was made.
+    Brief(Box<CallBrief>),
     /// The generation of its callees.
     Book {
         /// Which.

@@ -5,7 +5,7 @@ use super::{
         limits::{ASKS_MAX, PERMIT_FRESH_MS, PROVIDER_REFUSALS_MAX, PROVIDER_WAIT_MS, SLICE_TARGETS},
         target::{Act, Attempt, Disposition, FailReason, SkipReason, Stage, Standing, Target, Why},
     },
-    Command, Decision, Dial, DialAnswer, End, Event, Next, Refused, Reply, Run, Slice, due, heard,
+    CallBrief, Command, Decision, Dial, DialAnswer, End, Event, Next, Refused, Reply, Run, Slice, due, heard,
 };
 use crate::{
     contact_guard::{Placed, Refusal, Verdict},
@@ -91,6 +91,7 @@ pub fn decide(state: &Slice, cx: &Context, command: Command) -> Result<Decision,
         Command::Erase { targets } => Ok(erase(state, &targets)),
         Command::Rebook { book } if book > state.book => Ok(Decision::event(Event::Rebooked { book }, Reply::Done)),
         Command::Rebook { .. } => Ok(Decision::reply(Reply::Done)),
+        Command::Brief { target, attempt } => brief(state, target, attempt),
         Command::Book => Ok(Decision::reply(Reply::Book { book: state.book })),
         Command::Tick => Ok(Decision::new(due::chores(state, cx.now_ms), Reply::Done)),
         Command::Get => Ok(Decision::reply(Reply::Done)),
@@ -204,6 +205,26 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32) -> Result<Decisi
         settings_version: state.orders.settings_version,
     };
     Ok(Decision::event(Event::Dialing { target, attempt }, Reply::Dial(Box::new(dial))))
+}
+
+/// What the agent must know of a call that was made: as the settings are now, so that a change holds for calls that ring.
+fn brief(state: &Slice, target: u32, attempt: u32) -> Result<Decision, Rejection> {
+    let (one, open) = open(state, target, attempt)?;
+    match open.stage {
+        Stage::Asked | Stage::Permitted => return Err(Rejection::Superseded),
+        Stage::Dialing | Stage::Placed | Stage::Answered | Stage::Over => {}
+    }
+    let settings = &state.orders.settings;
+    Ok(Decision::reply(Reply::Brief(Box::new(CallBrief {
+        agent_id: settings.agent_id.clone(),
+        title: settings.name.clone(),
+        objective: settings.objective.clone(),
+        opening: settings.opening.clone(),
+        script: settings.script.clone(),
+        questions: settings.questions.clone(),
+        zones: one.who.zones.clone(),
+        lead_id: one.who.lead_id.clone(),
+    }))))
 }
 
 fn dialed(state: &Slice, now_ms: i64, target: u32, attempt: u32, answer: DialAnswer) -> Result<Decision, Rejection> {

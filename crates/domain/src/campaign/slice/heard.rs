@@ -153,7 +153,7 @@ pub(super) fn result_of(open: &Attempt, over: Option<Over>, talk: Option<&Talk>)
         return match talk.or(open.talk.as_ref()) {
             Some(talk) if talk.meeting => Disposition::MeetingBooked,
             Some(talk) if talk.not_interested => Disposition::NotInterested,
-            Some(talk) if talk.callback_ms.is_some() => Disposition::Callback,
+            Some(talk) if talk.callback || talk.callback_ms.is_some() => Disposition::Callback,
             Some(_) | None => Disposition::Answered,
         };
     }

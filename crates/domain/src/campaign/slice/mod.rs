@@ -25,7 +25,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use apply::apply;
-pub use command::{Command, Dial, DialAnswer, Effect, End, Event, Next, Refused, Reply, Report};
+pub use command::{CallBrief, Command, Dial, DialAnswer, Effect, End, Event, Next, Refused, Reply, Report};
 pub use decide::decide;
 pub use due::{on_timer, timer};
 pub use tells::{Tell, tells};

@@ -26,6 +26,15 @@ pub enum Tell {
     },
     /// To the campaign.
     Campaign(core::Command),
+    /// To the call: its carrier says that it is over. Whoever carried it may have died with its node.
+    Call {
+        /// Its name at the provider.
+        call: String,
+        /// Seconds from the answer to the end.
+        talk_s: u32,
+        /// What it cost, where that is known already.
+        cost_micros: Option<i64>,
+    },
 }
 
 /// What one event makes it tell. `state` is the one after the event.
@@ -50,11 +59,16 @@ pub fn tells(state: &Slice, event: &Event) -> Vec<Tell> {
             })))]
         }
         Event::Spared { lease } => vec![give_back(*lease, Health::Unused)],
-        Event::Hung { target, attempt, lease, .. } => lease
-            .map(|lease| give_back(lease, Health::Fine))
-            .into_iter()
-            .chain([settle(*target, *attempt, Placed::Yes)])
-            .collect(),
+        Event::Hung { target, attempt, lease, over, cost_micros } => {
+            let call = state.target(*target).and_then(|one| one.attempt()).and_then(|open| open.call.clone());
+            let call = call.map(|call| Tell::Call { call, talk_s: over.talk_s, cost_micros: *cost_micros });
+            lease
+                .map(|lease| give_back(lease, Health::Fine))
+                .into_iter()
+                .chain([settle(*target, *attempt, Placed::Yes)])
+                .chain(call)
+                .collect()
+        }
         Event::Void { target, attempt } => vec![settle(*target, *attempt, Placed::No)],
         // A call that is answered cannot be taken back any more; until then the list may still stop it.
         Event::Told { target, attempt, report: Report::Answered | Report::Machine { .. }, .. } => {

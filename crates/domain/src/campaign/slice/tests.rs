@@ -130,7 +130,7 @@ impl Run {
                     crate::contact_guard::Command::Settle { placed, .. } => Some(*placed),
                     _ => None,
                 },
-                Tell::Pacer { .. } | Tell::Campaign(_) => None,
+                Tell::Pacer { .. } | Tell::Campaign(_) | Tell::Call { .. } => None,
             })
             .collect()
     }
@@ -143,7 +143,7 @@ impl Run {
                     crate::pacer::Command::Return { lease, .. } => Some(*lease),
                     _ => None,
                 },
-                Tell::Guard { .. } | Tell::Campaign(_) => None,
+                Tell::Guard { .. } | Tell::Campaign(_) | Tell::Call { .. } => None,
             })
             .collect()
     }
@@ -507,4 +507,37 @@ fn targets_orders_and_grants_told_twice_count_once_and_strangers_are_refused() {
     assert!(matches!(decide(&run.slice, &cx("x"), Command::Get), Err(Rejection::NotFound { .. })));
     let told = serde_json::to_vec(&run.slice).expect("plain data");
     assert_eq!(serde_json::from_slice::<Slice>(&told).expect("it is read back"), run.slice);
+}
+
+#[test]
+fn who_answers_is_told_what_a_call_is_for_while_it_is_one_and_as_the_settings_are_then() {
+    let patch = serde_json::json!({"objective": "sell", "questions": ["What?"], "opening": "Hello"});
+    let mut run = Run::new(1, patch);
+    let brief = |run: &mut Run, attempt| run.does(Command::Brief { target: 0, attempt });
+    run.tick();
+    run.grant();
+    assert_eq!(brief(&mut run, 1), Err(Rejection::Superseded), "it is no call yet");
+    run.permit(0, 1);
+    assert!(matches!(run.does(Command::Begin { target: 0, attempt: 1 }), Ok(Reply::Dial(_))));
+    let Ok(Reply::Brief(told)) = brief(&mut run, 1) else { panic!("a call that rings") };
+    assert_eq!((told.agent_id.as_str(), told.objective.as_str(), told.questions.len()), ("a", "sell", 1));
+    assert_eq!(told.zones, ["America/Los_Angeles"]);
+    run.orders(2, slice::Run::Running, 2, serde_json::json!({"objective": "help"}));
+    let Ok(Reply::Brief(told)) = brief(&mut run, 1) else { panic!("a call that rings") };
+    assert_eq!(told.objective, "help", "a change holds for calls that ring");
+    assert_eq!(brief(&mut run, 2), Err(Rejection::Superseded));
+    run.does(Command::Dialed { target: 0, attempt: 1, answer: DialAnswer::Placed { call: "CA1".into() } })
+        .expect("placed");
+    run.hears(0, 1, Report::Answered);
+    run.ends(0, 1, Ending::Completed, 61);
+    let told: Vec<&Tell> = run.told.iter().filter(|tell| matches!(tell, Tell::Call { .. })).collect();
+    assert_eq!(
+        told,
+        [&Tell::Call { call: "CA1".into(), talk_s: 61, cost_micros: Some(10_000) }],
+        "the call hears that it is over"
+    );
+    // They wanted to be called again, and no time was agreed: that is for a person to do.
+    run.hears(0, 1, talk(Talk { callback: true, ..Talk::default() }));
+    assert_eq!(run.slice.targets[0].disposition(), Some(Disposition::Callback));
+    assert_eq!(brief(&mut run, 1), Err(Rejection::Superseded), "it is over");
 }

@@ -53,6 +53,20 @@ pub(super) const GO_ON: &str = "Great. What can I help you with?";
 /// The visitor only tries to give the agent orders.
 pub(super) const NOT_THAT: &str = "I can't help with that, but I'm happy to answer questions about our business.";
 
+/// Somebody who is called does not want it.
+pub(super) const NOT_INTERESTED: &str = "I understand. Thank you for your time. Goodbye.";
+/// Somebody wants never to be called again.
+pub(super) const NEVER_AGAIN: &str = "I understand. We will not call this number again. Goodbye.";
+/// Somebody wants to be called again and has not said when.
+pub(super) const ASK_WHEN: &str = "Of course. When may I call you again?";
+/// And still has not.
+pub(super) const WITHOUT_A_TIME: &str = "All right, I have noted that you would like to be called again. Goodbye.";
+
+/// A time to call again was agreed.
+pub(super) fn when_agreed(when: &str) -> String {
+    format!("Thank you, I have noted it: {}. I will call you then. Goodbye.", text::one_line(when))
+}
+
 /// What is wrong with an e-mail address.
 pub(super) const EMAIL_PROBLEM: &str =
     "Sorry, that e-mail address doesn't look complete. It should look like name@example.com.";

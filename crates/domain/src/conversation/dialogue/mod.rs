@@ -8,6 +8,7 @@ mod area;
 pub mod booking;
 mod choices;
 mod compose;
+pub mod errand;
 mod extract;
 mod form;
 mod lines;
@@ -35,6 +36,7 @@ pub use understand::understand;
 pub use when::{When, find_when};
 
 use super::confidential::Confidential;
+use super::errand::{Errand, Wish};
 use super::state::{Contact, HistoryLine, Visitor};
 use crate::{
     agent::config::{AgentConfig, BusinessHours},
@@ -157,6 +159,9 @@ pub struct Dialogue {
     pub told_closed: bool,
     /// Whether the last answer was the fallback, which invites the visitor to leave a name and number.
     pub invited: bool,
+    /// What the call that goes on was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errand: Option<Box<Errand>>,
     /// How far an appointment is from being made, moved or given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booking: Option<Box<booking::Booking>>,
@@ -248,6 +253,9 @@ pub struct Facts {
     pub told_closed: bool,
     /// The conversation has come to its end.
     pub ended: bool,
+    /// What somebody who is called says to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
     /// What becomes of the appointment being made.
     #[serde(skip_serializing_if = "is_same")]
     pub booking: booking::Move,
@@ -259,10 +267,14 @@ fn is_same(booking: &booking::Move) -> bool {
 }
 
 impl Facts {
-    /// Whether these facts must be journaled before the answer is looked for: somebody is alerted, a value was given that must not be lost, or a slot
-    /// was taken.
+    /// Whether these facts must be journaled before the answer is looked for: somebody is alerted, a value was given that must not be lost, somebody
+    /// said that they will not be called, or a slot was taken.
     pub fn must_not_wait(&self) -> bool {
-        !self.escalations.is_empty() || !self.alerts.is_empty() || !self.values.is_empty() || self.books()
+        !self.escalations.is_empty()
+            || !self.alerts.is_empty()
+            || !self.values.is_empty()
+            || self.wish.is_some()
+            || self.books()
     }
 
     /// Whether a calendar had the word in this turn.

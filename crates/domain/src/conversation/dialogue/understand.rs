@@ -26,6 +26,9 @@ pub fn understand(setting: &Setting<'_>, brief: &Brief) -> Understanding {
     }
     let words = Words::of(&brief.text);
     let mut turn = Turn::new(setting, brief, &words);
+    if turn.hear_wish() {
+        return turn.finish();
+    }
     turn.read_contact_details();
     turn.answer_what_was_asked();
     turn.take_up_offer();
@@ -178,6 +181,9 @@ impl<'a> Turn<'a> {
         if self.found.values.contains_key(&field.name) {
             return Asked::Answered;
         }
+        if self.is_campaigns(field) {
+            return self.answer_to_campaign(field);
+        }
         let typed = match field.kind {
             FieldType::Phone | FieldType::Email | FieldType::Select | FieldType::Date => true,
             FieldType::Text | FieldType::Textarea => false,
@@ -228,6 +234,20 @@ impl<'a> Turn<'a> {
             Err(_) if other_values => Asked::Aside,
             Err(problem) => Asked::Invalid(problem),
         }
+    }
+
+    /// What is said to a question of the campaign is its answer, "yes", "no" and a wish of their own too, unless it asks something back.
+    fn answer_to_campaign(&mut self, field: &Field) -> Asked {
+        let small_talk = self.mood.greeting || self.mood.thanks || self.mood.bye || self.mood.wants_human;
+        if self.mood.skips {
+            return Asked::Skipped;
+        }
+        if self.mood.question || small_talk || self.brief.text.trim().is_empty() {
+            return Asked::Aside;
+        }
+        let value = text::shorten(&text::one_line(&self.brief.text), extract::VALUE_CHARS_MAX);
+        self.found.values.insert(field.name.clone(), value);
+        Asked::Answered
     }
 
     /// Longest value of a field where the trade sets one (`<field>_max_chars`).

@@ -165,6 +165,8 @@ impl Session {
             person: None,
             line: None,
             test: true,
+            account: None,
+            dial: None,
         };
         let (line, _) = Line::open(&self.app, agent, heard).await.map_err(|error| refused(error.into()))?;
         let hello = VoiceServer::Call {

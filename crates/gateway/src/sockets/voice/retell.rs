@@ -287,6 +287,8 @@ impl Driver {
             person,
             line,
             test: false,
+            account: None,
+            dial: None,
         };
         match Line::open(&self.app, self.agent.clone(), heard).await {
             Ok((line, _)) => {

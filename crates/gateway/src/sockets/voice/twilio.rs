@@ -9,11 +9,15 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::calls;
+use colloquy_actors::campaign::errand;
+use colloquy_actors::campaign::hear::{self, Dialled};
 use colloquy_actors::domain::Principal;
 use colloquy_actors::domain::call::script::{self, Next};
 use colloquy_actors::domain::call::{Carrier, Direction, End};
+use colloquy_actors::domain::campaign::slice::Report;
 use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::ids::AgentId;
+use colloquy_actors::domain::lines::Provider;
 use colloquy_actors::domain::vocabulary::AgentStatus;
 use colloquy_actors::telephony::error::Unverified;
 use colloquy_actors::telephony::twilio::callbacks::CallWebhook;
@@ -28,9 +32,11 @@ use utoipa_axum::routes;
 use super::super::Place;
 use super::{Line, Raw, Told};
 use crate::app::{App, AppState};
+use crate::body::Query;
 use crate::chat::{self, Reached};
 use crate::problem::{Problem, Result};
 use crate::routes::messages::{Account, account_at, account_of, believe, believe_socket, form, malformed, unverified};
+use crate::routes::voice::About;
 
 /// How long after its instructions a socket opens: at once, when all is well.
 const TICKET_MS: i64 = 60_000;
@@ -49,6 +55,10 @@ const MALFORMED_MAX: u32 = 50;
 const NOT_ANSWERING: &str = "Thank you for calling. Nobody can take your call right now. Please try again later.";
 /// The reason of an end that is ours.
 const AGENT_HANGUP: &str = "agent_hangup";
+/// The parameter of a socket that names the dial its call comes of.
+const DIAL: &str = "dial";
+/// Who is called by a machine and hears nothing for so long was abandoned, ms: the laws of the USA and the United Kingdom count two seconds.
+const ABANDONED_AFTER_MS: i64 = 2_000;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -67,34 +77,56 @@ async fn voice(
     for name in ["To", "From"] {
         let Some(number) = form.get(name) else { continue };
         if let Ok(account) = account_at(&app, number, form.get("AccountSid")).await {
-            return answered(&app, &account, &uri, &headers, &form).await;
+            return answered(&app, &account, &uri, &headers, &form, None).await;
         }
     }
     Err(unverified(Unverified::NoKey))
 }
 
 /// Twilio: the same, for this account.
-#[utoipa::path(post, path = "/api/voice/twilio/voice/{connection_id}", tag = "calls", params(("connection_id" = String, Path)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
+#[utoipa::path(post, path = "/api/voice/twilio/voice/{connection_id}", tag = "calls", params(("connection_id" = String, Path), ("d" = Option<String>, Query)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
 async fn voice_of(
     State(app): State<App>,
     Path(connection): Path<String>,
+    Query(about): Query<About>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response> {
     let account = account_of(&app, &connection).await?;
-    answered(&app, &account, &uri, &headers, &form(&body)?).await
+    answered(&app, &account, &uri, &headers, &form(&body)?, about.dialled()).await
 }
 
-/// What Twilio is to do with a call: connect it with our socket.
-async fn answered(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<Response> {
+/// What Twilio is to do with a call: connect it with our socket. One that we made is answered by the agent that it was made for.
+async fn answered(
+    app: &AppState,
+    account: &Account,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: &Form,
+    dialled: Option<Dialled>,
+) -> Result<Response> {
     believe(app, account, uri, headers, form)?;
     let call = CallWebhook::read(form).map_err(malformed)?;
-    let ours = if is_outbound(call.direction.as_deref()) { &call.from } else { &call.to };
+    let outbound = is_outbound(call.direction.as_deref());
+    let ours = if outbound { &call.from } else { &call.to };
     let number =
         ours.as_deref().and_then(|number| account.called(number)).ok_or_else(|| Problem::not_found("number"))?;
-    let Some(agent) = reached(app, &number.agent).await? else { return Ok(xml(&not_answering())) };
-    Ok(xml(&connected(app, account, &agent, &call.call_sid)?))
+    let Some(dialled) = dialled.filter(|_| outbound) else {
+        let Some(agent) = reached(app, &number.agent, outbound).await? else { return Ok(xml(&not_answering())) };
+        return Ok(xml(&connected(app, account, &agent, &call.call_sid, None)?));
+    };
+    // Settled, or taken back: nobody has anything to say any more.
+    let brief = errand::brief(&app.actors.client, &account.tenant, &dialled).await?;
+    let Some(brief) = brief else { return Ok(xml(&hung_up())) };
+    match reached(app, &brief.agent_id, true).await? {
+        Some(agent) => Ok(xml(&connected(app, account, &agent, &call.call_sid, Some(&dialled))?)),
+        None => {
+            // Somebody has picked up, and there is nobody to speak with them.
+            hear::tell(&app.actors.client, &account.tenant, &dialled, Report::Abandoned).await?;
+            Ok(xml(&hung_up()))
+        }
+    }
 }
 
 /// Twilio: a session of a call is over. What follows: another one if the connection was lost, the person the caller is put through to, or the end.
@@ -112,14 +144,12 @@ async fn ended(
     let end = SessionEnd::read(&form).map_err(malformed)?;
     let by = Principal::system(account.tenant.clone());
     let id = calls::id(&app.actors.tools, &account.tenant, Carrier::Twilio, &end.call_sid);
-    let hang_up = twiml::Response::new().then(twiml::hang_up());
+    let hang_up = hung_up();
     let Some(call) = calls::find(&app.actors.client, &by, &id).await? else { return Ok(xml(&hang_up)) };
-    let agent = call.is.as_ref().map(|is| is.agent_id.clone()).unwrap_or_default();
-    if end.is_to_be_resumed()
-        && !call.status.over()
-        && let Some(agent) = reached(&app, &agent).await?
+    if let Some(is) = call.is.as_deref().filter(|_| end.is_to_be_resumed() && !call.status.over())
+        && let Some(agent) = reached(&app, &is.agent_id, is.direction == Direction::Outbound).await?
     {
-        return Ok(xml(&connected(&app, &account, &agent, &end.call_sid)?));
+        return Ok(xml(&connected(&app, &account, &agent, &end.call_sid, is.dial.as_ref())?));
     }
     let reason = end.status.clone().or_else(|| end.error_code.map(|code| code.to_string()));
     match calls::end(&app.actors.client, &by, &id, End { reason, ..End::default() }).await {
@@ -176,12 +206,12 @@ async fn relay(
     }))
 }
 
-/// An agent that answers the telephone.
-async fn reached(app: &AppState, agent: &AgentId) -> Result<Option<Reached>> {
+/// An agent that answers the telephone, or that calls people: for these it was ordered to speak, whether it answers or not.
+async fn reached(app: &AppState, agent: &AgentId, outbound: bool) -> Result<Option<Reached>> {
     match chat::reach(app, agent.as_str()).await {
         Ok(agent) => {
             let now = &agent.now;
-            let live = now.config.voice_enabled && now.status == AgentStatus::Active && !now.suspended;
+            let live = (now.config.voice_enabled || outbound) && now.status == AgentStatus::Active && !now.suspended;
             Ok(live.then_some(agent))
         }
         Err(problem) if problem.body.status == 404 => Ok(None),
@@ -193,14 +223,27 @@ fn is_outbound(direction: Option<&str>) -> bool {
     direction.is_some_and(|direction| direction.starts_with("outbound"))
 }
 
+fn hung_up() -> twiml::Response {
+    twiml::Response::new().then(twiml::hang_up())
+}
+
 fn not_answering() -> twiml::Response {
     twiml::Response::new().then(twiml::say(NOT_ANSWERING, None, None)).then(twiml::hang_up())
 }
 
 /// Instructions to open our socket.
-fn connected(app: &AppState, account: &Account, agent: &Reached, call_sid: &str) -> Result<twiml::Response> {
+fn connected(
+    app: &AppState,
+    account: &Account,
+    agent: &Reached,
+    call_sid: &str,
+    dial: Option<&Dialled>,
+) -> Result<twiml::Response> {
     let until_ms = app.now_ms() + TICKET_MS;
-    let ticket = calls::ticket(&app.actors.tools, &agent.id, call_sid, until_ms);
+    let ticket = calls::ticket(&app.actors.tools, &agent.id, call_sid, dial, until_ms);
+    let mut parameters = vec![("ticket", ticket.as_str())];
+    let dial = dial.map(Dialled::name);
+    parameters.extend(dial.iter().map(|dial| (DIAL, dial.as_str())));
     let connection = account.connection_id();
     let address = format!("{}/api/voice/twilio/relay/{connection}", app.settings.api_url.replacen("http", "ws", 1));
     let action = format!("{}/api/voice/twilio/relay/{connection}/ended", app.settings.api_url);
@@ -209,7 +252,9 @@ fn connected(app: &AppState, account: &Account, agent: &Reached, call_sid: &str)
         language: Some(&agent.now.config.voice_language),
         interruptible: Some("speech"),
         ignore_backchannel: Some(true),
-        parameters: &[("ticket", &ticket)],
+        parameters: &parameters,
+        // The simulated carrier runs on the same machine.
+        unencrypted: account.provider == Provider::Simulated,
         ..Relay::default()
     };
     let element = twiml::connect_relay(&relay, Some(&action)).map_err(|_| {
@@ -285,7 +330,9 @@ impl Driver {
             },
             Ok(_) | Err(_) => return Some(Ended::Nothing),
         };
-        let Some(agent) = self.ticketed(&setup).await else { return Some(Ended::Nothing) };
+        let dial = setup.parameter(DIAL).and_then(Dialled::read);
+        let Some((agent, issued_ms)) = self.ticketed(&setup, dial.as_ref()).await else { return Some(Ended::Nothing) };
+        let Ok(account) = self.account.pacer() else { return Some(Ended::Nothing) };
         let direction = if is_outbound(setup.direction.as_deref()) { Direction::Outbound } else { Direction::Inbound };
         let (person, line) = match direction {
             Direction::Inbound => (setup.from, setup.to),
@@ -299,8 +346,10 @@ impl Driver {
             person,
             line,
             test: false,
+            account: Some(account),
+            dial: dial.clone(),
         };
-        let (mut line, _) = match Line::open(&self.app, agent, heard).await {
+        let (mut line, call) = match Line::open(&self.app, agent, heard).await {
             Ok(opened) => opened,
             Err(error) => {
                 tracing::warn!(%error, "a call could not begin here");
@@ -310,18 +359,25 @@ impl Driver {
         let greeting = line.greeting().await.ok().flatten();
         self.turn = line.take_up().await.unwrap_or(0);
         self.line = Some(line);
-        match greeting {
+        let ended = match greeting {
             Some(greeting) => self.say(&greeting, true, false).await,
             None => None,
+        };
+        let waited_ms = self.app.now_ms() - issued_ms;
+        if let Some(dial) = dial.filter(|_| call.sockets == 1 && waited_ms > ABANDONED_AFTER_MS) {
+            let told = hear::tell(&self.app.actors.client, &self.account.tenant, &dial, Report::Abandoned).await;
+            tracing::warn!(waited_ms, told = told.is_ok(), "somebody who was called had to wait for a word");
         }
+        ended
     }
 
-    /// The agent that the call's ticket names.
-    async fn ticketed(&mut self, setup: &Setup) -> Option<Reached> {
+    /// The agent that the call's ticket names, and since when somebody has been waiting for it.
+    async fn ticketed(&mut self, setup: &Setup, dial: Option<&Dialled>) -> Option<(Reached, i64)> {
+        let (tools, now_ms) = (&self.app.actors.tools, self.app.now_ms());
         let ticket = setup.parameter("ticket").unwrap_or_default();
-        let agent = calls::agent_of_ticket(&self.app.actors.tools, ticket, &setup.call_sid, self.app.now_ms())?;
+        let (agent, until_ms) = calls::agent_of_ticket(tools, ticket, &setup.call_sid, dial, now_ms)?;
         let agent = chat::reach(&self.app, agent.as_str()).await.ok()?;
-        (agent.tenant == self.account.tenant).then_some(agent)
+        (agent.tenant == self.account.tenant).then_some((agent, until_ms - TICKET_MS))
     }
 
     async fn talk(&mut self) -> Ended {
