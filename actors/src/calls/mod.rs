@@ -3,6 +3,8 @@
 //! A call is named after its carrier and the carrier's id of it, so a socket that opens anywhere finds it. Everything here may be done again: a frontend
 //! that dies in the middle leaves what the next one goes on with.
 
+pub mod recording;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,6 +82,7 @@ impl Entity for CallEntity {
         match effect {
             // Repeatable: the same conversation gives the same review.
             Effect::Review { attempt, conversation } => review(&handle, attempt, &conversation).await,
+            Effect::DeleteRecording => recording::run(&handle).await,
         }
     }
 }
@@ -235,6 +238,14 @@ pub async fn begin(
 pub async fn attach(client: &Client, by: &Principal, call: &CallId, socket: &str) -> Result<Call, ActorError> {
     ask::<CallEntity>(client, by, call.as_str(), Command::Attach { socket: socket.to_owned() }).await?;
     find(client, by, call).await?.ok_or(ActorError::Failed)
+}
+
+/// This socket still carries the call. Nothing is lost when one of these is.
+pub async fn carried(client: &Client, by: &Principal, call: &CallId, socket: &str) {
+    let command = Command::Carried { socket: socket.to_owned() };
+    if let Err(error) = ask::<CallEntity>(client, by, call.as_str(), command).await {
+        tracing::debug!(call = %call, %error, "a call's beat could not be noted");
+    }
 }
 
 /// The socket was lost; somebody may come back for the call.
