@@ -26,6 +26,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Place;
+use super::keys::Keys;
+use super::stream::{self, Ends};
 use super::{Line, Raw, Told};
 use crate::app::{App, AppState};
 use crate::chat::{self, Reached};
@@ -33,22 +35,22 @@ use crate::problem::{Problem, Result};
 use crate::routes::messages::{Account, account_at, account_of, believe, believe_socket, form, malformed, unverified};
 
 /// How long after its instructions a socket opens: at once, when all is well.
-const TICKET_MS: i64 = 60_000;
+pub(super) const TICKET_MS: i64 = 60_000;
 /// The first frame comes within this time.
-const SETUP_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const SETUP_WITHIN: Duration = Duration::from_secs(10);
 /// A peer that does not take a frame within this time is gone.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How long a voice takes for a word, and for a pause at the end: Twilio does not say when it has spoken.
 const WORD: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(800);
 /// Silence of the caller, once we have spoken, after which we ask.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// Frames that cannot be read before the socket is given up.
-const MALFORMED_MAX: u32 = 50;
+pub(super) const MALFORMED_MAX: u32 = 50;
 /// Said when the agent does not answer the telephone.
 const NOT_ANSWERING: &str = "Thank you for calling. Nobody can take your call right now. Please try again later.";
 /// The reason of an end that is ours.
-const AGENT_HANGUP: &str = "agent_hangup";
+pub(super) const AGENT_HANGUP: &str = "agent_hangup";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -94,6 +96,10 @@ async fn answered(app: &AppState, account: &Account, uri: &Uri, headers: &Header
     let number =
         ours.as_deref().and_then(|number| account.called(number)).ok_or_else(|| Problem::not_found("number"))?;
     let Some(agent) = reached(app, &number.agent).await? else { return Ok(xml(&not_answering())) };
+    if stream::is_ours(app, &agent) {
+        let ends = Ends::of(call.direction.as_deref(), call.from, call.to);
+        return Ok(xml(&stream::connected(app, account, &agent, &call.call_sid, &ends)?));
+    }
     Ok(xml(&connected(app, account, &agent, &call.call_sid)?))
 }
 
@@ -169,6 +175,7 @@ async fn relay(
                 speaks_until: Instant::now(),
                 then: None,
                 silent_at: None,
+                keys: Keys::default(),
                 malformed: 0,
             };
             driver.run().await;
@@ -177,7 +184,7 @@ async fn relay(
 }
 
 /// An agent that answers the telephone.
-async fn reached(app: &AppState, agent: &AgentId) -> Result<Option<Reached>> {
+pub(super) async fn reached(app: &AppState, agent: &AgentId) -> Result<Option<Reached>> {
     match chat::reach(app, agent.as_str()).await {
         Ok(agent) => {
             let now = &agent.now;
@@ -189,7 +196,7 @@ async fn reached(app: &AppState, agent: &AgentId) -> Result<Option<Reached>> {
     }
 }
 
-fn is_outbound(direction: Option<&str>) -> bool {
+pub(super) fn is_outbound(direction: Option<&str>) -> bool {
     direction.is_some_and(|direction| direction.starts_with("outbound"))
 }
 
@@ -198,7 +205,7 @@ fn not_answering() -> twiml::Response {
 }
 
 /// Instructions to open our socket.
-fn connected(app: &AppState, account: &Account, agent: &Reached, call_sid: &str) -> Result<twiml::Response> {
+pub(super) fn connected(app: &AppState, account: &Account, agent: &Reached, call_sid: &str) -> Result<twiml::Response> {
     let until_ms = app.now_ms() + TICKET_MS;
     let ticket = calls::ticket(&app.actors.tools, &agent.id, call_sid, until_ms);
     let connection = account.connection_id();
@@ -209,19 +216,20 @@ fn connected(app: &AppState, account: &Account, agent: &Reached, call_sid: &str)
         language: Some(&agent.now.config.voice_language),
         interruptible: Some("speech"),
         ignore_backchannel: Some(true),
+        dtmf_detection: Some(true),
         parameters: &[("ticket", &ticket)],
         ..Relay::default()
     };
-    let element = twiml::connect_relay(&relay, Some(&action)).map_err(|_| {
-        Problem::conflict(
-            "needs_https",
-            "Twilio opens sockets over TLS only: set `public.api_url` to an https address.",
-        )
-    })?;
+    let element = twiml::connect_relay(&relay, Some(&action)).map_err(|_| needs_https())?;
     Ok(twiml::Response::new().then(element))
 }
 
-fn xml(response: &twiml::Response) -> Response {
+/// Twilio opens no other sockets.
+pub(super) fn needs_https() -> Problem {
+    Problem::conflict("needs_https", "Twilio opens sockets over TLS only: set `public.api_url` to an https address.")
+}
+
+pub(super) fn xml(response: &twiml::Response) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], response.to_xml()).into_response()
 }
 
@@ -257,6 +265,7 @@ struct Driver {
     then: Option<Next>,
     /// When a silent caller is asked whether he is still there.
     silent_at: Option<Instant>,
+    keys: Keys,
     malformed: u32,
 }
 
@@ -333,6 +342,12 @@ impl Driver {
                 () = stopping.cancelled() => return Ended::Lost,
                 () = at(then_at) => self.follow().await,
                 () = at(silent_at) => self.remind().await,
+                () = at(self.keys.until()) => {
+                    if let Some(words) = self.keys.take() {
+                        self.hear(words);
+                    }
+                    None
+                }
                 frame = self.socket.recv() => match frame {
                     Some(Ok(Frame::Text(text))) => self.take(&text).await,
                     Some(Ok(Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_))) => None,
@@ -356,12 +371,7 @@ impl Driver {
             }
         };
         if let Some(words) = frame.turn().map(str::trim).filter(|words| !words.is_empty()) {
-            (self.reminded, self.silent_at, self.then) = (0, None, None);
-            self.turn += 1;
-            let line = self.line.as_mut()?;
-            let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take() };
-            line.hear(spoken, words.to_owned());
-            (self.said, self.complete) = (Vec::new(), true);
+            self.hear(words.to_owned());
             return None;
         }
         match frame {
@@ -381,9 +391,26 @@ impl Driver {
             }
             // The caller is still speaking.
             Inbound::Prompt { .. } => self.silent_at = None,
-            Inbound::Setup(_) | Inbound::Dtmf { .. } | Inbound::Info { .. } | Inbound::Unknown => {}
+            Inbound::Dtmf { digit } => {
+                self.silent_at = None;
+                let words = digit.chars().next().and_then(|key| self.keys.press(key));
+                if let Some(words) = words {
+                    self.hear(words);
+                }
+            }
+            Inbound::Setup(_) | Inbound::Info { .. } | Inbound::Unknown => {}
         }
         None
+    }
+
+    /// The caller said this, or pressed it.
+    fn hear(&mut self, words: String) {
+        let Some(line) = &mut self.line else { return };
+        (self.reminded, self.silent_at, self.then) = (0, None, None);
+        self.turn += 1;
+        let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take() };
+        line.hear(spoken, words);
+        (self.said, self.complete) = (Vec::new(), true);
     }
 
     async fn told(&mut self, raw: Raw) -> Option<Ended> {
