@@ -213,7 +213,7 @@ pub async fn begin(
             call: call.clone(),
             visitor,
             terms: agent.terms(),
-            greeting: Some(script::greeting(&agent.config, heard.direction, open)),
+            greeting: Some(script::opening(&agent.config, heard.direction, open, person.as_deref())),
         };
         let began = conversation::Command::CallBegan(Box::new(begun));
         match ask::<ConversationEntity>(client, &by, conversation.as_str(), began).await {

@@ -13,6 +13,8 @@ use super::{
     },
 };
 use crate::{
+    call::script,
+    campaign::number,
     catalog::{
         check::{KNOWN_SENTIMENTS, KNOWN_TOOLS},
         template::{Field, Trigger},
@@ -123,6 +125,10 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
     );
     checks.count("voice_scripts", config.voice_scripts.len(), RULES_MAX);
     for (situation, text) in &config.voice_scripts {
+        if let Some(country) = script::disclosed_country(situation) {
+            let field = format!("voice_scripts.{}", shown(situation));
+            checks.ensure(number::is_country(&country), field, "names no country: end it with two letters such as de");
+        }
         checks.text(&format!("voice_scripts.{}", shown(situation)), text, 0, MESSAGE_CHARS_MAX);
     }
 }

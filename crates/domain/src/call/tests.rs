@@ -9,7 +9,7 @@ use super::{
     timer, view,
 };
 use crate::{
-    agent::config::AgentConfig,
+    agent::{config::AgentConfig, problems::problems},
     catalog::template::{ComplianceNotice, NoticeWhen},
     context::Context,
     conversation::{self, CallLink, State},
@@ -166,6 +166,24 @@ fn a_call_of_an_earlier_version_has_no_beats_and_is_not_missed_for_them() {
     assert_eq!(on_timer(&old, run.now_ms + CARRIED_WITHIN_MS), None);
     let event: Event = serde_json::from_str(r#"{"type":"detached"}"#).expect("an earlier version's");
     assert_eq!(event, Event::Detached { since_ms: None });
+}
+
+#[test]
+fn people_of_a_country_hear_what_the_owner_wants_them_to() {
+    let mut config =
+        AgentConfig { name: "Oak".into(), voice_welcome_message: "Hello.".into(), ..AgentConfig::default() };
+    config.voice_scripts.insert("disclosure_de".into(), " Sie sprechen mit einer KI. ".into());
+    for (person, expected) in [
+        (Some("+4930901820"), "Hello. Sie sprechen mit einer KI."),
+        (Some("+12175550100"), "Hello."),
+        (Some("anonymous"), "Hello."),
+        (None, "Hello."),
+    ] {
+        assert_eq!(script::opening(&config, Direction::Inbound, true, person), expected, "{person:?}");
+    }
+    assert!(problems(&config).is_empty(), "{:?}", problems(&config));
+    config.voice_scripts.insert("disclosure_atlantis".into(), "Glub.".into());
+    assert_eq!(problems(&config).len(), 1, "{:?}", problems(&config));
 }
 
 #[test]
