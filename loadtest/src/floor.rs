@@ -61,7 +61,8 @@ async fn sockets_on(listener: TcpListener) -> Result<()> {
     }
 }
 
-async fn parent_ends() {
+/// Ends when standard input does, which happens when the parent does.
+pub(crate) async fn parent_ends() {
     let mut nothing = [0; 16];
     let mut parent = tokio::io::stdin();
     while matches!(parent.read(&mut nothing).await, Ok(1..)) {}

@@ -4,10 +4,12 @@ mod api;
 mod cluster;
 mod error;
 mod floor;
+mod floor_calls;
 mod http_client;
 mod open_loop;
 mod options;
 mod report;
+mod retell;
 mod scenarios;
 mod server;
 mod site;
@@ -48,6 +50,10 @@ enum Command {
     ChatIdle(ScenarioArguments),
     /// Many dashboards of one organization while facts come in
     LiveFanout(ScenarioArguments),
+    /// Concurrent telephone calls in Retell's protocol, with interruptions and lost connections
+    Calls(ScenarioArguments),
+    /// A campaign against a simulated carrier that loses, doubles and delays what it tells
+    Campaign(ScenarioArguments),
     /// Crawling, indexing and searching
     Knowledge(ScenarioArguments),
     /// Starting on a large journal
@@ -65,6 +71,13 @@ enum Command {
     /// The floor: a stateless proxy to a model server (started by the scenarios themselves)
     #[command(hide = true)]
     FloorProxy {
+        /// The model server's address
+        #[arg(long)]
+        upstream: std::net::SocketAddr,
+    },
+    /// The floor: telephone calls answered straight from a model server (started by the scenarios themselves)
+    #[command(hide = true)]
+    FloorCalls {
         /// The model server's address
         #[arg(long)]
         upstream: std::net::SocketAddr,
@@ -104,6 +117,8 @@ async fn run(command: Command) -> Result<()> {
         Command::ChatTurns(arguments) => (vec![scenarios::Scenario::ChatTurns], arguments),
         Command::ChatIdle(arguments) => (vec![scenarios::Scenario::ChatIdle], arguments),
         Command::LiveFanout(arguments) => (vec![scenarios::Scenario::LiveFanout], arguments),
+        Command::Calls(arguments) => (vec![scenarios::Scenario::Calls], arguments),
+        Command::Campaign(arguments) => (vec![scenarios::Scenario::Campaign], arguments),
         Command::Knowledge(arguments) => (vec![scenarios::Scenario::Knowledge], arguments),
         Command::Start(arguments) => (vec![scenarios::Scenario::Start], arguments),
         Command::Widget(arguments) => (vec![scenarios::Scenario::Widget], arguments),
@@ -117,6 +132,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Remote(arguments) => (Vec::new(), arguments),
         Command::FloorProxy { upstream } => return floor::serve(upstream).await,
+        Command::FloorCalls { upstream } => return floor_calls::serve(upstream).await,
         Command::FloorSockets => return floor::serve_sockets().await,
     };
     let write: Option<PathBuf> = arguments.write.clone();

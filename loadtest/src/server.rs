@@ -36,6 +36,10 @@ const NOTICE: Duration = Duration::from_millis(300);
 const LOG_LINES: usize = 20;
 /// A limit that no scenario reaches: they measure the server, not its limits, and all visitors share few addresses.
 const NO_LIMIT: u32 = 1_000_000_000;
+/// Calls at once of an account that no scenario reaches.
+const CALLS_AT_ONCE: u32 = 5_000;
+/// Calls per second of an account that no scenario reaches: the most that may be set.
+const MANY_CALLS: u32 = 1_000;
 /// Below the ports that Linux gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
@@ -46,6 +50,8 @@ pub(crate) struct Wanted {
     pub(crate) model: String,
     /// `keyword` or `local`.
     pub(crate) embeddings: &'static str,
+    /// Where the simulated carrier is, for whoever calls.
+    pub(crate) carrier: Option<SocketAddr>,
 }
 
 /// What makes a server one node of several, or of one over a CQL server.
@@ -275,6 +281,27 @@ pub(crate) async fn start_redis(scratch: &Path) -> Result<(Process, String)> {
     Ok((process, format!("redis://{address}")))
 }
 
+/// Starts a simulated carrier with these arguments, which writes down in `log` what it is asked and does, and says where it is.
+pub(crate) async fn start_carrier(options: &Options, arguments: &[&str], log: &Path) -> Result<(Process, SocketAddr)> {
+    let [address] = free_ports()?;
+    let mut command = Command::new(&options.binary);
+    command.args(["carrier", "--listen", &address.to_string()]).args(arguments).arg("--log").arg(log);
+    let process = Process::spawn("carrier", command, options.scratch.join("loadtest-carrier.log"))?;
+    let answers = async {
+        while TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    };
+    process.watch(answers).await?;
+    Ok((process, address))
+}
+
+/// Starts the floor of calls beside a model server.
+pub(crate) async fn start_call_floor(options: &Options, model: SocketAddr) -> Result<(Process, Arc<Client>)> {
+    floor_process(options, &["floor-calls", "--upstream", &model.to_string()]).await
+}
+
 /// Starts the floor beside a model server, and says where it listens.
 pub(crate) async fn start_floor(options: &Options, model: SocketAddr) -> Result<(Process, Arc<Client>)> {
     floor_process(options, &["floor-proxy", "--upstream", &model.to_string()]).await
@@ -338,10 +365,17 @@ fn settings(
     let text = |value: &str| serde_json::Value::from(value).to_string(); // A JSON string is a TOML string.
     let path = |path: &Path| text(&path.to_string_lossy());
     let (mut token, mut blobs, mut shared) = (String::new(), String::new(), String::new());
+    if let Some(carrier) = wanted.carrier {
+        // The pace is what a scenario sets for its campaign, not the account's.
+        shared = format!(
+            "\n[messages]\nsimulated_url = \"http://{carrier}\"\n\n[voice.simulated]\nconcurrent = {CALLS_AT_ONCE}\ncalls_per_second = {MANY_CALLS}.0\n\
+             concurrent_per_organization = {CALLS_AT_ONCE}\nconcurrent_per_number = {CALLS_AT_ONCE}\ncalls_per_second_per_number = {MANY_CALLS}.0\n"
+        );
+    }
     if let Some(member) = membership {
         token = format!("token = {}\n", text(&member.token));
         blobs = format!("blobs = {}\n", path(&member.blobs));
-        shared = format!(
+        shared += &format!(
             "\n[store]\nkind = \"scylla\"\nnodes = {}\nkeyspace = {}\nreplication = {}\n\n[secrets]\nkey = {}\n\n[redis]\nurl = {}\n\n\
              [cluster]\nnode_id = {}\nlisten = \"{cluster}\"\nshards = {}\n",
             serde_json::json!(member.cql),
@@ -445,7 +479,7 @@ mod tests {
     fn settings_name_the_folder_the_ports_and_the_model() {
         let [http, ops, cluster] = free_ports().expect("ports");
         assert_ne!(http.port(), ops.port());
-        let wanted = Wanted { model: "http://127.0.0.1:9/v1".into(), embeddings: "keyword" };
+        let wanted = Wanted { model: "http://127.0.0.1:9/v1".into(), embeddings: "keyword", carrier: None };
         let text = settings(Path::new("/tmp/with \"quotes\""), [http, ops, cluster], &wanted, None, None);
         for part in [
             format!("listen = \"{http}\""),

@@ -71,6 +71,12 @@ impl Socket {
             .map_err(|source| Error::socket("a frame could not be sent", source))
     }
 
+    /// Says goodbye; whoever only drops the socket has lost it.
+    pub(crate) async fn close(mut self) {
+        // Whether the other side still listens does not matter any more.
+        let _ = self.stream.close(None).await;
+    }
+
     /// The next text frame as it is; pings are answered on the way. None when the server has closed.
     ///
     /// # Errors

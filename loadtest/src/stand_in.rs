@@ -75,6 +75,12 @@ impl Pace {
     /// Answers at once: for what should take no time of the model's.
     pub(crate) const INSTANT: Self = Self { first: Duration::ZERO, gap: Duration::ZERO };
 
+    /// From the request to the end of the first sentence, which is what a voice can begin with.
+    pub(crate) fn first_sentence(&self) -> Duration {
+        let ends = PIECES.iter().position(|piece| piece.trim_end().ends_with('.')).unwrap_or_default();
+        self.first + self.gap * ends as u32
+    }
+
     /// From the request to the last piece.
     pub(crate) fn own_time(&self) -> Duration {
         self.first + self.gap * (PIECES.len() as u32 - 1)

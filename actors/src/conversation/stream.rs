@@ -120,7 +120,17 @@ pub(super) struct Piece {
     pub(super) text: String,
 }
 
-/// Sends pieces on, coalesced, until the sender is dropped. `may_show` sees all text of one of the model's attempts so far and may end the showing for good.
+/// Whether a text has a whole sentence: its mark and something white behind it. What only looks like one costs a frame.
+fn has_sentence(text: &str) -> bool {
+    let mut marked = false;
+    text.chars().any(|char| {
+        let ends = marked && char.is_whitespace();
+        marked = matches!(char, '.' | '!' | '?' | '…' | '。' | '？' | '！');
+        ends
+    })
+}
+
+/// Sends pieces on, coalesced but for the end of the first sentence, with which a voice can begin, until the sender is dropped. `may_show` sees all text of one of the model's attempts so far and may end the showing for good.
 pub(super) async fn forward(
     streams: &Streams,
     handle: &EffectHandle,
@@ -134,6 +144,7 @@ pub(super) async fn forward(
     let mut whole = String::new();
     let mut waiting = String::new();
     let mut flush_at: Option<Instant> = None;
+    let mut sentence = false;
     loop {
         let piece = match flush_at {
             None => pieces.recv().await,
@@ -155,10 +166,15 @@ pub(super) async fn forward(
             index = 0;
             whole.clear();
             waiting.clear();
+            sentence = false;
         }
         whole.push_str(&piece.text);
         waiting.push_str(&piece.text);
-        flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
+        let at = *flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
+        if !sentence && has_sentence(&whole) {
+            sentence = true;
+            flush_at = Some(at.min(Instant::now()));
+        }
     }
     if !waiting.is_empty() && may_show(model_attempt, &whole) {
         send(streams, handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
@@ -201,6 +217,16 @@ fn stream(handle: &EffectHandle, frame: &Streamed) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_sentence_is_whole_when_something_white_follows_its_mark() {
+        for text in ["We are open. ", "Yes! We", "Really?\nYes"] {
+            assert!(has_sentence(text), "{text}");
+        }
+        for text in ["", "We are open", "We are open.", "It costs 3.50 a day", "...and"] {
+            assert!(!has_sentence(text), "{text}");
+        }
+    }
 
     #[test]
     fn who_opens_in_the_middle_of_an_answer_gets_what_was_shown_of_its_last_attempt() {

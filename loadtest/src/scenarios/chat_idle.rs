@@ -58,7 +58,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     // One here for each socket, and the same again in the server, which inherits the limit.
     allow_open_files(count + 5_000)?;
     let stand_in = StandIn::start(Pace::INSTANT).await?;
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
     let server = home.start().await?;
     let floor = floor(options, count).await?;
     server.process.watch(measure(options, report, &server, count, floor)).await?;

@@ -69,7 +69,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     let floor_load = floor.watch(load(&floor, &client, &stand_in, strangers, rate, options.steady() / 2)).await?;
     floor.kill().await?;
 
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
     let server = home.start().await?;
     let (loaded, opened, served) = server
         .process
@@ -118,7 +118,7 @@ async fn embedded(options: &Options, report: &mut Report, stand_in: &StandIn) ->
         );
         return Ok(());
     }
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "local" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "local", carrier: None })?;
     let server = home.start().await?;
     let (own_rate, rate, loaded) = server
         .process

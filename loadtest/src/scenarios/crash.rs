@@ -41,7 +41,7 @@ const OTHERS: u64 = 3_000;
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     allow_open_files(UNDER_WAY_MAX as u64 + OTHERS)?;
     let stand_in = StandIn::start(Pace::HOSTED).await?;
-    let wanted = Wanted { model: stand_in.base_url(), embeddings: "keyword" };
+    let wanted = Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None };
     let cql = Cql::start(options).await?;
     let mut cluster = Cluster::start(options, &wanted, &cql, NODES).await?;
     let client = cluster.client()?;

@@ -41,7 +41,7 @@ struct Cost {
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     allow_open_files(UNDER_WAY_MAX as u64 + OTHERS)?;
     let stand_in = StandIn::start(Pace::HOSTED).await?;
-    let wanted = Wanted { model: stand_in.base_url(), embeddings: "keyword" };
+    let wanted = Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None };
     let mut costs = vec![sqlite(options, &wanted, &stand_in).await?];
     let server = Cql::start(options).await?;
     for (way, nodes) in [("one node over CQL", 1), ("three nodes over CQL", 3)] {

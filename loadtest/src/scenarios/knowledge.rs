@@ -45,14 +45,14 @@ struct Searched {
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     let stand_in = StandIn::start(Pace::INSTANT).await?;
     {
-        let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+        let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
         let server = home.start().await?;
         server.process.watch(with_keywords(options, report, &server)).await?;
         server.process.stop().await?;
     }
     let figure = "100 pages searchable, local embedder";
     if options.weights.is_some() {
-        let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "local" })?;
+        let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "local", carrier: None })?;
         let server = home.start().await?;
         server.process.watch(with_embedder(options, report, &server, figure)).await?;
         server.process.stop().await?;

@@ -71,7 +71,7 @@ struct Shown {
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     allow_open_files(options.scaled(DASHBOARDS, 5) + 10_000)?;
     let stand_in = StandIn::start(Pace::INSTANT).await?;
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
     let server = home.start().await?;
     server.process.watch(measure(options, report, &server)).await?;
     server.process.stop().await

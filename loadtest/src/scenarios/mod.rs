@@ -1,5 +1,7 @@
 //! The scenarios, in the order in which `all` runs them.
 
+mod calls;
+mod campaign;
 mod chat_idle;
 mod chat_turns;
 mod crash;
@@ -32,6 +34,10 @@ pub(crate) enum Scenario {
     ChatIdle,
     /// Dashboards.
     LiveFanout,
+    /// Telephone calls.
+    Calls,
+    /// A calling campaign.
+    Campaign,
     /// A large journal.
     Start,
     /// Several nodes while shards move.
@@ -43,12 +49,14 @@ pub(crate) enum Scenario {
 }
 
 /// Every scenario, quick ones first.
-pub(crate) const ALL: [Scenario; 9] = [
+pub(crate) const ALL: [Scenario; 11] = [
     Scenario::Widget,
     Scenario::Knowledge,
     Scenario::ChatTurns,
     Scenario::ChatIdle,
     Scenario::LiveFanout,
+    Scenario::Calls,
+    Scenario::Campaign,
     Scenario::Start,
     Scenario::Journal,
     Scenario::Move,
@@ -64,6 +72,8 @@ impl Scenario {
             Self::ChatTurns => chat_turns::NAME,
             Self::ChatIdle => chat_idle::NAME,
             Self::LiveFanout => live_fanout::NAME,
+            Self::Calls => calls::NAME,
+            Self::Campaign => campaign::NAME,
             Self::Start => start::NAME,
             Self::Move => moves::NAME,
             Self::Crash => crash::NAME,
@@ -79,6 +89,8 @@ impl Scenario {
             Self::ChatTurns => chat_turns::run(options, report).await,
             Self::ChatIdle => chat_idle::run(options, report).await,
             Self::LiveFanout => live_fanout::run(options, report).await,
+            Self::Calls => calls::run(options, report).await,
+            Self::Campaign => campaign::run(options, report).await,
             Self::Start => start::run(options, report).await,
             Self::Move => moves::run(options, report).await,
             Self::Crash => crash::run(options, report).await,

@@ -28,7 +28,7 @@ const COLD: u64 = 200;
 pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
     allow_open_files(10_000)?;
     let stand_in = StandIn::start(Pace::INSTANT).await?;
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
     let server = home.start().await?;
     let empty = server.ready_after;
     let wanted = options.scaled(CONVERSATIONS, 50);

@@ -76,7 +76,7 @@ pub(crate) async fn run(options: &Options, report: &mut Report) -> Result<()> {
         return Ok(());
     };
     let stand_in = StandIn::start(Pace::INSTANT).await?;
-    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword" })?;
+    let home = Home::new(options, &Wanted { model: stand_in.base_url(), embeddings: "keyword", carrier: None })?;
     let server = home.start().await?;
     let opened = server.process.watch(open(&server, checkout, &chromium)).await?;
     server.process.stop().await?;
