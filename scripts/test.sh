@@ -4,8 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 toolchain
 # Chromium drives the widget, the console and the pages; the two documentation packages are the real sites that the responder is
-# measured on; the tests start Redis servers of their own, show a server another time with libfaketime, and read the WordPress plugin with PHP.
-packages chromium git-doc sqlite3-doc redis-server libfaketime php-cli
+# measured on; espeak-ng speaks in test calls; the tests start Redis servers of their own, show a server another time with libfaketime, and read the WordPress plugin with PHP.
+packages chromium git-doc sqlite3-doc redis-server libfaketime php-cli espeak-ng
 scripts/fetch-weights.sh || die "the tests need the embedding weights; check the network and run 'make test' again"
 export COLLOQUY_EMBEDDINGS__LOCAL_PATH="$WEIGHTS"
 web

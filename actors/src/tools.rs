@@ -19,6 +19,7 @@ use crate::knowledge::Library;
 use crate::messages::Carriers;
 use crate::questions::Vectors;
 use crate::search::Words;
+use crate::voice::Voices;
 
 /// Addresses that texts link to.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Tools {
     pub knowledge: Library,
     /// The way to providers of messages.
     pub carriers: Carriers,
+    /// Who speaks and who listens in calls whose sound is ours.
+    pub voices: Voices,
     /// Names numbers and addresses where they are only counted or guarded; derived from the installation's secret.
     pub contact_key: [u8; 32],
     /// Recognises whom an erasure is about; derived from the installation's secret.
@@ -98,6 +101,7 @@ impl Tools {
         mailer: Arc<dyn Mailer>,
         sms: Arc<dyn SmsSender>,
         carriers: Carriers,
+        voices: Voices,
         knowledge: Library,
         secret: &[u8; 32],
     ) -> Self {
@@ -110,6 +114,7 @@ impl Tools {
             mailer,
             sms,
             carriers,
+            voices,
             contact_key: blake3::derive_key("colloquy contacts v1", secret),
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),

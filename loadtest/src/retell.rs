@@ -183,7 +183,7 @@ impl Call {
         let mut socket = self.connect().await?;
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let loses_at = (self.number % LOSES_EACH == 0).then_some(course.turns / 2);
+        let loses_at = self.number.is_multiple_of(LOSES_EACH).then_some(course.turns / 2);
         for turn in 0..course.turns {
             let due = course.first + course.every * turn as u32;
             self.until(&mut socket, &mut pings, due, course.own).await?;

@@ -9,6 +9,7 @@ pub(crate) mod people;
 pub(crate) mod screen;
 pub(crate) mod site;
 pub(crate) mod socket;
+pub(crate) mod voices;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

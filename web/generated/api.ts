@@ -2146,6 +2146,48 @@ visitor_id: string,
 page_url: string, };
 
 /**
+ * A voice that an agent can have.
+ */
+export type Voice = { 
+/**
+ * Whose it is: for the agent's `voice_provider`.
+ */
+provider: string, 
+/**
+ * For the agent's `voice_id`.
+ */
+id: string, 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * What it speaks, where that is known.
+ */
+language: string | null, };
+
+/**
+ * `GET /api/voice/voices`.
+ */
+export type VoiceList = { 
+/**
+ * All of them.
+ */
+items: Array<Voice>, 
+/**
+ * How callers of our own sound are heard: `deepgram` or `typed`.
+ */
+listening: string, 
+/**
+ * Who speaks unless the agent says otherwise: `elevenlabs`, `espeak-ng` or `none`.
+ */
+speech: string, 
+/**
+ * What is missing, in sentences that say what to set.
+ */
+missing: Array<string>, };
+
+/**
  * A template that WhatsApp has approved, with one place to fill.
  */
 export type WhatsappTemplate = { 

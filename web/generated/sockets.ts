@@ -417,9 +417,17 @@ turn: number,
  */
 text: string, 
 /**
- * What the caller heard of the agent before, if he did not hear all of it.
+ * What the caller heard of the agent before, if he did not hear all of it and `played` does not say it.
  */
-heard: string | null, } | { "type": "silent", 
+heard: string | null, } | { "type": "played", 
+/**
+ * Which.
+ */
+utterance: bigint, 
+/**
+ * Milliseconds of all its sentences, one after the other.
+ */
+ms: bigint, } | { "type": "silent", 
 /**
  * Counts from 1 how often since the caller last said something.
  */
@@ -446,7 +454,7 @@ agent: string,
  */
 listening: string, 
 /**
- * Who speaks: `espeak-ng`, or `none` where the words are only shown.
+ * Who speaks: `elevenlabs`, `espeak-ng`, or `none` where the words are only shown.
  */
 speech: string, 
 /**

@@ -3,6 +3,8 @@
 //! A call is named after its carrier and the carrier's id of it, so a socket that opens anywhere finds it. Everything here may be done again: a frontend
 //! that dies in the middle leaves what the next one goes on with.
 
+pub mod recording;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,6 +89,7 @@ impl Entity for CallEntity {
             Effect::Review { attempt, conversation, campaigns } => {
                 review(&handle, attempt, &conversation, campaigns).await;
             }
+            Effect::DeleteRecording => recording::run(&handle).await,
         }
     }
 }
@@ -238,7 +241,13 @@ pub async fn begin(
             call: call.clone(),
             visitor,
             terms: agent.terms(),
-            greeting: Some(opening.clone().unwrap_or_else(|| script::greeting(&agent.config, heard.direction, open))),
+            greeting: Some(script::first_words(
+                &agent.config,
+                opening.as_deref(),
+                heard.direction,
+                open,
+                person.as_deref(),
+            )),
             person: person.clone(),
             errand: errand.clone().map(Box::new),
         };
@@ -265,6 +274,14 @@ pub async fn begin(
 pub async fn attach(client: &Client, by: &Principal, call: &CallId, socket: &str) -> Result<Call, ActorError> {
     ask::<CallEntity>(client, by, call.as_str(), Command::Attach { socket: socket.to_owned() }).await?;
     find(client, by, call).await?.ok_or(ActorError::Failed)
+}
+
+/// This socket still carries the call. Nothing is lost when one of these is.
+pub async fn carried(client: &Client, by: &Principal, call: &CallId, socket: &str) {
+    let command = Command::Carried { socket: socket.to_owned() };
+    if let Err(error) = ask::<CallEntity>(client, by, call.as_str(), command).await {
+        tracing::debug!(call = %call, %error, "a call's beat could not be noted");
+    }
 }
 
 /// The socket was lost; somebody may come back for the call.

@@ -18,7 +18,7 @@ use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::knowledge::KnowledgeEntity;
 use crate::thread::ThreadEntity;
-use crate::{ActorError, Tools, answers, feed};
+use crate::{ActorError, Tools, answers, calls, feed};
 
 /// Rows looked at in one go.
 const BATCH: usize = 500;
@@ -114,6 +114,10 @@ async fn erase_one(tools: &Tools, client: &Client, tenant: &str, theirs: &mut Th
         return erase_conversation(tools, client, &TenantId::from(tenant), &row.id, agent).await;
     }
     give_back(client, tenant, &row).await?;
+    if kind == call::KIND {
+        let key = EntityKey::new(tenant, kind, row.id.as_str());
+        calls::recording::delete(client, &key).await.map_err(|error| error.to_string())?;
+    }
     gone(kind, &row.id).await?;
     tools.mailer.forget(&row.id);
     tools.sms.forget(&row.id);
@@ -164,6 +168,7 @@ async fn forget_numbers(tools: &Tools, client: &Client, tenant: &TenantId, conve
     };
     for link in &state.calls {
         let key = EntityKey::new(tenant.as_str(), call::KIND, link.id.as_str());
+        calls::recording::delete(client, &key).await.map_err(|error| error.to_string())?;
         client.erase(&key).await.map_err(|error| error.to_string())?;
     }
     let numbers: BTreeSet<&str> =

@@ -266,6 +266,13 @@ async fn end(app: &AppState, begun: Option<audit::Begun>, entry: Option<Entry>) 
     }
 }
 
+/// Writes down what somebody did by a call that changes nothing.
+pub(crate) async fn by(app: &AppState, by: &Principal, entry: Entry) {
+    if let Some((kind, id)) = actor(by) {
+        record(app, &by.tenant, Entry { actor_kind: kind, actor_id: id, ..entry }).await;
+    }
+}
+
 /// Writes down what was done, or refused, as a whole.
 pub(crate) async fn record(app: &AppState, tenant: &TenantId, entry: Entry) {
     if let Err(error) = audit::record(&app.actors.client, tenant, entry.clone()).await {

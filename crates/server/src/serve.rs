@@ -7,6 +7,7 @@ use std::time::Duration;
 use colloquy_actors::campaign::pacer::Pacing;
 use colloquy_actors::knowledge::Library;
 use colloquy_actors::messages::{CarrierSettings, Carriers};
+use colloquy_actors::voice::{Ears, ElevenLabs, Espeak, Voices};
 use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
@@ -217,9 +218,27 @@ fn tools(
         minute_micros: (settings.voice.minute_usd * 1e6).round() as i64,
     })?;
     let links = Links { console: settings.public.url.clone(), api: settings.api_url().to_owned() };
-    let tools =
-        Tools::new(catalog, links, model, settings.limits.model_calls_max, mailer, sms, carriers, library, secret);
+    let voices = voices(settings)?;
+    notices.extend(voices.missing().into_iter().map(|missing| format!("Test calls: {missing}")));
+    let models_at_once = settings.limits.model_calls_max;
+    let tools = Tools::new(catalog, links, model, models_at_once, mailer, sms, carriers, voices, library, secret);
     Ok((Arc::new(tools), notices))
+}
+
+/// Who speaks and who listens in calls whose sound is ours.
+fn voices(settings: &Settings) -> Result<Voices, String> {
+    let voice = &settings.voice;
+    let elevenlabs = match voice.elevenlabs.api_key.trim() {
+        "" => None,
+        key => {
+            let of = &voice.elevenlabs;
+            Some(ElevenLabs::new(key.to_owned().into(), &of.url, &of.model, &of.voice)?)
+        }
+    };
+    let deepgram = &voice.deepgram;
+    let ears = Some(deepgram.api_key.trim()).filter(|key| !key.is_empty());
+    let ears = ears.map(|key| Ears::new(key.to_owned().into(), &deepgram.url, &deepgram.model));
+    Ok(Voices::new(elevenlabs, Espeak::find(&voice.espeak.program), ears))
 }
 
 /// An account's limits as its pacer takes them. Their ranges were checked when the settings were read.

@@ -17,6 +17,34 @@ pub struct TransferCall {
     pub kind: Option<String>,
 }
 
+/// A voice that an agent can have.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct Voice {
+    /// Whose it is: for the agent's `voice_provider`.
+    pub provider: String,
+    /// For the agent's `voice_id`.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it speaks, where that is known.
+    pub language: Option<String>,
+}
+
+/// `GET /api/voice/voices`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct VoiceList {
+    /// All of them.
+    pub items: Vec<Voice>,
+    /// How callers of our own sound are heard: `deepgram` or `typed`.
+    pub listening: String,
+    /// Who speaks unless the agent says otherwise: `elevenlabs`, `espeak-ng` or `none`.
+    pub speech: String,
+    /// What is missing, in sentences that say what to set.
+    pub missing: Vec<String>,
+}
+
 /// What the page of a test call sends.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -37,9 +65,17 @@ pub enum VoiceClient {
         turn: u32,
         /// The words.
         text: String,
-        /// What the caller heard of the agent before, if he did not hear all of it.
+        /// What the caller heard of the agent before, if he did not hear all of it and `played` does not say it.
         #[serde(default)]
         heard: Option<String>,
+    },
+    /// So much of an utterance's sound was played: told when it stops, at its end or because the caller spoke, and before what the caller said then. Only
+    /// what was heard stands in the conversation; an utterance that is never told about counts as heard.
+    Played {
+        /// Which.
+        utterance: u64,
+        /// Milliseconds of all its sentences, one after the other.
+        ms: u64,
     },
     /// The caller has said nothing for a while.
     Silent {
@@ -65,7 +101,7 @@ pub enum VoiceServer {
         agent: String,
         /// How the caller is heard: `typed`, because no speech-to-text is connected.
         listening: String,
-        /// Who speaks: `espeak-ng`, or `none` where the words are only shown.
+        /// Who speaks: `elevenlabs`, `espeak-ng`, or `none` where the words are only shown.
         speech: String,
         /// What kind of call this is, in words for the page.
         note: String,

@@ -102,7 +102,7 @@ pub struct AgentConfig {
     pub voice_enabled: bool,
     /// The voice.
     pub voice_id: Option<String>,
-    /// `retell` or `vapi`.
+    /// `retell` or `vapi`; `elevenlabs` or `espeak-ng` where the sound is made here.
     pub voice_provider: String,
     /// The provider's agent.
     pub retell_agent_id: Option<String>,
@@ -116,6 +116,8 @@ pub struct AgentConfig {
     pub voice_speed: f64,
     /// What is said on the phone, by situation.
     pub voice_scripts: BTreeMap<String, String>,
+    /// Whether calls are recorded where the sound is made here; only with a notice of the kind `call_recording` or `recording_consent`, which is heard first.
+    pub voice_recording: bool,
 
     /// Whether it chats.
     pub chat_enabled: bool,
@@ -203,6 +205,7 @@ impl Default for AgentConfig {
             voice_language: "en-US".into(),
             voice_speed: 1.0,
             voice_scripts: BTreeMap::new(),
+            voice_recording: false,
             chat_enabled: true,
             chat_position: "bottom-right".into(),
             chat_theme: ChatTheme::default(),

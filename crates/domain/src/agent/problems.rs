@@ -13,7 +13,11 @@ use super::{
     },
 };
 use crate::{
-    campaign::limits::{QUESTION_CHARS_MAX, QUESTIONS_MAX},
+    call::script,
+    campaign::{
+        limits::{QUESTION_CHARS_MAX, QUESTIONS_MAX},
+        number,
+    },
     catalog::{
         check::{KNOWN_SENTIMENTS, KNOWN_TOOLS},
         template::{Field, Trigger},
@@ -93,7 +97,7 @@ fn texts(config: &AgentConfig, checks: &mut Checks) {
 }
 
 fn voice(config: &AgentConfig, checks: &mut Checks) {
-    one_of(checks, "voice_provider", &config.voice_provider, &["retell", "vapi"]);
+    one_of(checks, "voice_provider", &config.voice_provider, &["retell", "vapi", "elevenlabs", "espeak-ng"]);
     let ids = [
         ("voice_id", &config.voice_id),
         ("retell_agent_id", &config.retell_agent_id),
@@ -116,8 +120,18 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
             .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
     checks.ensure(tag, "voice_language", "must be a language tag such as en-US");
     checks.ensure((0.5..=2.0).contains(&config.voice_speed), "voice_speed", "must be from 0.5 to 2");
+    let told = |kind: &str| config.compliance_notices.iter().any(|notice| notice.kind == kind);
+    checks.ensure(
+        !config.voice_recording || told("call_recording") || told("recording_consent"),
+        "voice_recording",
+        "needs a notice of the type call_recording or recording_consent among the compliance_notices: callers are told before they are recorded",
+    );
     checks.count("voice_scripts", config.voice_scripts.len(), RULES_MAX);
     for (situation, text) in &config.voice_scripts {
+        if let Some(country) = script::disclosed_country(situation) {
+            let field = format!("voice_scripts.{}", shown(situation));
+            checks.ensure(number::is_country(&country), field, "names no country: end it with two letters such as de");
+        }
         checks.text(&format!("voice_scripts.{}", shown(situation)), text, 0, MESSAGE_CHARS_MAX);
     }
     if let Some(auto) = &config.auto_call_leads {

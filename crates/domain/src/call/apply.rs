@@ -1,6 +1,6 @@
 //! Folds what happened to a call. Cannot fail.
 
-use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS};
+use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS, Recording};
 
 /// Folds one event.
 pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
@@ -16,12 +16,28 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
             state.socket = Some(socket.clone());
             state.sockets += 1;
             state.lost_ms = None;
+            state.carried_ms = Some(at_ms);
             state.answered_ms.get_or_insert(at_ms);
             state.status = CallStatus::InProgress;
         }
-        Event::Detached => state.lost_ms = Some(at_ms),
+        Event::Carried => state.carried_ms = Some(at_ms),
+        Event::Detached { since_ms } => state.lost_ms = Some(since_ms.unwrap_or(at_ms)),
         Event::TransferAsked { transfer } => state.transfer = Some(transfer.clone()),
         Event::HangUpAsked { by } => state.hangup = Some(by.clone()),
+        Event::RecordingBegan { keep_days } => {
+            let recording = Recording { began_ms: at_ms, keep_days: *keep_days, expired: false, deleted: false };
+            state.recording = Some(recording);
+        }
+        Event::RecordingExpired => {
+            if let Some(recording) = &mut state.recording {
+                recording.expired = true;
+            }
+        }
+        Event::RecordingDeleted => {
+            if let Some(recording) = &mut state.recording {
+                (recording.expired, recording.deleted) = (true, true);
+            }
+        }
         Event::Ended { status, reason, duration_s, cost_micros } => {
             // When a connection was lost nothing was said any more.
             state.ended_ms = Some(state.lost_ms.unwrap_or(at_ms));
@@ -54,4 +70,5 @@ fn over(state: &mut Call, status: CallStatus, reason: Option<&String>, duration_
     state.cost_micros = cost_micros;
     state.socket = None;
     state.lost_ms = None;
+    state.carried_ms = None;
 }

@@ -1,8 +1,9 @@
 //! What becomes of what is asked of a call.
 
 use super::{
-    Call, CallStatus, Carrier, Command, Decision, End, Event, LOST_AFTER_MS, PROVIDER_CALL_CHARS_MAX, REASON_CHARS_MAX,
-    REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, Transfer, TransferKind, timer,
+    CARRIED_WITHIN_MS, Call, CallStatus, Carrier, Command, Decision, End, Event, LOST_AFTER_MS,
+    PROVIDER_CALL_CHARS_MAX, REASON_CHARS_MAX, REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, Transfer, TransferKind,
+    expires_ms, timer,
 };
 use crate::{
     check::{Checks, is_e164},
@@ -51,8 +52,16 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
         Command::Detach { socket } => {
             system(cx)?;
             // A socket whose place another has taken tells nothing any more.
-            let carries = state.socket.as_ref() == Some(&socket) && state.lost_ms.is_none() && !state.status.over();
-            Ok(if carries { Decision::event(Event::Detached, Reply::Done) } else { Decision::reply(Reply::Done) })
+            let event = Event::Detached { since_ms: None };
+            Ok(if carries(state, &socket) { Decision::event(event, Reply::Done) } else { Decision::reply(Reply::Done) })
+        }
+        Command::Carried { socket } => {
+            system(cx)?;
+            Ok(if carries(state, &socket) {
+                Decision::event(Event::Carried, Reply::Done)
+            } else {
+                Decision::reply(Reply::Done)
+            })
         }
         Command::Transfer { to, kind } => transfer(state, cx, to, kind),
         Command::HangUp => {
@@ -61,6 +70,23 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
             Ok(match &state.hangup {
                 Some(_) => told(state),
                 None => Decision::event(Event::HangUpAsked { by }, Reply::Done),
+            })
+        }
+        Command::Record { keep_days } => {
+            system(cx)?;
+            going(state)?;
+            Ok(match &state.recording {
+                Some(_) => Decision::reply(Reply::Done),
+                None => Decision::event(Event::RecordingBegan { keep_days }, Reply::Done),
+            })
+        }
+        Command::RecordingDeleted => {
+            system(cx)?;
+            let expired = state.recording.as_ref().is_some_and(|recording| recording.expired && !recording.deleted);
+            Ok(if expired {
+                Decision::event(Event::RecordingDeleted, Reply::Done)
+            } else {
+                Decision::reply(Reply::Done)
             })
         }
         Command::Ended(end) => system(cx).map(|()| ended(state, cx, &end)),
@@ -177,7 +203,21 @@ fn tick(state: &Call, cx: &Context) -> Decision {
         return Decision::reply(Reply::Done);
     }
     if state.status.over() {
+        if expires_ms(state).is_some_and(|due| due <= cx.now_ms) {
+            return Decision::event(Event::RecordingExpired, Reply::Done);
+        }
         return again(state, cx);
+    }
+    let silent = state
+        .carried_ms
+        .filter(|carried| state.lost_ms.is_none() && carried.saturating_add(CARRIED_WITHIN_MS) <= cx.now_ms);
+    if let Some(carried_ms) = silent {
+        // Whoever carried it is gone and told nobody: it ended about then.
+        let spoke_ms = state.answered_ms.map(|answered| carried_ms.saturating_sub(answered).max(0));
+        let end = End { reason: Some(CONNECTION_LOST.to_owned()), spoke_ms, ..End::default() };
+        let mut decision = ended(state, cx, &end);
+        decision.events.insert(0, Event::Detached { since_ms: Some(carried_ms) });
+        return decision;
     }
     let lost = state.lost_ms.is_some_and(|lost| lost.saturating_add(LOST_AFTER_MS) <= cx.now_ms);
     let reason = match (lost, state.answered_ms) {
@@ -198,6 +238,11 @@ fn again(state: &Call, cx: &Context) -> Decision {
     }
     let deadline_ms = cx.now_ms.saturating_add(REVIEW_DEADLINE_MS);
     Decision::event(Event::ReviewAgain { attempt: state.review_attempt + 1, deadline_ms }, Reply::Done)
+}
+
+/// Whether the call goes on over this socket.
+fn carries(state: &Call, socket: &str) -> bool {
+    state.socket.as_deref() == Some(socket) && state.lost_ms.is_none() && !state.status.over()
 }
 
 fn told(state: &Call) -> Decision {

@@ -35,6 +35,10 @@ use crate::{
 pub const KIND: &str = "call";
 /// How long a call without a socket is waited for, ms: Retell comes back within a few seconds four times, a node that died is replaced in fifteen.
 pub const LOST_AFTER_MS: i64 = 90_000;
+/// How often who carries a call says that it still does, ms.
+pub const CARRIED_EVERY_MS: i64 = 60_000;
+/// How long a call that nobody says to carry any more goes on, ms: three beats. A node that dies says nothing, and not every provider comes back.
+pub const CARRIED_WITHIN_MS: i64 = 3 * CARRIED_EVERY_MS;
 /// The longest call, ms: Retell's own limit is two hours, and what nobody ended by then was lost with its node.
 pub const CALL_MS_MAX: i64 = 2 * 3_600_000 + 10 * 60_000;
 /// How long a call may ring, ms: every provider gives up within five minutes.
@@ -43,6 +47,8 @@ pub const RING_MS_MAX: i64 = 10 * 60_000;
 pub const REVIEW_ATTEMPTS_MAX: u32 = 3;
 /// How long one such attempt may take, ms.
 pub const REVIEW_DEADLINE_MS: i64 = 60_000;
+/// A day, ms.
+const DAY_MS: i64 = 86_400_000;
 /// Characters of a provider's id of a call.
 pub const PROVIDER_CALL_CHARS_MAX: usize = 128;
 /// Characters of a provider's reason for an end.
@@ -167,6 +173,33 @@ pub struct NewCall {
     pub dial: Option<Dialled>,
 }
 
+/// The sound of a call that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Since when it is recorded, Unix milliseconds.
+    pub began_ms: i64,
+    /// For how many days it is kept after the call; for ever if none.
+    pub keep_days: Option<u32>,
+    /// Its time is over, and it is being deleted.
+    #[serde(default)]
+    pub expired: bool,
+    /// It is deleted.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
+impl Recording {
+    /// When it is deleted, Unix milliseconds.
+    pub fn until_ms(&self, ended_ms: i64) -> Option<i64> {
+        self.keep_days.map(|days| ended_ms.saturating_add(i64::from(days) * DAY_MS))
+    }
+
+    /// Whether it can be listened to.
+    pub fn stands(&self) -> bool {
+        !self.expired
+    }
+}
+
 /// How a call ended, as far as who says so knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -213,12 +246,16 @@ pub struct Call {
     pub sockets: u32,
     /// Since when it has none, Unix milliseconds.
     pub lost_ms: Option<i64>,
+    /// When its socket was last known to carry it, Unix milliseconds; not known of calls that began before this was asked for.
+    pub carried_ms: Option<i64>,
     /// A person is asked for.
     pub transfer: Option<Transfer>,
     /// Somebody of the business wants it to end.
     pub hangup: Option<UserId>,
     /// A machine took it.
     pub machine: bool,
+    /// Its sound, where it is recorded.
+    pub recording: Option<Recording>,
     /// How it went.
     pub review: Option<Box<Review>>,
     /// Which attempt at saying so.
@@ -246,9 +283,11 @@ impl Default for Call {
             socket: None,
             sockets: 0,
             lost_ms: None,
+            carried_ms: None,
             transfer: None,
             hangup: None,
             machine: false,
+            recording: None,
             review: None,
             review_attempt: 0,
             review_deadline_ms: 0,
@@ -289,6 +328,11 @@ pub enum Command {
         /// Names the socket.
         socket: String,
     },
+    /// The socket that carries it still does.
+    Carried {
+        /// Names the socket.
+        socket: String,
+    },
     /// A socket was lost, and nobody hung up.
     Detach {
         /// Which.
@@ -305,6 +349,13 @@ pub enum Command {
     HangUp,
     /// Its carrier says that a machine took it.
     Machine,
+    /// Its sound is recorded from here, for those told that it is.
+    Record {
+        /// For how many days it is kept after the call; for ever if none.
+        keep_days: Option<u32>,
+    },
+    /// Its sound is deleted.
+    RecordingDeleted,
     /// It has ended.
     Ended(Box<End>),
     /// How it went.
@@ -356,8 +407,14 @@ pub enum Event {
         /// Names the socket.
         socket: String,
     },
+    /// Its socket still carries it.
+    Carried,
     /// It has no socket.
-    Detached,
+    Detached {
+        /// Since when, Unix milliseconds; since it was noted if nobody knows better.
+        #[serde(default)]
+        since_ms: Option<i64>,
+    },
     /// It is to be handed to a person.
     TransferAsked {
         /// How and to whom.
@@ -368,6 +425,15 @@ pub enum Event {
         /// Who wants it.
         by: UserId,
     },
+    /// Its sound is recorded.
+    RecordingBegan {
+        /// For how many days it is kept.
+        keep_days: Option<u32>,
+    },
+    /// The time of its sound is over.
+    RecordingExpired,
+    /// Its sound is deleted.
+    RecordingDeleted,
     /// It has ended.
     Ended {
         /// Where it stands.
@@ -421,6 +487,8 @@ pub enum Effect {
         /// Whether a campaign, or who ordered it, waits to hear what it came to.
         campaigns: bool,
     },
+    /// Repeatable: delete its sound.
+    DeleteRecording,
 }
 
 /// What is still to be done, from state alone.
@@ -431,7 +499,9 @@ pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
         let campaigns = state.is.as_ref().is_some_and(|call| call.dial.is_some());
         ("review".to_owned(), attempt, Effect::Review { attempt, conversation, campaigns })
     });
-    review.into_iter().collect()
+    let delete = state.recording.as_ref().filter(|recording| recording.expired && !recording.deleted);
+    let delete = delete.map(|_| ("recording".to_owned(), 1, Effect::DeleteRecording));
+    review.into_iter().chain(delete).collect()
 }
 
 /// When it wants to be woken, Unix milliseconds.
@@ -440,14 +510,24 @@ pub fn timer(state: &Call) -> Option<i64> {
         return None;
     }
     if state.status.over() {
-        return state.wants_review().then_some(state.review_deadline_ms);
+        let review = state.wants_review().then_some(state.review_deadline_ms);
+        return review.into_iter().chain(expires_ms(state)).min();
     }
-    let lost = state.lost_ms.map(|lost| lost.saturating_add(LOST_AFTER_MS));
+    let lost = match (state.lost_ms, state.carried_ms) {
+        (Some(lost), _) => Some(lost.saturating_add(LOST_AFTER_MS)),
+        (None, carried) => carried.map(|carried| carried.saturating_add(CARRIED_WITHIN_MS)),
+    };
     let longest = match state.answered_ms {
         Some(answered) => answered.saturating_add(CALL_MS_MAX),
         None => state.rang_ms.saturating_add(RING_MS_MAX),
     };
     Some(lost.map_or(longest, |lost| lost.min(longest)))
+}
+
+/// When its sound is to be deleted, Unix milliseconds; none when it stays, or is deleted.
+fn expires_ms(state: &Call) -> Option<i64> {
+    let recording = state.recording.as_ref().filter(|recording| recording.stands())?;
+    recording.until_ms(state.ended_ms?)
 }
 
 /// The command that a due timer turns into.
@@ -470,9 +550,13 @@ pub fn conversation_message(state: &Call, event: &Event) -> Option<(Conversation
         Event::Rang { .. }
         | Event::Joined { .. }
         | Event::Attached { .. }
-        | Event::Detached
+        | Event::Carried
+        | Event::Detached { .. }
         | Event::TransferAsked { .. }
         | Event::HangUpAsked { .. }
+        | Event::RecordingBegan { .. }
+        | Event::RecordingExpired
+        | Event::RecordingDeleted
         | Event::EndTold { .. }
         | Event::MachineFound
         | Event::ReviewAgain { .. }

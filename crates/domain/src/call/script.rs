@@ -3,6 +3,7 @@
 use super::{Call, Direction};
 use crate::{
     agent::config::AgentConfig,
+    campaign::number,
     check::is_e164,
     conversation::{State, Wish, dialogue::Mood, spoken},
     ids::CallId,
@@ -19,6 +20,8 @@ const TRANSFER: &str = "I'm connecting you with a member of our team. Please sta
 const NOBODY: &str = "Nobody can take your call right now, but I have noted that you would like to speak with someone.";
 /// Said over an answer that takes long.
 const ON_HOLD: &str = "One moment, please.";
+/// Begins the names of texts that people of a country hear.
+const DISCLOSURE: &str = "disclosure_";
 /// Kinds of notices that a caller hears before anything else: that no person speaks, and that the call is recorded.
 const TOLD_FIRST: [&str; 3] = ["ai_disclosure", "call_recording", "recording_consent"];
 
@@ -68,6 +71,34 @@ pub fn opening(config: &AgentConfig, words: &str) -> String {
         all.insert(0, words);
     }
     text::one_line(&all.join(" "))
+}
+
+/// What is said first to this person: what a campaign begins with or the greeting, and what the owner wants people of their country to hear
+/// (`voice_scripts.disclosure_de`).
+pub fn first_words(
+    config: &AgentConfig,
+    opening: Option<&str>,
+    direction: Direction,
+    open: bool,
+    person: Option<&str>,
+) -> String {
+    let greeting = opening.map_or_else(|| greeting(config, direction, open), str::to_owned);
+    match disclosure(config, person) {
+        Some(disclosure) => text::one_line(&format!("{greeting} {disclosure}")),
+        None => greeting,
+    }
+}
+
+/// The country that a situation among the `voice_scripts` is about, in capitals.
+pub fn disclosed_country(situation: &str) -> Option<String> {
+    situation.strip_prefix(DISCLOSURE).map(str::to_uppercase)
+}
+
+fn disclosure<'a>(config: &'a AgentConfig, person: Option<&str>) -> Option<&'a str> {
+    // A hidden number, or one of no country, has no country's rules.
+    let country = number::normal(person?, None).ok()?.country;
+    let script = config.voice_scripts.iter().find(|(name, _)| disclosed_country(name).as_ref() == Some(&country));
+    script.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())
 }
 
 /// Whether a caller who is silent is reminded, and of what; `false` for the last time. `reminded`: how often already since the caller last spoke.

@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::{
-    Call, CallStatus, Carrier, Command, Direction, Effect, End, Event, LOST_AFTER_MS, NewCall, RING_MS_MAX, Reply,
-    Review, TransferKind, apply, conversation_message, decide, on_timer, pacer_message, pending, score,
+    CARRIED_EVERY_MS, CARRIED_WITHIN_MS, Call, CallStatus, Carrier, Command, Direction, Effect, End, Event,
+    LOST_AFTER_MS, NewCall, RING_MS_MAX, Reply, Review, TransferKind, apply, conversation_message, decide, on_timer,
+    pacer_message, pending, score,
     script::{self, Next},
     slice_message, timer, view,
 };
 use crate::{
-    agent::config::AgentConfig,
+    agent::{config::AgentConfig, problems::problems},
     campaign::{
         dialled::Dialled,
         slice::{self, Report},
@@ -135,6 +136,101 @@ fn a_call_that_nobody_takes_was_missed() {
     assert_eq!(run.call.status, CallStatus::Missed);
     assert_eq!(view::numbers(&run.call).total().all.calls_missed, 1);
     assert!(pending(&run.call).is_empty(), "nothing was said, so nothing is to be judged");
+}
+
+#[test]
+fn a_call_whose_node_died_ends_soon_and_when_it_was_last_carried() {
+    let mut run = Run::new();
+    run.talk();
+    for _ in 0..5 {
+        run.now_ms += CARRIED_EVERY_MS;
+        run.ask(Command::Carried { socket: "s1".into() }).expect("still there");
+    }
+    let (carried_ms, spoke_s) = (run.now_ms, 5 * CARRIED_EVERY_MS / 1000);
+    // A socket whose place another has taken, or of another call, carries nothing.
+    let seq = run.call.seq;
+    run.now_ms += 1;
+    run.ask(Command::Carried { socket: "s0".into() }).expect("passed over");
+    assert_eq!(run.call.seq, seq);
+    run.now_ms = carried_ms + CARRIED_WITHIN_MS - 1;
+    assert_eq!(on_timer(&run.call, run.now_ms), None);
+    run.now_ms += 1;
+    let tick = on_timer(&run.call, run.now_ms).expect("due");
+    run.ask(tick).expect("over");
+    assert_eq!((run.call.status, run.call.reason.as_deref()), (CallStatus::Completed, Some("connection_lost")));
+    assert_eq!((run.call.ended_ms, run.call.duration_s), (Some(carried_ms), spoke_s));
+    let told = run.events.iter().filter_map(|(event, ..)| conversation_message(&run.call, event)).count();
+    assert_eq!(told, 1, "the conversation hears of it");
+    run.ask(Command::Carried { socket: "s1".into() }).expect("too late");
+    assert!(run.call.status.over());
+}
+
+#[test]
+fn a_call_of_an_earlier_version_has_no_beats_and_is_not_missed_for_them() {
+    let mut run = Run::new();
+    run.talk();
+    let mut json = serde_json::to_value(&run.call).expect("a state is JSON");
+    json.as_object_mut().expect("an object").remove("carried_ms");
+    let old: Call = serde_json::from_value(json).expect("an earlier version's");
+    assert_eq!(on_timer(&old, run.now_ms + CARRIED_WITHIN_MS), None);
+    let event: Event = serde_json::from_str(r#"{"type":"detached"}"#).expect("an earlier version's");
+    assert_eq!(event, Event::Detached { since_ms: None });
+}
+
+#[test]
+fn people_of_a_country_hear_what_the_owner_wants_them_to() {
+    let mut config =
+        AgentConfig { name: "Oak".into(), voice_welcome_message: "Hello.".into(), ..AgentConfig::default() };
+    config.voice_scripts.insert("disclosure_de".into(), " Sie sprechen mit einer KI. ".into());
+    for (person, expected) in [
+        (Some("+4930901820"), "Hello. Sie sprechen mit einer KI."),
+        (Some("+12175550100"), "Hello."),
+        (Some("anonymous"), "Hello."),
+        (None, "Hello."),
+    ] {
+        assert_eq!(script::first_words(&config, None, Direction::Inbound, true, person), expected, "{person:?}");
+    }
+    assert!(problems(&config).is_empty(), "{:?}", problems(&config));
+    config.voice_scripts.insert("disclosure_atlantis".into(), "Glub.".into());
+    assert_eq!(problems(&config).len(), 1, "{:?}", problems(&config));
+}
+
+#[test]
+fn a_recording_is_kept_as_long_as_was_promised_and_deleted_once() {
+    let mut run = Run::new();
+    run.talk();
+    run.ask(Command::Record { keep_days: Some(30) }).expect("recorded");
+    let seq = run.call.seq;
+    run.ask(Command::Record { keep_days: None }).expect("another socket of the call");
+    assert_eq!(run.call.seq, seq, "what the caller was promised stays");
+    run.now_ms += 60_000;
+    run.ask(end(None, None, None)).expect("over");
+    let ended_ms = run.now_ms;
+    run.ask(Command::Reviewed { attempt: 1, review: Box::new(Review::none()), talk: None }).expect("judged");
+    let due_ms = ended_ms + 30 * 86_400_000;
+    assert_eq!(timer(&run.call), Some(due_ms));
+    run.now_ms = due_ms;
+    let tick = on_timer(&run.call, run.now_ms).expect("due");
+    run.ask(tick).expect("expired");
+    assert!(!run.call.recording.as_ref().expect("recorded").stands(), "nobody listens any more");
+    assert_eq!(pending(&run.call).len(), 1, "and it is to be deleted");
+    run.ask(Command::RecordingDeleted).expect("deleted");
+    let seq = run.call.seq;
+    run.ask(Command::RecordingDeleted).expect("again");
+    assert_eq!((run.call.seq, timer(&run.call), pending(&run.call).len()), (seq, None, 0));
+    assert!(run.by(rep(), Command::Record { keep_days: None }).is_err(), "only the service itself");
+}
+
+#[test]
+fn a_recording_without_an_end_is_kept_and_a_call_without_one_has_none() {
+    let mut run = Run::new();
+    run.talk();
+    run.ask(Command::Record { keep_days: None }).expect("recorded");
+    run.ask(end(None, None, None)).expect("over");
+    run.ask(Command::Reviewed { attempt: 1, review: Box::new(Review::none()), talk: None }).expect("judged");
+    assert_eq!(timer(&run.call), None);
+    assert!(run.ask(Command::Record { keep_days: None }).is_err(), "it is over");
+    assert_eq!(Call::default().recording, None);
 }
 
 #[test]

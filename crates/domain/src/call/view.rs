@@ -23,6 +23,15 @@ pub struct TransferView {
     pub at: String,
 }
 
+/// The sound of a call that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingView {
+    /// Since when it was recorded.
+    pub began_at: String,
+    /// When it is deleted, once the call is over; never if nothing is said.
+    pub until: Option<String>,
+}
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallView {
@@ -68,6 +77,9 @@ pub struct CallView {
     pub cost_micros: Option<i64>,
     /// The person it goes to.
     pub transfer: Option<TransferView>,
+    /// Its sound, while it is kept.
+    #[serde(default)]
+    pub recording: Option<RecordingView>,
     /// How the caller sounded.
     pub sentiment: Option<Sentiment>,
     /// 0 to 100.
@@ -117,6 +129,10 @@ pub fn view(state: &Call) -> Option<CallView> {
         duration: state.duration_s,
         cost_micros: state.cost_micros,
         transfer: state.transfer.as_ref().map(shown),
+        recording: state.recording.as_ref().filter(|recording| recording.stands()).map(|recording| RecordingView {
+            began_at: rfc3339(recording.began_ms),
+            until: state.ended_ms.and_then(|ended_ms| recording.until_ms(ended_ms)).map(rfc3339),
+        }),
         sentiment: review.map(|review| review.sentiment),
         score: review.and_then(|review| review.score),
         score_reasons: review.map(|review| review.reasons.clone()).unwrap_or_default(),

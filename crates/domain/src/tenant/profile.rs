@@ -24,6 +24,30 @@ pub fn keep_days(settings: &Map<String, Value>) -> Option<u32> {
     u32::try_from(days).ok()
 }
 
+/// The setting that says for how many days recordings of calls are kept.
+const KEPT_RECORDINGS: &str = "recordings_days";
+
+/// What becomes of the sound of calls (C13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recordings {
+    /// It is not recorded.
+    Discarded,
+    /// It is kept for so many days after the call.
+    Days(u32),
+    /// It is kept.
+    Kept,
+}
+
+/// What becomes of recordings by settings (`retention.recordings_days`): 0 discards, nothing keeps.
+pub fn recordings(settings: &Map<String, Value>) -> Recordings {
+    let days = settings.get("retention").and_then(|retention| retention.get(KEPT_RECORDINGS)).and_then(Value::as_u64);
+    match days {
+        None => Recordings::Kept,
+        Some(0) => Recordings::Discarded,
+        Some(days) => Recordings::Days(u32::try_from(days).unwrap_or(u32::MAX)),
+    }
+}
+
 /// A postal address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -231,14 +255,21 @@ impl Profile {
             };
             for (kind, days) in retention {
                 let field = format!("settings.retention.{kind}");
-                if kind != KEPT_CONVERSATIONS {
+                let least = match kind.as_str() {
+                    KEPT_CONVERSATIONS => 1,
+                    // None at all: nothing is recorded.
+                    KEPT_RECORDINGS => 0,
                     // Who is promised that something is erased must not wait for it in vain.
-                    checks.fail(field, format!("is not erased by age; only {KEPT_CONVERSATIONS} are"));
-                    continue;
-                }
+                    _ => {
+                        let known = format!("{KEPT_CONVERSATIONS} and {KEPT_RECORDINGS}");
+                        checks.fail(field, format!("is not erased by age; only {known} are"));
+                        continue;
+                    }
+                };
                 let right =
-                    days.is_null() || days.as_u64().is_some_and(|days| (1..=RETENTION_DAYS_MAX).contains(&days));
-                checks.ensure(right, field, format!("must be null or a number of days from 1 to {RETENTION_DAYS_MAX}"));
+                    days.is_null() || days.as_u64().is_some_and(|days| (least..=RETENTION_DAYS_MAX).contains(&days));
+                let range = format!("must be null or a number of days from {least} to {RETENTION_DAYS_MAX}");
+                checks.ensure(right, field, range);
             }
         }
         if let Some(teams) = self.settings.get("routing_teams") {
@@ -310,6 +341,7 @@ mod tests {
             (json!({"business_hours": {"someday": null}}), "business_hours.someday"),
             (json!({"settings": {"retention": {"conversations_days": 0}}}), "settings.retention.conversations_days"),
             (json!({"settings": {"retention": {"dreams_days": 5}}}), "settings.retention.dreams_days"),
+            (json!({"settings": {"retention": {"recordings_days": -1}}}), "settings.retention.recordings_days"),
             (json!({"settings": {"routing_teams": {"a": "b"}}}), "settings.routing_teams.a"),
             (json!({"metadata": {"x": "y".repeat(40_000)}}), "metadata"),
             (json!({"owner_id": "me"}), "owner_id"),
@@ -318,6 +350,19 @@ mod tests {
         }
         assert_eq!(fields(json!({"timezone": "x", "slug": "-"})), ["slug", "timezone"]);
         assert_eq!(fields(json!([])), ["body"]);
+    }
+
+    #[test]
+    fn recordings_are_kept_unless_days_are_said_and_none_are_made_for_no_days() {
+        for (settings, expected) in [
+            (json!({}), Recordings::Kept),
+            (json!({"retention": {"recordings_days": null}}), Recordings::Kept),
+            (json!({"retention": {"recordings_days": 0}}), Recordings::Discarded),
+            (json!({"retention": {"recordings_days": 30}}), Recordings::Days(30)),
+        ] {
+            let patched = base().patched(&json!({ "settings": settings })).expect("fits");
+            assert_eq!(recordings(&patched.settings), expected, "{settings}");
+        }
     }
 
     #[test]

@@ -150,6 +150,11 @@ async fn update(
     Json(patch): Json<Value>,
 ) -> Result<Response> {
     let if_version = etag::if_match(&headers)?.map(|version| u32::try_from(version).unwrap_or(u32::MAX));
+    // A voice that is not there is refused by name: nothing pretends to speak.
+    let voices = &app.actors.tools.voices;
+    if let Some(lacking) = patch["voice_provider"].as_str().and_then(|provider| voices.lacking(provider)) {
+        return Err(Problem::field("voice_provider", lacking));
+    }
     let command = Command::Update { patch, if_version };
     Ok(tagged(&view(ask_after_rows::<AgentEntity>(&app.actors.client, &console.by, &id, command).await?)?))
 }

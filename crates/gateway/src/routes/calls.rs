@@ -1,11 +1,13 @@
 //! `/api/voice/calls`: who called whom, what was said, how it went; and what people do to a call that goes on.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
 use colloquy_actors::ActorError;
 use colloquy_actors::calls::{self as actor, CallEntity, Live};
 use colloquy_actors::core::ask_after_rows;
 use colloquy_actors::domain::Principal;
+use colloquy_actors::domain::audit::Entry;
 use colloquy_actors::domain::call::view::{CallView, view};
 use colloquy_actors::domain::call::{Call, Command, TransferKind};
 use colloquy_actors::domain::conversation::view::message;
@@ -19,8 +21,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agents::only_agent;
+use super::wav;
 use crate::app::{App, AppState};
-use crate::auth::Console;
+use crate::audit;
+use crate::auth::{Address, Console};
 use crate::body::{Json, Query};
 use crate::listing;
 use crate::problem::{Problem, Result};
@@ -34,6 +38,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(hang_up))
         .routes(routes!(transfer))
         .routes(routes!(status))
+        .routes(routes!(voices))
+        .routes(routes!(recording))
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,20 +114,84 @@ async fn transfer(
     Ok((StatusCode::ACCEPTED, Json(json!(shown))))
 }
 
+/// The recording of a call, as a WAV file with the caller on the left and the agent on the right. Who listened stands in the audit log.
+#[utoipa::path(get, path = "/api/voice/calls/{id}/recording", tag = "calls", params(("id" = String, Path)), responses((status = 200, content_type = "audio/wav"), (status = 206, content_type = "audio/wav"), (status = 416)))]
+async fn recording(
+    State(app): State<App>,
+    console: Console,
+    Address(address): Address,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let (call, shown) = of(&app, &console, &id).await?;
+    console.need(Role::Rep, "listen to recordings")?;
+    if shown.recording.is_none() {
+        return Err(Problem::not_found("recording"));
+    }
+    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let answer = wav::answer(&app, &call, range).await?;
+    let entry = Entry {
+        action: "call.listened".to_owned(),
+        resource_kind: "call".to_owned(),
+        resource_id: id,
+        done: true,
+        address: Some(address.to_string()),
+        ..Entry::default()
+    };
+    audit::by(&app, &console.by, entry).await;
+    Ok(answer)
+}
+
 /// What is set up for calls, and what is missing.
 #[utoipa::path(get, path = "/api/voice/status", tag = "calls", responses((status = 200, body = Value)))]
 async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     let lines = app.actors.tools.lines(&app.actors.client, console.tenant()).await?;
     let only = only_agent(&console);
     let numbers = lines.numbers.values().filter(|number| only.as_ref().is_none_or(|only| *only == number.is.agent));
+    let voices = &app.actors.tools.voices;
+    let note =
+        [&["Test calls from the console work without any account.".to_owned()], voices.missing().as_slice()].concat();
     Ok(Json(json!({
-        "browser": { "available": true, "listening": "typed", "speech": "none",
-            "note": "Test calls from the console work without any account. The caller types: no speech-to-text is connected." },
+        "browser": { "available": true, "listening": "typed", "speech": speaks(&app), "note": note.join(" ") },
+        "twilio": { "sound": if voices.ears().is_some() { "ours" } else { "theirs" },
+            "note": "Twilio listens and speaks, unless an agent's voice_provider is elevenlabs or espeak-ng: then the sound is made here, which needs Deepgram." },
         "retell": { "available": true,
             "note": "Enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
         "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),
         "numbers": numbers.count(),
     })))
+}
+
+/// The voices that an agent can have where the sound is made here, and what is missing.
+#[utoipa::path(get, path = "/api/voice/voices", tag = "calls", responses((status = 200, body = wire::VoiceList)))]
+async fn voices(State(app): State<App>, _console: Console) -> Result<Json<wire::VoiceList>> {
+    let voices = &app.actors.tools.voices;
+    let (mut items, mut missing) = (Vec::new(), voices.missing());
+    for speech in voices.all() {
+        match speech.voices().await {
+            Ok(all) => items.extend(all.into_iter().map(|voice| wire::Voice {
+                provider: speech.name().to_owned(),
+                id: voice.id,
+                name: voice.name,
+                language: voice.language,
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "voices cannot be listed");
+                missing.push(format!("The voices of {} cannot be listed now.", speech.name()));
+            }
+        }
+    }
+    Ok(Json(wire::VoiceList {
+        items,
+        listening: voices.listening().to_owned(),
+        speech: speaks(&app).to_owned(),
+        missing,
+    }))
+}
+
+/// Who speaks in test calls of agents that name nobody.
+fn speaks(app: &AppState) -> &'static str {
+    app.actors.tools.voices.all().next().map_or("none", |speech| speech.name())
 }
 
 /// One call, for this principal.

@@ -26,4 +26,5 @@ pub mod organization;
 pub mod pages;
 pub mod privacy;
 pub mod voice;
+mod wav;
 pub mod widget;

@@ -105,6 +105,14 @@ impl Settings {
             (0.0..=MINUTE_USD_MAX).contains(&voice.minute_usd),
             format!("`voice.minute_usd` must be 0 to {MINUTE_USD_MAX}, not {}", voice.minute_usd),
         );
+        let elevenlabs = &voice.elevenlabs;
+        for (key, value) in [
+            ("elevenlabs.model", &elevenlabs.model),
+            ("elevenlabs.voice", &elevenlabs.voice),
+            ("deepgram.model", &voice.deepgram.model),
+        ] {
+            need(!value.trim().is_empty(), format!("`voice.{key}` must not be empty"));
+        }
         for (section, limits) in [("twilio", &voice.twilio), ("simulated", &voice.simulated)] {
             for (key, count) in [
                 ("concurrent", limits.concurrent),
@@ -147,6 +155,8 @@ impl Settings {
             ("messages.twilio_url", &self.messages.twilio_url),
             ("messages.whatsapp_url", &self.messages.whatsapp_url),
             ("messages.simulated_url", &self.messages.simulated_url),
+            ("voice.elevenlabs.url", &self.voice.elevenlabs.url),
+            ("voice.deepgram.url", &self.voice.deepgram.url),
         ] {
             let absolute = url.starts_with("http://") || url.starts_with("https://");
             need(

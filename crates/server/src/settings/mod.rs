@@ -132,6 +132,8 @@ impl Settings {
             &mut copy.store.password,
             &mut copy.data.s3.secret_key,
             &mut copy.models.openai.api_key,
+            &mut copy.voice.elevenlabs.api_key,
+            &mut copy.voice.deepgram.api_key,
             &mut copy.mail.smtp.password,
             &mut copy.cron.secret,
         ] {

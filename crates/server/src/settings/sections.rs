@@ -331,6 +331,46 @@ pub(crate) struct Voice {
     pub(crate) twilio: VoiceLimits,
     /// The limits of an account at the simulated carrier.
     pub(crate) simulated: VoiceLimits,
+    /// A speech synthesizer on this machine.
+    pub(crate) espeak: EspeakSettings,
+    /// A voice.
+    pub(crate) elevenlabs: ElevenLabsSettings,
+    /// Speech to text.
+    pub(crate) deepgram: DeepgramSettings,
+}
+
+/// `[voice.espeak]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EspeakSettings {
+    /// The program; none when empty.
+    pub(crate) program: String,
+}
+
+/// `[voice.elevenlabs]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ElevenLabsSettings {
+    /// The key; none when empty.
+    pub(crate) api_key: String,
+    /// Its interface.
+    pub(crate) url: String,
+    /// Which model speaks.
+    pub(crate) model: String,
+    /// The voice of agents that name none.
+    pub(crate) voice: String,
+}
+
+/// `[voice.deepgram]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeepgramSettings {
+    /// The key; none when empty.
+    pub(crate) api_key: String,
+    /// Its interface.
+    pub(crate) url: String,
+    /// Which model listens.
+    pub(crate) model: String,
 }
 
 /// `[voice.twilio]` and `[voice.simulated]`

@@ -1,4 +1,4 @@
-//! Changes the sample rate of a stream by a whole ratio (8, 16, 24, 48 kHz among each other) with a windowed-sinc low-pass, piece by piece.
+//! Changes the sample rate of a stream by a whole ratio (8, 16, 24, 48 kHz among each other, and 22.05 kHz) with a windowed-sinc low-pass, piece by piece.
 
 use std::collections::VecDeque;
 use std::f64::consts::PI;
@@ -7,8 +7,8 @@ use std::f64::consts::PI;
 const CROSSINGS: usize = 16;
 /// How much of the narrower band is kept: above it the filter falls off.
 const PASS: f64 = 0.92;
-/// The largest factor in either direction; 8 to 48 kHz is 6.
-const FACTOR_MAX: u32 = 12;
+/// The largest factor in either direction: 22.05 to 8 kHz is 160 over 441, and a filter for that has some 14,000 taps.
+const FACTOR_MAX: u32 = 441;
 
 /// A stream at one rate made into one at another. The output is as much later as half the filter is long: [`Resampler::delay_ms`].
 #[derive(Clone, Debug)]
@@ -126,6 +126,7 @@ mod tests {
             (24_000, 8000),
             (16_000, 8000),
             (48_000, 8000),
+            (22_050, 8000),
         ] {
             let mut resampler = Resampler::new(from, to).expect("a small ratio");
             let out = resampler.push(&tone(1000.0, from, from as usize));
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn rates_without_a_small_ratio_are_refused_and_equal_ones_pass_through() {
-        assert!(Resampler::new(44_100, 8000).is_none() && Resampler::new(0, 8000).is_none());
+        assert!(Resampler::new(44_101, 8000).is_none() && Resampler::new(0, 8000).is_none());
         assert_eq!(Resampler::new(8000, 8000).expect("equal").push(&[1, 2, 3]), [1, 2, 3]);
     }
 

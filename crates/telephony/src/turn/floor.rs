@@ -13,6 +13,8 @@ use crate::twilio::playback::{self, Playback, Segment};
 
 /// Sentences of one answer that are kept; longer answers are cut. On the phone nobody listens to more.
 pub const SENTENCES_MAX: usize = 48;
+/// How often a caller's finished words are looked at again while something is said that must be heard whole, ms.
+const FIRM_AGAIN_MS: i64 = 50;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,13 @@ pub enum Input<'a> {
         duration_ms: u64,
         /// When which character is spoken, where the voice tells.
         alignment: Option<Alignment>,
+    },
+    /// A sentence could not be made into audio: it is left out.
+    Unvoiced {
+        /// The turn.
+        turn: u64,
+        /// The sentence, as it stood in [`Output::Speak`].
+        text: String,
     },
     /// A mark came back from the line.
     Mark(&'a str),
@@ -127,6 +136,8 @@ struct Answer {
     paused_ms: Option<i64>,
     sentences: usize,
     done: bool,
+    /// It is heard to its end, whatever the caller says meanwhile.
+    firm: bool,
 }
 
 /// One call's floor.
@@ -179,6 +190,26 @@ impl Floor {
         turn
     }
 
+    /// As [`Floor::take`], for words that must be heard whole, such as that the call is recorded: the caller's words wait until they are over.
+    pub fn take_firmly(&mut self, now_ms: i64, out: &mut Vec<Output>) -> u64 {
+        let turn = self.take(now_ms, out);
+        if let Some(answer) = &mut self.answer {
+            answer.firm = true;
+        }
+        turn
+    }
+
+    /// The call ends now: nothing more is spoken, and what was heard of it is told.
+    pub fn leave(&mut self, now_ms: i64, out: &mut Vec<Output>) {
+        self.discard(out);
+        self.withdraw(now_ms, out);
+    }
+
+    /// The turn whose answer has the floor, until it was heard or withdrawn.
+    pub fn answering(&self) -> Option<u64> {
+        self.answer.as_ref().map(|answer| answer.turn)
+    }
+
     /// Whether the caller hears us or soon will.
     pub fn is_speaking(&self) -> bool {
         self.playback.is_playing() || self.answer.as_ref().is_some_and(|answer| !answer.waiting.is_empty())
@@ -217,6 +248,13 @@ impl Floor {
             }
             Input::Voiced { turn, mark, text, duration_ms, alignment } => {
                 self.on_voiced(now_ms, turn, Segment { mark, text, duration_ms }, alignment);
+            }
+            Input::Unvoiced { turn, text } => {
+                if let Some(answer) = self.answer.as_mut().filter(|answer| answer.turn == turn)
+                    && let Some(at) = answer.waiting.iter().position(|waiting| *waiting == text)
+                {
+                    answer.waiting.remove(at);
+                }
             }
             Input::Mark(name) => {
                 let heard = self.playback.on_mark(name, now_ms);
@@ -347,6 +385,12 @@ impl Floor {
         if words.is_empty() {
             return;
         }
+        if self.is_firm() {
+            // They are an answer to what is being said once that is over.
+            self.finals = words;
+            self.ends_ms = Some(now_ms.saturating_add(self.settings.hold_ms.max(FIRM_AGAIN_MS)));
+            return;
+        }
         // "Mhm" while we speak is a listener's; after we finished it is an answer.
         let paused = self.answer.as_ref().is_some_and(|answer| answer.paused_ms.is_some());
         if (self.is_speaking() || paused) && is_backchannel(&words) {
@@ -378,6 +422,9 @@ impl Floor {
 
     /// Words of the caller end what we are saying, or were about to say.
     fn barge_in(&mut self, now_ms: i64, out: &mut Vec<Output>) {
+        if self.is_firm() {
+            return;
+        }
         if self.is_speaking()
             || self.answer.as_ref().is_some_and(|answer| answer.paused_ms.is_some() || !answer.is_over())
         {
@@ -389,7 +436,11 @@ impl Floor {
     fn pause(&mut self, now_ms: i64, out: &mut Vec<Output>) {
         // Known small sounds are waited out.
         let small = !self.words().is_empty() && is_backchannel(&self.words());
-        if !self.is_speaking() || small || self.answer.as_ref().is_none_or(|answer| answer.paused_ms.is_some()) {
+        if self.is_firm()
+            || !self.is_speaking()
+            || small
+            || self.answer.as_ref().is_none_or(|answer| answer.paused_ms.is_some())
+        {
             return;
         }
         let cleared = self.playback.on_clear(now_ms);
@@ -467,6 +518,11 @@ impl Floor {
         }
     }
 
+    /// Whether something is being said that must be heard whole.
+    fn is_firm(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.firm)
+    }
+
     fn is_busy(&self) -> bool {
         let speaking = self.answer.is_some() || self.prepared.is_some() || self.sound_since_ms.is_some();
         speaking || !self.finals.is_empty() || !self.partial.is_empty()
@@ -490,7 +546,15 @@ impl Floor {
 
 impl Answer {
     fn new(turn: u64) -> Self {
-        Self { turn, waiting: VecDeque::new(), held: VecDeque::new(), paused_ms: None, sentences: 0, done: false }
+        Self {
+            turn,
+            waiting: VecDeque::new(),
+            held: VecDeque::new(),
+            paused_ms: None,
+            sentences: 0,
+            done: false,
+            firm: false,
+        }
     }
 
     fn say(&mut self, text: String, out: &mut Vec<Output>) {

@@ -186,6 +186,52 @@ fn two_words_interrupt_and_what_was_heard_stands_in_the_history() {
 }
 
 #[test]
+fn what_must_be_heard_is_not_interrupted_and_words_said_over_it_are_answered_after_it() {
+    let mut call = Call::new();
+    let mut out = Vec::new();
+    let turn = call.floor.take_firmly(0, &mut out);
+    let mark = call.speaks(turn, "You are talking with an AI assistant, and the call is recorded.");
+    call.on(Input::AnswerDone { turn });
+    call.on(Input::Sound(true));
+    call.now_ms = 400;
+    assert!(call.hears(Heard::Partial("when are you open".into())).is_empty());
+    assert!(call.hears(Heard::Ended("When are you open?".into())).is_empty());
+    assert!(call.wait(900).is_empty(), "a long sound does not stop it either");
+    assert_eq!(call.floor.answering(), Some(turn));
+    let heard = call.on(Input::Mark(&mark));
+    assert!(matches!(heard.first(), Some(Output::Said { whole: true, .. })), "{heard:?}");
+    let answered = call.wait(100);
+    assert!(
+        call.out.iter().any(|output| matches!(output, Output::Answer { words, .. } if words == "When are you open?")),
+        "{answered:?}"
+    );
+}
+
+#[test]
+fn a_sentence_that_cannot_be_spoken_is_left_out_and_the_call_goes_on() {
+    let mut call = Call::new();
+    let turn = call.says("When are you open?");
+    call.on(Input::Sentence { turn, text: "We open at nine.".into() });
+    call.on(Input::AnswerDone { turn });
+    assert!(call.floor.is_speaking());
+    call.on(Input::Unvoiced { turn, text: "We open at nine.".into() });
+    assert!(!call.floor.is_speaking());
+    assert_eq!(call.floor.answering(), None);
+    assert!(said(&call.out).is_empty(), "and was not heard");
+}
+
+#[test]
+fn who_leaves_in_the_middle_has_heard_what_was_played() {
+    let mut call = Call::new();
+    let turn = call.says("When are you open?");
+    call.speaks(turn, "On Sundays we are closed all day.");
+    call.now_ms += 350;
+    let mut out = Vec::new();
+    call.floor.leave(call.now_ms, &mut out);
+    assert_eq!(said(&out), ["On Sundays we"]);
+}
+
+#[test]
 fn small_sounds_do_not_stop_us_while_we_speak_and_are_answers_after() {
     let mut call = Call::new();
     let turn = call.says("When are you open?");

@@ -1,5 +1,5 @@
-//! A test call from the console: the page shows and, where a voice is installed, plays what is said; the caller types, because no speech-to-text is
-//! connected. It is a call like any other, and labelled as a test.
+//! A test call from the console: the page shows and, where there is a voice, plays what is said; the caller types. It is a call like any other, and labelled
+//! as a test.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use axum::extract::ws::{Message as Frame, WebSocket};
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use colloquy_actors::ActorError;
 use colloquy_actors::calls;
 use colloquy_actors::domain::call::script::{self, Next};
 use colloquy_actors::domain::call::{Carrier, Direction, End};
 use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::principal::Role;
+use colloquy_actors::voice::Manner;
 use colloquy_wire::voice::{VoiceClient, VoiceServer};
 use serde::Deserialize;
 use tokio::time::{Instant, interval_at, timeout};
@@ -20,6 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Place;
+use super::mouth::{self, Mouth, next_of};
+use super::played::Played;
 use super::{Line, Raw, Told};
 use crate::app::App;
 use crate::auth::{self, ACCESS_COOKIE, Address, Console};
@@ -38,7 +43,9 @@ const SILENT_MAX: Duration = Duration::from_secs(50);
 /// A peer that does not take a frame within this time is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// What kind of call this is.
-const NOTE: &str = "This is a test call in your browser. You type what the caller says: no speech-to-text is connected. It is answered like a real call, and what it books is booked.";
+const NOTE: &str = "This is a test call in your browser. It is answered like a real call, and what it books is booked.";
+/// How the caller is heard although there is speech-to-text.
+const TYPED: &str = "You type what the caller says: this page sends no sound.";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -70,8 +77,17 @@ async fn open(
     let tasks = app.sockets.tasks.clone();
     Ok(super::super::slim(upgrade).on_upgrade(move |socket| {
         tasks.track_future(async move {
-            let mut session =
-                Session { app, socket, _place: place, line: None, utterance: 0, open: false, heard: Instant::now() };
+            let mut session = Session {
+                app,
+                socket,
+                _place: place,
+                line: None,
+                mouth: None,
+                played: None,
+                utterance: 0,
+                then: None,
+                heard: Instant::now(),
+            };
             session.run(token, &query.agent_id).await;
         })
     }))
@@ -101,10 +117,14 @@ struct Session {
     socket: WebSocket,
     _place: Place,
     line: Option<Line>,
+    /// Makes sound of words, where there is a voice.
+    mouth: Option<Mouth>,
+    /// What the page got to hear, where there is a voice.
+    played: Option<Played>,
     /// The newest utterance.
     utterance: u64,
-    /// Whether more is to come of it.
-    open: bool,
+    /// What follows the sentences of it that are still being spoken.
+    then: Option<Next>,
     heard: Instant,
 }
 
@@ -145,7 +165,13 @@ impl Session {
         };
         let (given, call_id) = match serde_json::from_str::<VoiceClient>(&frame) {
             Ok(VoiceClient::Start { token, call_id }) => (token, call_id),
-            Ok(VoiceClient::Said { .. } | VoiceClient::Silent { .. } | VoiceClient::Hangup) | Err(_) => {
+            Ok(
+                VoiceClient::Said { .. }
+                | VoiceClient::Played { .. }
+                | VoiceClient::Silent { .. }
+                | VoiceClient::Hangup,
+            )
+            | Err(_) => {
                 return Err(refused(Problem::field("type", "the first frame must be `start`")));
             }
         };
@@ -169,15 +195,30 @@ impl Session {
             dial: None,
         };
         let (line, _) = Line::open(&self.app, agent, heard).await.map_err(|error| refused(error.into()))?;
+        let voices = &self.app.actors.tools.voices;
+        let config = &line.agent.now.config;
+        self.mouth = voices
+            .of_page(config)
+            .map(|speech| Mouth::new(speech.clone(), voices.instead_of(speech.name()), Manner::of(config, false)));
+        let mut note = vec![NOTE.to_owned()];
+        note.extend(voices.missing());
+        if voices.ears().is_some() {
+            note.push(TYPED.to_owned());
+        }
         let hello = VoiceServer::Call {
             call_id: line.live.call.to_string(),
             conversation_id: line.live.conversation.to_string(),
             agent: line.agent.now.config.name.clone(),
             listening: "typed".to_owned(),
-            speech: "none".to_owned(),
-            note: NOTE.to_owned(),
+            speech: self.mouth.as_ref().map_or("none", Mouth::name).to_owned(),
+            note: note.join(" "),
         };
         let greeting = line.greeting().await.ok().flatten();
+        if self.mouth.is_some() {
+            // A greeting that is said again is not heard twice.
+            let before = if greeting.is_none() { line.said_since().await.unwrap_or_default() } else { Vec::new() };
+            self.played = Some(Played::after(before));
+        }
         self.line = Some(line);
         self.send(&hello).await?;
         if let Some(greeting) = greeting {
@@ -209,6 +250,7 @@ impl Session {
                         Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ended::Gone,
                     }
                 }
+                spoken = next_of(&mut self.mouth) => self.spoken(spoken).await,
                 raw = listen(&mut self.line) => self.told(raw).await,
             };
             if let Err(ended) = outcome {
@@ -235,9 +277,16 @@ impl Session {
                     );
                     return self.refuse("bad_words", &detail).await;
                 }
+                let heard = heard.or_else(|| self.played.as_mut().map(Played::take));
                 let spoken = Spoken { call: line.live.call.clone(), turn, heard };
                 line.hear(spoken, words.to_owned());
                 self.next_utterance();
+                Ok(())
+            }
+            VoiceClient::Played { utterance, ms } => {
+                if let Some(played) = &mut self.played {
+                    played.played(utterance, ms);
+                }
                 Ok(())
             }
             VoiceClient::Silent { count } => {
@@ -250,7 +299,12 @@ impl Session {
                 self.say(&[words.to_owned()]).await?;
                 self.done(if goes_on { &Next::Listen } else { &Next::HangUp }).await
             }
-            VoiceClient::Hangup => Err(Ended::Over { noted: false }),
+            VoiceClient::Hangup => {
+                if let Some(played) = &mut self.played {
+                    line.heard_only(&played.take()).await;
+                }
+                Err(Ended::Over { noted: false })
+            }
         }
     }
 
@@ -280,20 +334,58 @@ impl Session {
         }
     }
 
+    /// Another takes the place of what is being said.
     fn next_utterance(&mut self) {
         self.utterance += 1;
-        self.open = true;
+        self.then = None;
+        if let Some(mouth) = &mut self.mouth {
+            mouth.stop();
+        }
     }
 
     async fn say(&mut self, sentences: &[String]) -> Result<(), Ended> {
         for sentence in sentences.iter().map(|sentence| sentence.trim()).filter(|sentence| !sentence.is_empty()) {
-            self.send(&VoiceServer::Say { utterance: self.utterance, text: sentence.to_owned(), audio: None }).await?;
+            match &mut self.mouth {
+                Some(mouth) => mouth.say(self.utterance, sentence.to_owned()),
+                None => {
+                    let text = sentence.to_owned();
+                    self.send(&VoiceServer::Say { utterance: self.utterance, text, audio: None }).await?;
+                }
+            }
         }
         Ok(())
     }
 
+    /// A sentence is sound, or could not be made into it: then its words are shown all the same.
+    async fn spoken(&mut self, spoken: mouth::Spoken) -> Result<(), Ended> {
+        let (duration_ms, alignment, audio) = match spoken.sound {
+            Ok(sound) => {
+                let audio = STANDARD.encode(sound.wav());
+                (sound.duration_ms(), sound.alignment, Some(audio))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a sentence of a test call was not spoken");
+                (0, None, None)
+            }
+        };
+        if let Some(played) = &mut self.played {
+            played.sent(spoken.of, &spoken.text, duration_ms, alignment);
+        }
+        self.send(&VoiceServer::Say { utterance: spoken.of, text: spoken.text, audio }).await?;
+        match self.then.take() {
+            Some(next) if !self.mouth.as_ref().is_some_and(Mouth::is_busy) => self.done(&next).await,
+            then => {
+                self.then = then;
+                Ok(())
+            }
+        }
+    }
+
     async fn done(&mut self, next: &Next) -> Result<(), Ended> {
-        self.open = false;
+        if self.mouth.as_ref().is_some_and(Mouth::is_busy) {
+            self.then = Some(next.clone());
+            return Ok(());
+        }
         let (then, to) = match next {
             Next::Listen | Next::Sorry { .. } => ("listen", None),
             Next::HangUp => ("hang_up", None),

@@ -2,7 +2,13 @@
 //! the same [`Line`].
 
 pub mod browser;
+mod keys;
+mod mouth;
+mod played;
+mod recorder;
 pub mod retell;
+pub mod stream;
+mod talker;
 pub mod twilio;
 
 use std::time::Duration;
@@ -33,12 +39,18 @@ const HEARD_WITHIN: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Silence of ours after which the caller is told that it goes on.
 const HOLD_AFTER: Duration = Duration::from_secs(4);
+/// How often the call is told that it goes on here.
+const BEAT_EVERY: Duration = Duration::from_millis(call::CARRIED_EVERY_MS.unsigned_abs());
 /// What is said when the conversation cannot be reached at all.
 const TROUBLE: &str = "I'm sorry, I'm having trouble right now. Could you say that again in a moment?";
 
 /// The routes of this folder.
 pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
-    utoipa_axum::router::OpenApiRouter::new().merge(browser::routes()).merge(retell::routes()).merge(twilio::routes())
+    utoipa_axum::router::OpenApiRouter::new()
+        .merge(browser::routes())
+        .merge(retell::routes())
+        .merge(stream::routes())
+        .merge(twilio::routes())
 }
 
 /// What came in of a watch; to be handed to [`Line::take`].
@@ -51,6 +63,8 @@ pub(super) enum Raw {
     Posted(Result<Posted, ActorError>),
     /// The caller has been waiting.
     Waits,
+    /// It is time to say that the call goes on here.
+    Beat,
 }
 
 /// What a provider's socket is to do.
@@ -104,6 +118,10 @@ pub(super) struct Line {
     transferred: bool,
     /// How often the caller was told that it takes a while.
     holds: u32,
+    /// The caller talked over what they had just said: it stands, and its answer is not spoken.
+    let_go: bool,
+    /// When the call is told next that it goes on here.
+    beat_at: Instant,
 }
 
 impl Drop for Line {
@@ -141,6 +159,8 @@ impl Line {
             hold_at: None,
             transferred,
             holds: 0,
+            let_go: false,
+            beat_at: Instant::now() + BEAT_EVERY,
         };
         Ok((line, call))
     }
@@ -155,12 +175,24 @@ impl Line {
         })
     }
 
+    /// What we said since the caller last did, oldest first.
+    pub(super) async fn said_since(&self) -> Result<Vec<String>, ActorError> {
+        let state = self.state().await?;
+        let said = state.messages.iter().rev();
+        let said = said.filter(|message| message.call.as_ref() == Some(&self.live.call) && !message.whisper);
+        let ours = said.take_while(|message| matches!(message.role, MessageRole::Assistant | MessageRole::HumanAgent));
+        let mut ours: Vec<String> = ours.map(|message| message.content.clone()).collect();
+        ours.reverse();
+        Ok(ours)
+    }
+
     /// The caller said something: its answer is spoken from here, and whatever was being spoken is not.
     pub(super) fn hear(&mut self, spoken: Spoken, words: String) {
         if let Some(hearing) = self.hearing.take() {
             hearing.abort();
         }
         self.open = None;
+        self.let_go = false;
         self.hold_at = Some(Instant::now() + HOLD_AFTER);
         let (app, by, live, agent) = (self.app.clone(), self.by.clone(), self.live.clone(), self.agent.clone());
         self.hearing = Some(tokio::spawn(async move {
@@ -193,6 +225,25 @@ impl Line {
             self.open = Some(Open { turn, answer_id, answer: Answer::new() });
         }
         Ok(u32::try_from(turns).unwrap_or(u32::MAX))
+    }
+
+    /// Whether an answer is on its way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Words that were only the beginning of others: what they lead to is not wanted, and those to come take their place.
+    pub(super) fn take_back(&mut self) {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.abort();
+        }
+        self.drop_answer();
+    }
+
+    /// The caller goes on talking: what was said stands, and its answer is not spoken, also if it was not even asked for yet.
+    pub(super) fn let_go(&mut self) {
+        self.let_go = true;
+        self.drop_answer();
     }
 
     /// What was asked for is not wanted any more.
@@ -236,7 +287,7 @@ impl Line {
 
     /// The next thing that may matter. Nothing is lost when this is cancelled.
     pub(super) async fn listen(&mut self) -> Raw {
-        let hold_at = self.hold_at;
+        let (hold_at, beat_at) = (self.hold_at, self.beat_at);
         let hearing = &mut self.hearing;
         tokio::select! {
             heard = self.talk.next() => Raw::Talk(heard),
@@ -256,6 +307,7 @@ impl Line {
                     None => std::future::pending().await,
                 }
             } => Raw::Waits,
+            () = tokio::time::sleep_until(beat_at) => Raw::Beat,
         }
     }
 
@@ -281,6 +333,14 @@ impl Line {
                 self.changed().await
             }
             Raw::Posted(posted) => self.posted(posted).await,
+            Raw::Beat => {
+                self.beat_at = Instant::now() + BEAT_EVERY;
+                let (app, by, call, socket) =
+                    (self.app.clone(), self.by.clone(), self.live.call.clone(), self.socket.clone());
+                // Beside the call, which waits for nothing.
+                tokio::spawn(async move { calls::carried(&app.actors.client, &by, &call, &socket).await });
+                None
+            }
             Raw::Waits => {
                 self.hold_at = None;
                 let began = self.open.as_ref().is_some_and(|open| open.answer.began());
@@ -299,6 +359,9 @@ impl Line {
     }
 
     async fn posted(&mut self, posted: Result<Posted, ActorError>) -> Option<Told> {
+        if self.let_go && posted.is_ok() {
+            return None;
+        }
         match posted {
             Ok(Posted { turn: Some(turn), answer_id, .. }) => {
                 let answer_id = answer_id.unwrap_or_default();

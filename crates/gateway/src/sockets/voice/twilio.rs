@@ -30,6 +30,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Place;
+use super::keys::Keys;
+use super::stream::{self, Ends};
 use super::{Line, Raw, Told};
 use crate::app::{App, AppState};
 use crate::body::Query;
@@ -39,24 +41,24 @@ use crate::routes::messages::{Account, account_at, account_of, believe, believe_
 use crate::routes::voice::About;
 
 /// How long after its instructions a socket opens: at once, when all is well.
-const TICKET_MS: i64 = 60_000;
+pub(super) const TICKET_MS: i64 = 60_000;
 /// The first frame comes within this time.
-const SETUP_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const SETUP_WITHIN: Duration = Duration::from_secs(10);
 /// A peer that does not take a frame within this time is gone.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How long a voice takes for a word, and for a pause at the end: Twilio does not say when it has spoken.
 const WORD: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(800);
 /// Silence of the caller, once we have spoken, after which we ask.
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// Frames that cannot be read before the socket is given up.
-const MALFORMED_MAX: u32 = 50;
+pub(super) const MALFORMED_MAX: u32 = 50;
 /// Said when the agent does not answer the telephone.
 const NOT_ANSWERING: &str = "Thank you for calling. Nobody can take your call right now. Please try again later.";
 /// The reason of an end that is ours.
-const AGENT_HANGUP: &str = "agent_hangup";
+pub(super) const AGENT_HANGUP: &str = "agent_hangup";
 /// The parameter of a socket that names the dial its call comes of.
-const DIAL: &str = "dial";
+pub(super) const DIAL: &str = "dial";
 /// Who is called by a machine and hears nothing for so long was abandoned, ms: the laws of the USA and the United Kingdom count two seconds.
 const ABANDONED_AFTER_MS: i64 = 2_000;
 
@@ -112,20 +114,38 @@ async fn answered(
     let ours = if outbound { &call.from } else { &call.to };
     let number =
         ours.as_deref().and_then(|number| account.called(number)).ok_or_else(|| Problem::not_found("number"))?;
+    let (sid, direction) = (call.call_sid, call.direction);
+    let ends = |dial| Ends::of(direction.as_deref(), call.from, call.to, dial);
     let Some(dialled) = dialled.filter(|_| outbound) else {
         let Some(agent) = reached(app, &number.agent, outbound).await? else { return Ok(xml(&not_answering())) };
-        return Ok(xml(&connected(app, account, &agent, &call.call_sid, None)?));
+        return Ok(xml(&voiced(app, account, &agent, &sid, &ends(None))?));
     };
     // Settled, or taken back: nobody has anything to say any more.
     let brief = errand::brief(&app.actors.client, &account.tenant, &dialled).await?;
     let Some(brief) = brief else { return Ok(xml(&hung_up())) };
     match reached(app, &brief.agent_id, true).await? {
-        Some(agent) => Ok(xml(&connected(app, account, &agent, &call.call_sid, Some(&dialled))?)),
+        Some(agent) => Ok(xml(&voiced(app, account, &agent, &sid, &ends(Some(dialled)))?)),
         None => {
             // Somebody has picked up, and there is nobody to speak with them.
             hear::tell(&app.actors.client, &account.tenant, &dialled, Report::Abandoned).await?;
             Ok(xml(&hung_up()))
         }
+    }
+}
+
+/// Instructions to open our socket for a call: for its sound where the agent has a voice of ours, for its words otherwise.
+pub(super) fn voiced(
+    app: &AppState,
+    account: &Account,
+    agent: &Reached,
+    call_sid: &str,
+    ends: &Ends,
+) -> Result<twiml::Response> {
+    // The simulated carrier has words and no sound.
+    if account.provider != Provider::Simulated && stream::is_ours(app, agent) {
+        stream::connected(app, account, agent, call_sid, ends)
+    } else {
+        connected(app, account, agent, call_sid, ends.dial.as_ref())
     }
 }
 
@@ -199,6 +219,7 @@ async fn relay(
                 speaks_until: Instant::now(),
                 then: None,
                 silent_at: None,
+                keys: Keys::default(),
                 malformed: 0,
             };
             driver.run().await;
@@ -207,7 +228,7 @@ async fn relay(
 }
 
 /// An agent that answers the telephone, or that calls people: for these it was ordered to speak, whether it answers or not.
-async fn reached(app: &AppState, agent: &AgentId, outbound: bool) -> Result<Option<Reached>> {
+pub(super) async fn reached(app: &AppState, agent: &AgentId, outbound: bool) -> Result<Option<Reached>> {
     match chat::reach(app, agent.as_str()).await {
         Ok(agent) => {
             let now = &agent.now;
@@ -219,7 +240,15 @@ async fn reached(app: &AppState, agent: &AgentId, outbound: bool) -> Result<Opti
     }
 }
 
-fn is_outbound(direction: Option<&str>) -> bool {
+/// Tells a campaign of somebody who was called and heard nothing for too long.
+pub(super) async fn waited(app: &AppState, account: &Account, dial: &Dialled, waited_ms: i64) {
+    if waited_ms > ABANDONED_AFTER_MS {
+        let told = hear::tell(&app.actors.client, &account.tenant, dial, Report::Abandoned).await;
+        tracing::warn!(waited_ms, told = told.is_ok(), "somebody who was called had to wait for a word");
+    }
+}
+
+pub(super) fn is_outbound(direction: Option<&str>) -> bool {
     direction.is_some_and(|direction| direction.starts_with("outbound"))
 }
 
@@ -232,7 +261,7 @@ fn not_answering() -> twiml::Response {
 }
 
 /// Instructions to open our socket.
-fn connected(
+pub(super) fn connected(
     app: &AppState,
     account: &Account,
     agent: &Reached,
@@ -252,21 +281,22 @@ fn connected(
         language: Some(&agent.now.config.voice_language),
         interruptible: Some("speech"),
         ignore_backchannel: Some(true),
+        dtmf_detection: Some(true),
         parameters: &parameters,
         // The simulated carrier runs on the same machine.
         unencrypted: account.provider == Provider::Simulated,
         ..Relay::default()
     };
-    let element = twiml::connect_relay(&relay, Some(&action)).map_err(|_| {
-        Problem::conflict(
-            "needs_https",
-            "Twilio opens sockets over TLS only: set `public.api_url` to an https address.",
-        )
-    })?;
+    let element = twiml::connect_relay(&relay, Some(&action)).map_err(|_| needs_https())?;
     Ok(twiml::Response::new().then(element))
 }
 
-fn xml(response: &twiml::Response) -> Response {
+/// Twilio opens no other sockets.
+pub(super) fn needs_https() -> Problem {
+    Problem::conflict("needs_https", "Twilio opens sockets over TLS only: set `public.api_url` to an https address.")
+}
+
+pub(super) fn xml(response: &twiml::Response) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], response.to_xml()).into_response()
 }
 
@@ -302,6 +332,7 @@ struct Driver {
     then: Option<Next>,
     /// When a silent caller is asked whether he is still there.
     silent_at: Option<Instant>,
+    keys: Keys,
     malformed: u32,
 }
 
@@ -363,10 +394,8 @@ impl Driver {
             Some(greeting) => self.say(&greeting, true, false).await,
             None => None,
         };
-        let waited_ms = self.app.now_ms() - issued_ms;
-        if let Some(dial) = dial.filter(|_| call.sockets == 1 && waited_ms > ABANDONED_AFTER_MS) {
-            let told = hear::tell(&self.app.actors.client, &self.account.tenant, &dial, Report::Abandoned).await;
-            tracing::warn!(waited_ms, told = told.is_ok(), "somebody who was called had to wait for a word");
+        if let Some(dial) = dial.filter(|_| call.sockets == 1) {
+            waited(&self.app, &self.account, &dial, self.app.now_ms() - issued_ms).await;
         }
         ended
     }
@@ -389,6 +418,12 @@ impl Driver {
                 () = stopping.cancelled() => return Ended::Lost,
                 () = at(then_at) => self.follow().await,
                 () = at(silent_at) => self.remind().await,
+                () = at(self.keys.until()) => {
+                    if let Some(words) = self.keys.take() {
+                        self.hear(words);
+                    }
+                    None
+                }
                 frame = self.socket.recv() => match frame {
                     Some(Ok(Frame::Text(text))) => self.take(&text).await,
                     Some(Ok(Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_))) => None,
@@ -412,12 +447,7 @@ impl Driver {
             }
         };
         if let Some(words) = frame.turn().map(str::trim).filter(|words| !words.is_empty()) {
-            (self.reminded, self.silent_at, self.then) = (0, None, None);
-            self.turn += 1;
-            let line = self.line.as_mut()?;
-            let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take() };
-            line.hear(spoken, words.to_owned());
-            (self.said, self.complete) = (Vec::new(), true);
+            self.hear(words.to_owned());
             return None;
         }
         match frame {
@@ -437,9 +467,26 @@ impl Driver {
             }
             // The caller is still speaking.
             Inbound::Prompt { .. } => self.silent_at = None,
-            Inbound::Setup(_) | Inbound::Dtmf { .. } | Inbound::Info { .. } | Inbound::Unknown => {}
+            Inbound::Dtmf { digit } => {
+                self.silent_at = None;
+                let words = digit.chars().next().and_then(|key| self.keys.press(key));
+                if let Some(words) = words {
+                    self.hear(words);
+                }
+            }
+            Inbound::Setup(_) | Inbound::Info { .. } | Inbound::Unknown => {}
         }
         None
+    }
+
+    /// The caller said this, or pressed it.
+    fn hear(&mut self, words: String) {
+        let Some(line) = &mut self.line else { return };
+        (self.reminded, self.silent_at, self.then) = (0, None, None);
+        self.turn += 1;
+        let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take() };
+        line.hear(spoken, words);
+        (self.said, self.complete) = (Vec::new(), true);
     }
 
     async fn told(&mut self, raw: Raw) -> Option<Ended> {
