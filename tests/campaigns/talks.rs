@@ -207,7 +207,7 @@ async fn an_agent_calls_new_leads_by_itself_and_nobody_without_a_consent() {
     })
     .await;
     assert_eq!(lead["phone"], json!(second), "{lead}");
-    assert_eq!(called(), [second.clone()], "once, and only who may be called");
+    assert_eq!(called(), std::slice::from_ref(&second), "once, and only who may be called");
     assert_eq!(owner.api.list("/api/leads").await.len(), 2, "one person, one lead");
 }
 

@@ -943,7 +943,23 @@ to: string,
 /**
  * Which consent must stand in the ledger: `ai_calls` (unless said), `calls` or `none`.
  */
-consent?: string, };
+consent?: string, 
+/**
+ * What the call is for.
+ */
+objective?: string, 
+/**
+ * What is said first; the agent's own greeting for calls that go out if none.
+ */
+opening?: string, 
+/**
+ * What is said.
+ */
+script?: string, 
+/**
+ * What is asked.
+ */
+questions?: Array<string>, };
 
 /**
  * `POST /api/consents`.
