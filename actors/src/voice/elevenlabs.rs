@@ -80,7 +80,7 @@ impl ElevenLabs {
                 ..VoiceSettings::default()
             },
         };
-        let address = single::url(&voice).map_err(|error| failed(error))?;
+        let address = single::url(&voice).map_err(failed)?;
         let address = address.replacen("wss://api.elevenlabs.io", &self.url.replacen("http", "ws", 1), 1);
         let (name, key) = codec::key_header(&self.key);
         let mut socket = socket::open(&address, (name, &key)).await.map_err(|error| match error {
@@ -101,7 +101,7 @@ impl ElevenLabs {
                 Ok(Message::Close(_)) | Err(_) => break,
                 Ok(_) => continue,
             };
-            let piece = single::read(&text).map_err(|error| failed(error))?;
+            let piece = single::read(&text).map_err(failed)?;
             if let Some(timed) = &piece.alignment {
                 alignment.extend(timed, sound.duration_ms());
             }
@@ -152,7 +152,7 @@ impl Speech for ElevenLabs {
             }
             bytes.extend_from_slice(&piece);
         }
-        let listed: Listed = serde_json::from_slice(&bytes).map_err(|error| failed(error))?;
+        let listed: Listed = serde_json::from_slice(&bytes).map_err(failed)?;
         let language = |voice: &ListedVoice| Some(voice.labels.as_ref()?.get("language")?.as_str()?.to_owned());
         let voices = listed.voices.into_iter().take(VOICES_MAX).map(|voice| VoiceInfo {
             language: language(&voice),

@@ -56,19 +56,19 @@ async fn opening(address: &str, header: (&'static str, &str)) -> Result<Socket, 
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
         return Err(other("its address names no host"));
     };
-    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| other(error))?;
+    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(other)?;
     // Sound is many small pieces.
-    tcp.set_nodelay(true).map_err(|error| other(error))?;
+    tcp.set_nodelay(true).map_err(other)?;
     let io: Box<dyn Io> = if url.scheme() == "wss" {
         // The first provider that is installed stays for the whole process; if there is one already, it does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = ClientConfig::with_platform_verifier().map_err(|error| other(error))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| other(error))?;
-        Box::new(TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|error| other(error))?)
+        let config = ClientConfig::with_platform_verifier().map_err(other)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(other)?;
+        Box::new(TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(other)?)
     } else {
         Box::new(tcp)
     };
-    let mut request = address.into_client_request().map_err(|error| other(error))?;
+    let mut request = address.into_client_request().map_err(other)?;
     let mut value = HeaderValue::from_str(header.1).map_err(|_| Failed::Key)?;
     value.set_sensitive(true);
     request.headers_mut().insert(header.0, value);

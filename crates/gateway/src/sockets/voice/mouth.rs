@@ -17,6 +17,9 @@ pub(super) struct Spoken {
     pub(super) sound: Result<Sound, SpeechError>,
 }
 
+/// A sentence that is becoming sound.
+type Making = JoinHandle<Result<Sound, SpeechError>>;
+
 /// A call's voice.
 pub(super) struct Mouth {
     speech: Arc<dyn Speech>,
@@ -24,7 +27,7 @@ pub(super) struct Mouth {
     instead: Option<Arc<dyn Speech>>,
     manner: Manner,
     queue: VecDeque<(u64, String)>,
-    making: Option<(u64, String, JoinHandle<Result<Sound, SpeechError>>)>,
+    making: Option<(u64, String, Making)>,
 }
 
 impl Drop for Mouth {
