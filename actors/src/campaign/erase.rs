@@ -10,7 +10,7 @@ use colloquy_domain::campaign::callees::{self as people, Callee, Callees};
 use colloquy_domain::campaign::core::Command;
 use colloquy_domain::campaign::slice as calls;
 use colloquy_domain::ids::{CampaignId, TenantId};
-use colloquy_domain::{Principal, Rejection};
+use colloquy_domain::{Principal, Rejection, text};
 use serde_json::{Value, json};
 
 use super::{CampaignEntity, KEPT, SliceEntity, callees, import, pages, slice_of};
@@ -93,8 +93,9 @@ async fn from_slice(
         };
         let lead = |target: usize| slice.targets.get(target).and_then(|one| one.who.lead_id.as_ref());
         let theirs = |target: usize, who: &Callee| {
-            let row = json!({ "phone": who.phone, "email": who.fields.get("email") });
-            lead(target).is_some_and(|lead| leads.contains(lead.as_str())) || is_about(&row)
+            lead(target).is_some_and(|lead| leads.contains(lead.as_str()))
+                || is_about(&json!({ "phone": who.phone }))
+                || who.fields.values().any(|value| names(value, is_about))
         };
         let places = |people: &[Option<Callee>]| -> Vec<usize> {
             let all = people.iter().enumerate();
@@ -120,6 +121,13 @@ async fn from_slice(
         client.erase(&old).await.map_err(|error| error.to_string())?;
         // An earlier try may have opened this generation with somebody still in it: looked at again.
     }
+}
+
+/// Whether a value of a list names the person, whatever its column is called: a second number, an address in a remark.
+fn names(value: &str, is_about: &impl Fn(&Value) -> bool) -> bool {
+    text::emails(value).iter().any(|email| is_about(&json!({ "email": email.value })))
+        || text::phones(value).iter().any(|phone| is_about(&json!({ "phone": phone.value })))
+        || is_about(&json!({ "email": value, "phone": value }))
 }
 
 async fn command(client: &Client, by: &Principal, id: &str, command: calls::Command) -> Result<(), String> {
@@ -158,5 +166,38 @@ pub(super) async fn forget(handle: &EffectHandle, slices: u32) {
     let by = Principal::system(tenant);
     if let Err(error) = handle.command::<CampaignEntity>(Asked { by, command: Command::Forgotten }).await {
         tracing::warn!(%campaign, ?error, "that a deleted campaign's list is erased could not be written down");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use colloquy_domain::tenant::{ErasureWho, Whom};
+
+    use super::*;
+
+    #[test]
+    fn a_person_is_found_in_whatever_column_a_list_names_them() {
+        let key = [5; 32];
+        let who = ErasureWho {
+            email: Some("jo@example.com".into()),
+            phone: Some("+442079460123".into()),
+            ..ErasureWho::default()
+        };
+        let whom = Whom::of(&who, &key);
+        let is_about = |row: &Value| {
+            let text = |name: &str| row[name].as_str().map(str::to_owned);
+            whom.is(&ErasureWho { email: text("email"), phone: text("phone"), visitor_id: None }, &key)
+        };
+        for value in [
+            "Jo@Example.com",
+            "write to jo@example.com",
+            "+44 (0)20 7946 0123",
+            "home 0044 20 7946 0123, mobile +41791234567",
+        ] {
+            assert!(names(value, &is_about), "{value}");
+        }
+        for value in ["", "joe@example.com", "+442079460124", "7946 0123"] {
+            assert!(!names(value, &is_about), "{value}");
+        }
     }
 }

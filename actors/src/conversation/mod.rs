@@ -135,7 +135,7 @@ impl Entity for ConversationEntity {
             messages.push(message(&key.tenant, colloquy_domain::lead::KIND, lead.as_str(), command));
         }
         if let Some(number) = conversation::never_again(state, event) {
-            let address = contact_guard::Address::Phone(number.to_owned());
+            let address = contact_guard::Address::of_carrier(number);
             let entry = contact_guard::NewEntry {
                 masked: address.masked(),
                 reach: contact_guard::state::STOP_REACHES,

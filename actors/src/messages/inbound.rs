@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use colloquy_cluster::Client;
-use colloquy_domain::contact_guard::{self, Address};
+use colloquy_domain::contact_guard::{self, Address, said};
 use colloquy_domain::conversation::{self, Carried, Command, MessageStatus, Order, Post, Reply};
 use colloquy_domain::ids::{AgentId, ConversationId, MessageId, TenantId};
 use colloquy_domain::lines::{NewNumber, Provider};
 use colloquy_domain::rejection::Rejection;
+use colloquy_domain::text::Words;
 use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX, Proof};
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, check};
@@ -33,7 +34,7 @@ const CLOCKS_DIFFER_MS: i64 = 5 * 60 * 1000;
 /// How often a message is brought to another conversation because one turned out to be closed.
 const TRIES: u32 = 3;
 
-/// What is said over WhatsApp, where no carrier says it.
+/// What is said where no carrier says it: over WhatsApp, and to who says it in other words than the carrier's.
 const STOPPED: &str = "You will get no more messages from us. Write START to hear from us again.";
 const STARTED: &str = "You will hear from us again. Write STOP at any time to end messages.";
 const JOINED: &str = "Thanks! We go on here: everything you told us before is in this conversation.";
@@ -89,23 +90,50 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
         Err(ActorError::Rejected(_)) => return Ok(Heard::PassedOver),
         Err(error) => return Err(error),
     };
+    // Two of our own numbers would answer each other for ever.
+    let own = tools.lines(client, tenant).await?;
+    if own.numbers.values().any(|number| number.is.number == of.from) {
+        return Ok(Heard::PassedOver);
+    }
     let by = Principal::system(tenant.clone());
-    let address = Address::Phone(of.from.clone());
+    let address = Address::of_carrier(&of.from);
     let known = guard::known(client, tools, tenant, &address).await?;
     let stopped = known.stopped_by_person(of.channel, now_ms);
     let word = keyword(&of.text, carried_channel(of.channel), stopped);
-    if let Some(word @ (Keyword::Stop | Keyword::Start)) = word {
+    // Who asks for it in other words means the same; no carrier knows these, so it is for us to obey and to confirm.
+    let words = Words::of(&of.text);
+    let asked = word.is_none() && said::never_write(&words);
+    let orders = match word {
+        Some(Keyword::Stop) => Some(true),
+        Some(Keyword::Start) => Some(false),
+        Some(Keyword::Help) | None => asked.then_some(true),
+    };
+    if let Some(stop) = orders {
         // Before the message stands anywhere: what is asked for holds even if the rest fails.
         let order = contact_guard::Command::Order {
             masked: address.masked(),
             message: of.message.clone(),
-            stop: word == Keyword::Stop,
+            stop,
             channel: of.channel,
         };
         guard::ask_guard(client, tools, &by, &address, order).await?;
+    } else if said::never_call(&words) {
+        // They may still be written to, and are answered.
+        let entry = contact_guard::NewEntry {
+            masked: address.masked(),
+            reach: contact_guard::Reach::Voice,
+            source: contact_guard::Source::Complaint,
+            reason: "wrote not to be called again".to_owned(),
+            expires_ms: None,
+        };
+        guard::ask_guard(client, tools, &by, &address, contact_guard::Command::AddEntry(Box::new(entry))).await?;
     }
     let code = claimed(client, tenant, agent, &of.text).await?;
-    let order = order(&of, word, stopped, now.live());
+    let order = if asked && !stopped {
+        Some(Order { reply: Some(STOPPED.to_owned()) })
+    } else {
+        order(&of, word, stopped, now.live())
+    };
 
     let mut closed: Option<ConversationId> = None;
     for _ in 0..TRIES {
@@ -189,7 +217,7 @@ pub async fn received(client: &Client, tools: &Tools, tenant: &TenantId, of: Rec
         && let Reply::State(state) = ask::<ConversationEntity>(client, &by, &of.conversation, Command::Get).await?
         && let Some(line) = state.message(&of.message).and_then(|message| state.lines.get(&message.channel))
     {
-        send::opted_out(tools, client, tenant, &Address::Phone(line.to.clone())).await;
+        send::opted_out(tools, client, tenant, &Address::of_carrier(&line.to)).await;
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ async fn send(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, of: &Outg
     let (request, parts) =
         build(tools, handle, tenant, of, credentials).map_err(|unfit| Stop::Final(unfit.to_string()))?;
 
-    let address = Address::Phone(of.line.to.clone());
+    let address = Address::of_carrier(&of.line.to);
     // One permit for a message, however many parts it has.
     let name = format!("{}/{}", handle.key().id, of.message);
     let verdict =

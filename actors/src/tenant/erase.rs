@@ -9,13 +9,14 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{ConversationId, TenantId};
 use colloquy_domain::tenant::{Command, ErasureWho, Whom};
-use colloquy_domain::{Principal, appointment, calendar, call, conversation, knowledge, lead, thread};
+use colloquy_domain::{Principal, appointment, calendar, call, contact_guard, conversation, knowledge, lead, thread};
 use serde_json::Value;
 
 use super::TenantEntity;
 use crate::calendar::CalendarEntity;
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
+use crate::guard::ContactGuardEntity;
 use crate::knowledge::KnowledgeEntity;
 use crate::thread::ThreadEntity;
 use crate::{ActorError, Tools, answers, calls, feed};
@@ -78,6 +79,11 @@ async fn erase(tools: &Tools, client: &Client, tenant: &str, whom: &Whom) -> Res
     let leads = theirs.rows.iter().filter(|row| row.list == crate::lead::LIST).map(|row| row.id.clone()).collect();
     let about_them = |row: &Value| about(row, whom, &tools.erasure_key);
     let called = crate::campaign::erase::person(client, &TenantId::from(tenant), &leads, about_them).await?;
+    let by = Principal::system(TenantId::from(tenant));
+    for guard in &whom.guards {
+        let forget = contact_guard::Command::ForgetWords;
+        ask::<ContactGuardEntity>(client, &by, guard, forget).await.map_err(|error| error.to_string())?;
+    }
     let mut counts = BTreeMap::new();
     if called > 0 {
         counts.insert("campaign_targets".to_owned(), called);

@@ -242,7 +242,7 @@ mod tests {
             "chat_theme": {"primaryColor": "#abc", "fontFamily": "Inter, sans-serif", "borderRadius": "12px"},
             "lead_fields": ["name", "email", "order_number"],
             "website_url": "joes.example",
-            "escalation_phone": "+1 (555) 123-4567",
+            "escalation_phone": "+1 (415) 555-2671",
             "escalation_email": " Boss@Joes.Example ",
             "allowed_origins": ["https://Joes.Example/"],
         });
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(config.lead_fields[1].kind, crate::vocabulary::FieldType::Email);
         assert_eq!(config.lead_fields[2].label, "Order number");
         assert_eq!(config.website_url.as_deref(), Some("https://joes.example"));
-        assert_eq!(config.escalation_phone.as_deref(), Some("+15551234567"));
+        assert_eq!(config.escalation_phone.as_deref(), Some("+14155552671"));
         assert_eq!(config.escalation_email.as_deref(), Some("boss@joes.example"));
         assert_eq!(config.allowed_origins, ["https://joes.example"]);
         // A second patch in the other spelling changes the same key.

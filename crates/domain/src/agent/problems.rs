@@ -108,10 +108,12 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
             checks.line(field, id, 1, NAME_CHARS_MAX);
         }
     }
-    for (field, phone) in [("phone_number", &config.phone_number), ("escalation_phone", &config.escalation_phone)] {
-        if let Some(phone) = phone {
-            checks.phone(field, phone);
-        }
+    if let Some(phone) = &config.phone_number {
+        checks.phone("phone_number", phone);
+    }
+    // Callers are put through to it at the business's expense: none that costs extra, and none that does not exist.
+    if let Some(problem) = config.escalation_phone.as_ref().and_then(|phone| number::normal(phone, None).err()) {
+        checks.fail("escalation_phone", problem.to_string());
     }
     let language = &config.voice_language;
     let tag = (2..=35).contains(&language.len())

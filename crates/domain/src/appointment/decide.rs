@@ -396,7 +396,7 @@ fn checked(mut details: Details) -> Result<Details, Rejection> {
         }
     }
     if let Some(phone) = details.phone.take().filter(|phone| !phone.trim().is_empty()) {
-        match text::valid_phone(&phone) {
+        match text::only_phone(&phone) {
             Ok(phone) => details.phone = Some(phone),
             Err(problem) => errors.push(FieldError::new("phone", problem.to_string())),
         }

@@ -6,6 +6,7 @@ use super::{
     expires_ms, timer,
 };
 use crate::{
+    campaign::number,
     check::{Checks, is_e164},
     context::Context,
     ids::{ConversationId, UserId},
@@ -140,9 +141,8 @@ fn transfer(state: &Call, cx: &Context, to: String, kind: TransferKind) -> Resul
         }
     };
     going(state)?;
-    if !is_e164(&to) {
-        return Err(Rejection::invalid("to", "must be an international number such as +14155550100"));
-    }
+    // The business pays for the second half of a transfer: no number that nobody may be called at, and none that costs extra.
+    let to = number::normal(&to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?.e164;
     let carrier = state.is.as_ref().map(|call| call.carrier);
     match (carrier, kind) {
         (Some(Carrier::Retell | Carrier::Twilio), TransferKind::Cold) => {}

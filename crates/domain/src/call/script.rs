@@ -4,7 +4,6 @@ use super::{Call, Direction};
 use crate::{
     agent::config::AgentConfig,
     campaign::number,
-    check::is_e164,
     conversation::{State, Wish, dialogue::Mood, spoken},
     ids::CallId,
     text::{self, Words},
@@ -133,7 +132,8 @@ pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
         .rev()
         .find(|escalation| escalation.action == EscalationAction::Transfer && escalation.at_ms >= asked_ms);
     if let Some(wanted) = wanted.filter(|_| call.transfer.is_none()) {
-        let number = |text: &String| Some(text.clone()).filter(|number| is_e164(number));
+        // What was saved before such numbers were refused is passed over.
+        let number = |text: &String| number::normal(text, None).ok().map(|number| number.e164);
         let to = wanted.to.as_ref().and_then(number).or_else(|| config.escalation_phone.as_ref().and_then(number));
         return match to {
             Some(to) => Next::Transfer { to, words: transfer(config).to_owned() },

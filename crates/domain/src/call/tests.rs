@@ -268,6 +268,10 @@ fn people_hang_up_and_put_through_what_goes_on_and_nobody_else_does() {
     }
     let bound = Actor::ApiKey { id: "key".into(), role: Role::Owner, agent: Some("other".into()) };
     assert!(matches!(run.by(bound, Command::Get), Err(Rejection::NotFound { .. })));
+    for refused in ["+19005551234", "+881612345678", "+1911", "911", "+12175550111;+19005551234"] {
+        let refused = run.by(rep(), cold(refused));
+        assert!(matches!(refused, Err(Rejection::Invalid { .. })), "{refused:?}");
+    }
     run.by(rep(), cold("+12175550111")).expect("asked");
     run.by(rep(), cold("+12175550111")).expect("again");
     assert!(matches!(run.by(rep(), cold("+12175550122")), Err(Rejection::Conflict { .. })));
@@ -403,6 +407,13 @@ fn a_person_asked_for_is_reached_by_the_rules_number_or_not_at_all() {
     });
     let mut config = AgentConfig::default();
     assert!(matches!(script::next(&state, &run.call, &config), Next::Sorry { .. }));
+    config.escalation_phone = Some("+19005551234".into());
+    assert!(
+        matches!(script::next(&state, &run.call, &config), Next::Sorry { .. }),
+        "nobody is put through at a premium"
+    );
+    let problems = crate::agent::problems::problems(&config);
+    assert!(problems.iter().any(|problem| problem.field == "escalation_phone"), "{problems:?}");
     config.escalation_phone = Some("+12175550111".into());
     assert!(matches!(script::next(&state, &run.call, &config), Next::Transfer { ref to, .. } if to == "+12175550111"));
     state.escalations[0].at_ms = 1_500;

@@ -6,6 +6,7 @@ use phonenumber::{Mode, Type, country, metadata::DATABASE};
 use serde::{Deserialize, Serialize};
 
 use super::zones;
+use crate::text;
 
 /// The longest text looked at: an international number with every separator has 30 characters.
 const TEXT_CHARS_MAX: usize = 40;
@@ -84,7 +85,7 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
         let digits = text.chars().filter(char::is_ascii_digit).count();
         return Err(if digits < 3 { NumberProblem::NoNumber } else { NumberProblem::NoCountry });
     }
-    let number = phonenumber::parse(default, &text).map_err(|_| NumberProblem::NoNumber)?;
+    let number = text::of_today(phonenumber::parse(default, &text).map_err(|_| NumberProblem::NoNumber)?);
     if number.extension().is_some() {
         return Err(NumberProblem::Extension);
     }

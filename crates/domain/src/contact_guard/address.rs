@@ -14,7 +14,7 @@ const ID_DIGITS: usize = 32;
 /// Whom one wants to contact. `Debug` and JSON of commands carry only the mask; this type never leaves the node that asks.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Address {
-    /// E.164.
+    /// E.164, in the form in which it is dialled.
     Phone(String),
     /// In normal form.
     Email(String),
@@ -25,17 +25,24 @@ pub enum Address {
 pub struct Masked(pub String);
 
 impl Address {
-    /// A telephone number as a person writes it.
+    /// A telephone number as a person writes it: one, that exists.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is none. A list entry for a number that nobody can dial would protect nobody.
     pub fn phone(number: &str) -> Result<Self, Rejection> {
-        let number = text::valid_phone(number).map_err(|problem| Rejection::invalid("address", problem.to_string()))?;
-        if is_e164(&number) {
-            Ok(Self::Phone(number))
-        } else {
-            Err(Rejection::invalid("address", "must be an international number such as +15551234567"))
+        let number = text::only_phone(number).map_err(|problem| Rejection::invalid("address", problem.to_string()))?;
+        if !is_e164(&number) {
+            return Err(Rejection::invalid("address", "must be an international number such as +14155550100"));
         }
+        text::dialled_form(&number)
+            .map(Self::Phone)
+            .ok_or_else(|| Rejection::invalid("address", "no such number exists in its country"))
+    }
+
+    /// A number that a carrier names, in the form in which it would be dialled. What the tables of countries do not know yet is taken as it is: who
+    /// writes from there exists.
+    pub fn of_carrier(number: &str) -> Self {
+        Self::Phone(text::dialled_form(number).unwrap_or_else(|| number.to_owned()))
     }
 
     /// An e-mail address as a person writes it.
@@ -102,6 +109,16 @@ mod tests {
         assert_eq!(mail.id(&key), Address::email("jo@example.com").expect("an address").id(&key));
         assert_eq!(mail.masked().0, "j***@e***.com");
         assert_ne!(mail.id(&key), number.id(&key));
+        let campaign = crate::campaign::number::normal("+44 20 7946 0123", None).expect("a number").e164;
+        for written in ["+44 (0)20 7946 0123", "0044 20 7946 0123", "+442079460123"] {
+            assert_eq!(Address::phone(written).expect("a number"), Address::Phone(campaign.clone()), "{written}");
+        }
+        assert_eq!(Address::of_carrier("+5215512345678"), Address::phone("+52 55 1234 5678").expect("a number"));
+        assert_eq!(Address::of_carrier("+15552013344"), Address::Phone("+15552013344".into()));
+        for none in ["+14155551234; +14155551235", "+1 111 111 1111", "020 7946 0123", "+999 1234 5678"] {
+            let refused = Address::phone(none).expect_err(none);
+            assert!(matches!(&refused, Rejection::Invalid { errors } if errors[0].field == "address"), "{none}");
+        }
         assert!(Address::phone("12").is_err() && Address::email("nobody").is_err());
     }
 }

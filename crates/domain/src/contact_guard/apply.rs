@@ -59,10 +59,9 @@ pub fn apply(state: &mut ContactGuard, event: &Event, seq: u64, at_ms: i64) {
                 seq,
             });
             if state.consents.len() > CONSENTS_MAX {
-                // The newest of each kind decides, so the oldest that another one of its kind follows may go.
-                let replaced =
-                    |at: usize| state.consents[at + 1..].iter().any(|later| later.kind == state.consents[at].kind);
-                let gone = (0..state.consents.len()).find(|at| replaced(*at)).unwrap_or(0);
+                // One of each kind decides; the oldest of the others may go.
+                let decides = |one: &Consent| state.consent(one.kind).is_some_and(|record| record.n == one.n);
+                let gone = state.consents.iter().position(|one| !decides(one)).unwrap_or(0);
                 state.consents.remove(gone);
             }
         }
@@ -86,6 +85,15 @@ pub fn apply(state: &mut ContactGuard, event: &Event, seq: u64, at_ms: i64) {
                 state.messages.pop_front();
             }
             state.messages.push_back((request.message.clone(), Permit { seq, at_ms, consent: *consent }));
+        }
+        Event::WordsForgotten => {
+            for entry in &mut state.entries {
+                entry.reason.clear();
+            }
+            for consent in &mut state.consents {
+                consent.text.clear();
+                consent.source.clear();
+            }
         }
         Event::DialSettled { dial, placed } => match placed {
             Placed::Yes => {
@@ -115,6 +123,7 @@ pub fn stopped(state: &ContactGuard, event: &Event, at_ms: i64) -> Vec<DialKey> 
         | Event::ConsentRecorded { .. }
         | Event::DialPermitted { .. }
         | Event::MessagePermitted { .. }
+        | Event::WordsForgotten
         | Event::DialSettled { .. } => Vec::new(),
     }
 }

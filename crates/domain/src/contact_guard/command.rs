@@ -139,6 +139,9 @@ pub enum Command {
         /// What.
         placed: Placed,
     },
+    /// The person was erased: the words that people wrote down beside entries and consents go. What they forbid or prove of itself stays, because
+    /// without it the person would be called again.
+    ForgetWords,
     /// The timer: an entry has ended.
     Tick,
     /// Query: the whole state.
@@ -300,6 +303,8 @@ pub enum Event {
         /// The consent record it rests on.
         consent: Option<u32>,
     },
+    /// The words beside entries and consents are gone.
+    WordsForgotten,
     /// What became of a dial.
     DialSettled {
         /// Which.

@@ -128,9 +128,18 @@ pub(super) fn consent(state: &ContactGuard, cx: &Context, consent: NewConsent) -
     checks.text("source", &consent.source, 1, SOURCE_CHARS_MAX);
     checks.ensure(given_ms <= cx.now_ms.saturating_add(CLOCKS_DIFFER_MS), "captured_at", "must not be in the future");
     checks.finish()?;
+    // What a fast clock dates ahead is said now: it must not outlive a withdrawal of the next minute.
+    let given_ms = given_ms.min(cx.now_ms);
     let n = state.consents_ever + 1;
     let event = Event::ConsentRecorded { n, consent: Box::new(consent), given_ms, by };
     Ok(Decision::event(event, Reply::Consent { n }))
+}
+
+/// The words beside entries and consents go, if there are any.
+pub(super) fn forget_words(state: &ContactGuard) -> Decision {
+    let words = state.entries.iter().any(|entry| !entry.reason.is_empty())
+        || state.consents.iter().any(|consent| !(consent.text.is_empty() && consent.source.is_empty()));
+    if words { Decision::event(Event::WordsForgotten, Reply::Done) } else { Decision::reply(Reply::Done) }
 }
 
 /// Entries whose time is over leave the list.

@@ -22,6 +22,7 @@ mod apply;
 mod authorize;
 pub mod command;
 mod list;
+pub mod said;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub fn decide(state: &ContactGuard, cx: &Context, command: Command) -> Result<De
         Command::AuthorizeDial(request) => system(cx).and_then(|()| authorize::dial(state, cx, *request)),
         Command::AuthorizeMessage(request) => system(cx).and_then(|()| authorize::message(state, cx, *request)),
         Command::Settle { dial, placed } => system(cx).and_then(|()| authorize::settle(state, &dial, placed)),
+        Command::ForgetWords => system(cx).map(|()| list::forget_words(state)),
         Command::Tick => system(cx).map(|()| list::expired(state, cx.now_ms)),
         Command::Get => Ok(Decision::reply(Reply::State(Box::new(state.clone())))),
     }

@@ -15,7 +15,7 @@ pub const DIAL_KEPT_MS: i64 = 31 * 24 * 3600 * 1000;
 pub const MESSAGES_MAX: usize = 200;
 /// Orders remembered, so that a replayed STOP does not undo a START: nobody says either a hundred times in a day.
 pub const ORDERS_MAX: usize = 100;
-/// Consent records kept; the newest of a kind decides, the rest is for the record.
+/// Consent records kept; the last given of a kind decides, the rest is for the record.
 pub const CONSENTS_MAX: usize = 100;
 /// How long a permitted dial that nobody settled may still be on its way, ms: after two minutes without a word it is given up.
 pub const DIAL_OPEN_MS: i64 = 2 * 60 * 1000;
@@ -229,9 +229,11 @@ impl ContactGuard {
         holding.min_by_key(|entry| (!entry.source.is_the_persons_own(), entry.seq))
     }
 
-    /// The record that decides about a kind: the newest.
+    /// The record that decides about a kind: what was said last, whenever it was written down. A consent of an old list does not undo a withdrawal
+    /// that came after it.
     pub fn consent(&self, kind: ConsentKind) -> Option<&Consent> {
-        self.consents.iter().filter(|consent| consent.kind == kind).max_by_key(|consent| consent.seq)
+        let of_kind = self.consents.iter().filter(|consent| consent.kind == kind);
+        of_kind.max_by_key(|consent| (consent.at_ms, consent.seq))
     }
 
     /// Whether the person said STOP to this channel and not START since.

@@ -45,13 +45,17 @@ impl Run {
     }
 
     fn agrees(&mut self, kind: ConsentKind, granted: bool) {
+        self.agrees_at(kind, granted, None);
+    }
+
+    fn agrees_at(&mut self, kind: ConsentKind, granted: bool, at_ms: Option<i64>) {
         let consent = NewConsent {
             masked: masked(),
             kind,
             granted,
             text: "Call me.".into(),
             source: "https://example.com/form".into(),
-            at_ms: None,
+            at_ms,
         };
         self.system(Command::RecordConsent(Box::new(consent)));
     }
@@ -194,6 +198,29 @@ fn a_needed_consent_must_stand_and_its_withdrawal_ends_the_channel() {
 }
 
 #[test]
+fn a_consent_from_before_a_withdrawal_does_not_undo_it() {
+    let mut run = Run::new();
+    let start = run.now_ms;
+    run.agrees(ConsentKind::Calls, false);
+    run.now_ms += DAY;
+    run.agrees_at(ConsentKind::Calls, true, Some(start - DAY));
+    assert_eq!(why(run.dial(1, None, &[])), "consent_withdrawn");
+    assert_eq!(why(run.dial(1, Some(ConsentKind::Calls), &[])), "consent_withdrawn");
+    // However many old ones are written down after it.
+    for n in 0..=state::CONSENTS_MAX {
+        run.agrees_at(ConsentKind::Calls, true, Some(start - DAY + i64::try_from(n).expect("few")));
+    }
+    assert_eq!(why(run.dial(1, None, &[])), "consent_withdrawn");
+    run.agrees_at(ConsentKind::Calls, true, Some(start + HOUR));
+    assert_eq!(permitted(run.dial(1, Some(ConsentKind::Calls), &[])).consent, Some(run.state.consents_ever));
+    // A clock that is ahead does not make a consent outlive what is said a moment later.
+    run.agrees_at(ConsentKind::Calls, true, Some(run.now_ms + 60_000));
+    run.now_ms += 1_000;
+    run.agrees(ConsentKind::Calls, false);
+    assert_eq!(why(run.dial(2, None, &[])), "consent_withdrawn");
+}
+
+#[test]
 fn stop_silences_everything_but_its_own_confirmation_and_only_start_takes_it_back() {
     let mut run = Run::new();
     run.add(state::STOP_REACHES, Source::Keyword, None);
@@ -255,6 +282,26 @@ fn an_entry_ends_at_its_time() {
     run.system(tick);
     assert_eq!(timer(&run.state), None);
     assert!(run.state.entries[0].lifted_ms.is_some());
+}
+
+#[test]
+fn of_who_is_erased_no_words_stay_but_what_they_forbade_holds() {
+    let mut run = Run::new();
+    run.add(Reach::Phone, Source::Staff, None);
+    run.agrees(ConsentKind::AiCalls, false);
+    let owner = run.by(person(Role::Owner), Command::ForgetWords);
+    assert!(matches!(owner, Err(Rejection::Forbidden { .. })), "only an erasure does that");
+    run.system(Command::ForgetWords);
+    let shown = serde_json::to_string(&run.state).expect("a state");
+    for words in ["asked for it", "Call me.", "example.com"] {
+        assert!(!shown.contains(words), "{words}");
+    }
+    assert_eq!(why(run.dial(1, None, &[])), "do_not_contact");
+    run.system(Command::Lift { reach: Reach::Phone, source: Source::Staff });
+    assert_eq!(why(run.dial(1, None, &[])), "consent_withdrawn");
+    let seq = run.state.seq;
+    run.system(Command::ForgetWords);
+    assert_eq!(run.state.seq, seq, "what is gone is not written down again");
 }
 
 #[test]

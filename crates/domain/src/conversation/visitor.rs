@@ -123,7 +123,7 @@ pub(super) fn identify(
     };
     let (external_id, name) = (kept(external_id), kept(name));
     let email = kept(email).and_then(|email| text::valid_email(&email));
-    let phone = kept(phone).and_then(|phone| text::valid_phone(&phone).ok());
+    let phone = kept(phone).and_then(|phone| text::only_phone(&phone).ok());
     let visitor = &state.visitor;
     let known = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
     if known(&external_id, &visitor.external_id)

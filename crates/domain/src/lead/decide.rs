@@ -174,7 +174,7 @@ fn updated(state: &State, cx: &Context, mut update: Update) -> Result<Decision, 
                 }
                 None => Some("an e-mail address such as name@example.com".to_owned()),
             },
-            "phone" if !value.is_empty() => match text::valid_phone(value) {
+            "phone" if !value.is_empty() => match text::only_phone(value) {
                 Ok(phone) => {
                     *value = phone;
                     None

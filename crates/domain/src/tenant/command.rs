@@ -174,6 +174,8 @@ pub enum Command {
         who: ErasureWho,
         /// The installation's key for recognising the person again.
         key: [u8; 32],
+        /// The installation's key for finding the person's guards.
+        guard_key: [u8; 32],
     },
     /// An erasure worked through a part.
     ErasureProgress {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     check::{Checks, is_e164, normal_email},
+    contact_guard::Address,
     context::Context,
     decision::Decision,
     principal::Role,
@@ -30,15 +31,24 @@ const UNKEYED: [u8; 32] = [0; 32];
 /// The longest reason kept of a failure.
 const REASON_CHARS_MAX: usize = 300;
 
-pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho, key: &[u8; 32]) -> Outcome {
+/// The installation's keys that hide whom an erasure is about.
+pub(super) struct Keys<'a> {
+    pub(super) erasure: &'a [u8; 32],
+    pub(super) guard: &'a [u8; 32],
+}
+
+pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho, keys: Keys<'_>) -> Outcome {
     need(cx, Role::Admin, "erase a person's data")?;
     if let Some(known) = state.erasures.get(&id) {
         return Ok(Decision::reply(Reply::Erasure(view::erasure(&id, known))));
     }
     let clean = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let phone = clean(who.phone);
+    let as_written = phone.clone();
+    let one = phone.as_deref().map(text::only_phone).transpose();
     let who = ErasureWho {
         email: clean(who.email).map(|email| normal_email(&email)),
-        phone: clean(who.phone),
+        phone: one.clone().unwrap_or(phone),
         visitor_id: clean(who.visitor_id),
     };
     let mut checks = Checks::default();
@@ -47,7 +57,9 @@ pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho,
     if let Some(email) = &who.email {
         checks.email("email", email);
     }
-    if let Some(phone) = &who.phone {
+    if let Err(problem) = one {
+        checks.ensure(false, "phone", problem.to_string());
+    } else if let Some(phone) = &who.phone {
         checks.ensure(is_e164(phone), "phone", "must be an international number such as +15551234567");
     }
     if let Some(visitor) = &who.visitor_id {
@@ -60,7 +72,7 @@ pub(super) fn request(state: &Tenant, cx: &Context, id: String, who: ErasureWho,
             detail: format!("{ERASURES_OPEN_MAX} erasures are running. Wait until one is done."),
         });
     }
-    let whom = Whom::of(&who, key);
+    let whom = Whom { guards: guards(&who, as_written.as_deref(), keys.guard), ..Whom::of(&who, keys.erasure) };
     let event = Event::ErasureRequested { id: id.clone(), whom, deadline_ms: cx.now_ms + ERASURE_DEADLINE_MS };
     let mut after = Tenant::default();
     super::apply(&mut after, &event, cx.seq + 1, cx.now_ms);
@@ -141,6 +153,7 @@ impl Whom {
             email: hide(&who.email, EMAIL, masked_email),
             phone: hide(&who.phone, PHONE, masked_phone),
             visitor_id: hide(&who.visitor_id, VISITOR, masked_id),
+            guards: Vec::new(),
         }
     }
 
@@ -164,6 +177,16 @@ impl Whom {
         });
         email || phone || visitor
     }
+}
+
+/// The guards of a person's address and number. A number as it was written is one too: entries of earlier versions are under it.
+fn guards(who: &ErasureWho, written: Option<&str>, key: &[u8; 32]) -> Vec<String> {
+    let email = who.email.clone().map(Address::Email);
+    let phone = who.phone.as_deref().map(Address::of_carrier);
+    let written = written.filter(|written| is_e164(written)).map(|written| Address::Phone(written.to_owned()));
+    let mut ids: Vec<String> = [email, phone, written].into_iter().flatten().map(|address| address.id(key)).collect();
+    ids.dedup();
+    ids
 }
 
 /// What recognises an address and a number without naming them. `key` is the installation's.

@@ -90,7 +90,9 @@ pub fn decide(state: &Tenant, cx: &Context, command: Command) -> Outcome {
         Command::AgentChanged { agent, name, status } => agents::changed(state, cx, agent, name, status),
         Command::AgentGone { agent } => agents::gone(state, cx, agent),
         Command::Route { routes } => routing::route(state, cx, &routes),
-        Command::RequestErasure { id, who, key } => erasures::request(state, cx, id, who, &key),
+        Command::RequestErasure { id, who, key, guard_key } => {
+            erasures::request(state, cx, id, who, erasures::Keys { erasure: &key, guard: &guard_key })
+        }
         Command::ErasureProgress { id, attempt, counts, done } => {
             erasures::progress(state, cx, id, attempt, counts, done)
         }

@@ -164,6 +164,8 @@ pub struct Whom {
     pub phone: Option<Hidden>,
     /// A visitor.
     pub visitor_id: Option<Hidden>,
+    /// Their guards: where the do-not-contact list and the consent ledger know them.
+    pub guards: Vec<String>,
 }
 
 /// A value that can be recognised but not read.

@@ -120,7 +120,7 @@ fn a_principal_of_another_tenant_finds_nothing() {
         Command::Keys,
         Command::Update { patch: json!({"name": "x"}), if_version: None },
         Command::RemoveMember { user: "owner".into() },
-        Command::RequestErasure { id: "e".into(), who: ErasureWho::default(), key: [3; 32] },
+        Command::RequestErasure { id: "e".into(), who: ErasureWho::default(), key: [3; 32], guard_key: [4; 32] },
     ] {
         assert_eq!(code(org.ask_in("t2", user("eve", Role::Owner), command)), "not_found");
     }
@@ -338,12 +338,22 @@ fn an_erasure_is_retried_then_ends_and_never_kept_whom_it_was_about() {
     let mut org = Org::founded(Plan::unlimited());
     let who = ErasureWho { email: Some(" Ann@Example.com ".into()), ..ErasureWho::default() };
     assert_eq!(
-        code(org.owner(Command::RequestErasure { id: "e0".into(), who: ErasureWho::default(), key: KEY })),
+        code(org.owner(Command::RequestErasure {
+            id: "e0".into(),
+            who: ErasureWho::default(),
+            key: KEY,
+            guard_key: [4; 32]
+        })),
         "email"
     );
-    let request = |id: &str| Command::RequestErasure { id: id.into(), who: who.clone(), key: KEY };
+    let two = ErasureWho { phone: Some("+14155551234; +14155551235".into()), ..ErasureWho::default() };
+    let two = Command::RequestErasure { id: "e0".into(), who: two, key: KEY, guard_key: [4; 32] };
+    assert_eq!(code(org.owner(two)), "phone", "which of them is meant nobody can know");
+    let request = |id: &str| Command::RequestErasure { id: id.into(), who: who.clone(), key: KEY, guard_key: [4; 32] };
     org.owner(request("e1")).unwrap();
     let (_, attempt, Effect::Erase { whom, .. }) = pending(&org.state).remove(0) else { panic!("an erasure") };
+    let guard = crate::contact_guard::Address::email("ann@example.com").expect("an address");
+    assert_eq!(whom.guards, [guard.id(&[4; 32])]);
     let named = |email: &str| ErasureWho { email: Some(email.into()), ..ErasureWho::default() };
     assert_eq!((attempt, whom.email.as_ref().map(|hidden| hidden.masked.as_str())), (1, Some("a***@e***.com")));
     assert!(whom.is(&named("Ann@example.com"), &KEY) && !whom.is(&named("anna@example.com"), &KEY));
@@ -422,6 +432,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             id: id.into(),
             who: ErasureWho { visitor_id: Some("v".into()), ..ErasureWho::default() },
             key: [3; 32],
+            guard_key: [4; 32],
         }),
         (name(), 1_u32..3, any::<bool>()).prop_map(|(id, attempt, done)| Command::ErasureProgress {
             id: id.into(),

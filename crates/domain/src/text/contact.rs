@@ -2,10 +2,17 @@
 
 use std::ops::Range;
 
+use phonenumber::{Mode, PhoneNumber};
+
 /// E.164 allows 15 digits; fewer than 8 with a country code is no number anywhere.
 const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 /// National numbers have 9 to 11 digits with their leading zero.
 const NATIONAL_DIGITS: std::ops::RangeInclusive<usize> = 9..=11;
+/// So many digits beside a number are a second one; an extension or a house number has fewer.
+const SECOND_NUMBER_DIGITS: usize = 7;
+/// The calling code of Mexico, and the 1 that stood before its ten digits.
+const MEXICO: u16 = 52;
+const MEXICO_MOBILE: u64 = 10_000_000_000;
 /// RFC 5321: 64 octets before the @, 254 in all.
 const LOCAL_PART_MAX: usize = 64;
 const EMAIL_MAX: usize = 254;
@@ -34,6 +41,9 @@ pub enum PhoneProblem {
     /// The right length but not a number that exists.
     #[error("that doesn't look like a number we can call")]
     NotDialable,
+    /// More than one number.
+    #[error("there is more than one number; please give one at a time")]
+    Several,
 }
 
 /// The phone numbers of a text, in order. Order numbers, dates, amounts and postal codes are left alone.
@@ -53,6 +63,36 @@ pub fn valid_phone(text: &str) -> Result<String, PhoneProblem> {
         9..=15 => Err(PhoneProblem::NotDialable),
         _ => Err(PhoneProblem::TooLong),
     }
+}
+
+/// The one phone number of a field that holds nothing else, in the same form as [`valid_phone`].
+///
+/// # Errors
+/// When there is none, or more than one: which of them is meant nobody can know.
+pub fn only_phone(text: &str) -> Result<String, PhoneProblem> {
+    let found = phones(text);
+    let Some(first) = found.first() else { return valid_phone(text) };
+    let beside = text[..first.at.start].chars().chain(text[first.at.end..].chars());
+    if beside.filter(char::is_ascii_digit).count() >= SECOND_NUMBER_DIGITS {
+        return Err(PhoneProblem::Several);
+    }
+    Ok(first.value.clone())
+}
+
+/// The form in which an international number (`+`, then digits) is dialled, if such numbers exist: without the trunk zero of "+44 (0)20 …" and in the
+/// way its country writes it today. Whatever is kept of a number is kept in this form, so that lists and dials speak of the same one.
+pub fn dialled_form(number: &str) -> Option<String> {
+    let read = of_today(phonenumber::parse(None, number).ok()?);
+    (read.extension().is_none() && read.is_valid()).then(|| read.format().mode(Mode::E164).to_string())
+}
+
+/// A number as its country writes it today. Mexico dropped the 1 before mobile numbers in 2019; WhatsApp and old lists still have it.
+pub(crate) fn of_today(read: PhoneNumber) -> PhoneNumber {
+    let national = read.national().value();
+    if read.code().value() != MEXICO || !(MEXICO_MOBILE..2 * MEXICO_MOBILE).contains(&national) {
+        return read;
+    }
+    phonenumber::parse(None, format!("+{MEXICO}{}", national - MEXICO_MOBILE)).unwrap_or(read)
 }
 
 /// The e-mail addresses of a text, in order, lower case behind the @.
@@ -137,14 +177,17 @@ fn in_run(text: &str, run: &Run) -> Option<Found> {
     let digits = |groups: &[Range<usize>]| groups.iter().map(|group| &text[group.clone()]).collect::<String>();
     let place = |groups: &[Range<usize>]| groups.first().zip(groups.last()).map(|(first, last)| first.start..last.end);
     if run.plus {
-        // Trailing groups may belong to something else ("+41 79 123 45 67 12 Oak St"), so shorten from the right.
-        let most =
-            (1..=run.groups.len()).rev().find(|&count| PHONE_DIGITS.contains(&digits(&run.groups[..count]).len()))?;
-        let groups = &run.groups[..most];
-        let all = digits(groups);
-        let at = place(groups)?;
-        return (!all.starts_with('0'))
-            .then(|| Found { value: format!("+{all}"), at: text[..at.start].rfind('+').unwrap_or(at.start)..at.end });
+        // Trailing groups may belong to something else ("+41 79 123 45 67 12 Oak St"), so shorten from the right: to a number that exists, else to
+        // one that could.
+        let fits = |count: &usize| PHONE_DIGITS.contains(&digits(&run.groups[..*count]).len());
+        let counts = || (1..=run.groups.len()).rev().filter(fits);
+        let exists =
+            counts().find_map(|count| Some((count, dialled_form(&format!("+{}", digits(&run.groups[..count])))?)));
+        let (count, value) =
+            exists.or_else(|| counts().next().map(|count| (count, format!("+{}", digits(&run.groups[..count])))))?;
+        let at = place(&run.groups[..count])?;
+        return (!value.starts_with("+0"))
+            .then(|| Found { value, at: text[..at.start].rfind('+').unwrap_or(at.start)..at.end });
     }
     let count = run.groups.len();
     for start in 0..count {
@@ -162,7 +205,9 @@ fn in_run(text: &str, run: &Run) -> Option<Found> {
 
 fn without_plus(digits: &str, lengths: &[usize]) -> Option<String> {
     if let Some(rest) = digits.strip_prefix("00") {
-        return (PHONE_DIGITS.contains(&rest.len()) && !rest.starts_with('0')).then(|| format!("+{rest}"));
+        let number = format!("+{rest}");
+        return (PHONE_DIGITS.contains(&rest.len()) && !rest.starts_with('0'))
+            .then(|| dialled_form(&number).unwrap_or(number));
     }
     let shaped = matches!(lengths, [10] | [3, 7] | [3, 3, 4] | [6, 4] | [11] | [1, 10] | [1, 3, 7] | [1, 3, 3, 4]);
     let ten = match digits.len() {
@@ -242,6 +287,51 @@ mod tests {
         assert_eq!(valid_phone("201-3344"), Err(PhoneProblem::TooShort));
         assert_eq!(valid_phone("123-456-7890"), Err(PhoneProblem::NotDialable));
         assert_eq!(valid_phone("12345678901234567890"), Err(PhoneProblem::TooLong));
+    }
+
+    #[test]
+    fn a_number_is_kept_as_it_is_dialled_however_it_is_written() {
+        for (text, value) in [
+            ("+44 (0)20 7946 0123", "+442079460123"),
+            ("+44-(0)-20-7946-0123", "+442079460123"),
+            ("0044 (0)20 7946 0123", "+442079460123"),
+            ("+49 (0)30 901820", "+4930901820"),
+            ("+39 06 3600 1234", "+390636001234"),
+            ("+41 79 123 45 67 12 Oak St", "+41791234567"),
+            ("+41 44 668 18 00 / 012 34", "+41446681800"),
+        ] {
+            assert_eq!(valid_phone(text).as_deref(), Ok(value), "{text}");
+        }
+        for text in [
+            "+5215512345678",
+            "+52 1 55 1234 5678",
+            "+525512345678",
+            "+5491123456789",
+            "+54 9 11 2345-6789",
+            "+541123456789",
+        ] {
+            let dialled = crate::campaign::number::normal(text, None).unwrap_or_else(|no| panic!("{text}: {no}")).e164;
+            assert_eq!(valid_phone(text).as_deref(), Ok(dialled.as_str()), "{text}");
+            assert_eq!(dialled_form(&dialled).as_deref(), Some(dialled.as_str()), "{text}");
+        }
+        assert_eq!(valid_phone("+52 1 55 1234 5678"), valid_phone("+525512345678"), "one telephone in Mexico");
+    }
+
+    #[test]
+    fn a_field_holds_one_number() {
+        for text in [
+            "+14155551234; +14155551235",
+            "+14155551234/4155551235",
+            "4155551234 4155551235",
+            "+41 44 668 18 00 044 668 18 01",
+            "4155551234 or +442079460123",
+        ] {
+            assert_eq!(only_phone(text), Err(PhoneProblem::Several), "{text}");
+        }
+        for text in ["+1 (415) 555-1239 x12", "+1 415 555 1239 / home", "tel:+14155551239", "(415) 555-1239"] {
+            assert_eq!(only_phone(text).as_deref(), Ok("+14155551239"), "{text}");
+        }
+        assert_eq!(only_phone("12"), Err(PhoneProblem::NoNumber));
     }
 
     #[test]

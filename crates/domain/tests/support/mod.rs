@@ -50,7 +50,7 @@ pub(crate) fn config_of(template: &Template) -> AgentConfig {
     let owner = json!({
         "variables": {"business_name": "Acme"},
         "escalation_email": "boss@acme.example",
-        "escalation_phone": "+15550001111",
+        "escalation_phone": "+12175550111",
     });
     let mut config = from_template(template, &owner).expect("a configuration");
     // An organization that says nothing about itself but its name.

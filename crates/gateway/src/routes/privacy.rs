@@ -26,7 +26,9 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn erase(State(app): State<App>, console: Console, Json(body): Json<wire::ErasureRequest>) -> Result<Response> {
     console.need(Role::Admin, "erase a person")?;
     let who = ErasureWho { email: body.email, phone: body.phone, visitor_id: body.visitor_id };
-    let command = Command::RequestErasure { id: fresh_id(), who, key: app.actors.tools.erasure_key };
+    let tools = &app.actors.tools;
+    let (key, guard_key) = (tools.erasure_key, tools.contact_key);
+    let command = Command::RequestErasure { id: fresh_id(), who, key, guard_key };
     match app.actors.tenant(&console.by, command).await? {
         Reply::Erasure(erasure) => Ok((StatusCode::ACCEPTED, Json(erasure)).into_response()),
         _ => Err(Problem::not_found("organization")),

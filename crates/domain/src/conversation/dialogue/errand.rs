@@ -11,35 +11,12 @@ use super::{
 use crate::{
     agent::config::AgentConfig,
     catalog::template::IntakeForm,
+    contact_guard::said,
     conversation::errand::{Errand, Wish},
     text::Words,
     vocabulary::{Channel, Urgency},
 };
 
-/// Who says this never wants to be called again.
-const NEVER: &[&str] = &[
-    "stop calling",
-    "quit calling",
-    "dont call",
-    "do not call",
-    "never call",
-    "dont ever call",
-    "no more calls",
-    "dont contact",
-    "do not contact",
-    "never contact",
-    "dont ring",
-    "take me off",
-    "take my number off",
-    "remove me",
-    "remove my number",
-    "delete my number",
-    "lose my number",
-    "unsubscribe me",
-];
-/// After such a phrase they mean a time and not for ever: "don't call me before nine".
-const BUT_SOMETIMES: &[&str] =
-    &["before", "until", "till", "after", "today", "tonight", "now", "during", "while", "between", "so", "at", "on"];
 /// Who says this wants to be called again.
 const LATER: &[&str] = &[
     "call me back",
@@ -141,12 +118,7 @@ fn wish(setting: &Setting<'_>, brief: &Brief, words: &Words) -> Option<Wish> {
     }
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.find(phrase).is_some());
     let means = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
-    let never = NEVER.iter().filter_map(|phrase| words.find(phrase)).any(|place| {
-        let clause = words.all()[place.start].clause;
-        let mut rest = words.all()[place.end..].iter().take_while(|word| word.clause == clause);
-        !rest.any(|word| BUT_SOMETIMES.contains(&word.text.as_str()))
-    });
-    if never {
+    if said::never_call(words) {
         return Some(Wish::NeverAgain);
     }
     let errand = errand(brief)?;

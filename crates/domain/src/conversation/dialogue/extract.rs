@@ -192,7 +192,7 @@ pub fn check_value(field: &Field, value: &str) -> Result<String, String> {
         return Err(format!("at most {VALUE_CHARS_MAX} characters"));
     }
     match field.kind {
-        FieldType::Phone => text::valid_phone(value).map_err(|problem| problem.to_string()),
+        FieldType::Phone => text::only_phone(value).map_err(|problem| problem.to_string()),
         FieldType::Email => text::valid_email(value)
             .filter(|email| email.len() == value.trim_end_matches('.').len())
             .ok_or_else(|| "an e-mail address such as name@example.com".to_owned()),
