@@ -44,7 +44,7 @@ pub enum NumberProblem {
     #[error("no such number exists in its country")]
     Invalid,
     /// Calls to it cost extra.
-    #[error("premium-rate and shared-cost numbers are not called")]
+    #[error("premium-rate, shared-cost, personal, pager and company-wide numbers are not called")]
     Premium,
     /// It belongs to no country, so its hours are unknown.
     #[error("the number belongs to no country, so its calling hours are unknown")]
@@ -92,8 +92,22 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
         return Err(NumberProblem::Invalid);
     }
     match number.number_type(&DATABASE) {
-        Type::PremiumRate | Type::SharedCost => return Err(NumberProblem::Premium),
-        _ => {}
+        // What the last three cost is set by whoever owns them, far above a call to a telephone.
+        Type::PremiumRate | Type::SharedCost | Type::PersonalNumber | Type::Pager | Type::Uan => {
+            return Err(NumberProblem::Premium);
+        }
+        Type::FixedLine
+        | Type::Mobile
+        | Type::FixedLineOrMobile
+        | Type::TollFree
+        | Type::Voip
+        | Type::Voicemail
+        | Type::ShortCode
+        | Type::StandardRate
+        | Type::Carrier
+        | Type::NoInternational
+        | Type::Emergency
+        | Type::Unknown => {}
     }
     let country = country_of(&number).ok_or(NumberProblem::NoZone)?;
     let e164 = number.format().mode(Mode::E164).to_string();
@@ -162,6 +176,10 @@ mod tests {
             ("+1 111 111 1111", None, NumberProblem::Invalid),
             ("+1 900 555 2671", None, NumberProblem::Premium),
             ("+44 909 8790 000", None, NumberProblem::Premium),
+            ("+44 70 1234 5678", None, NumberProblem::Premium),
+            ("+44 76 4012 3456", None, NumberProblem::Premium),
+            ("+44 55 1234 5678", None, NumberProblem::Premium),
+            ("+41 878 123 456", None, NumberProblem::Premium),
             ("+800 1234 5678", None, NumberProblem::NoZone),
             ("+999 1234 5678", None, NumberProblem::NoNumber),
         ];
