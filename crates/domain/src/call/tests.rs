@@ -112,7 +112,7 @@ fn a_call_is_taken_talked_and_over() {
 fn a_call_of_one_agent_is_not_found_by_another_agents_socket_or_over_another_carrier() {
     let mut run = Run::new();
     run.talk();
-    let (seq, mine) = (run.call.seq, run.call.is.clone().expect("it rang"));
+    let (seq, mine) = (run.call.seq, *run.call.is.clone().expect("it rang"));
     let others = NewCall { agent_id: "b".into(), ..mine.clone() };
     let elsewhere = NewCall { carrier: Carrier::Twilio, ..mine.clone() };
     for call in [others, elsewhere] {
