@@ -118,6 +118,11 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
     Ok(Number { e164, country, zones })
 }
 
+/// The country of a number of ours, which its provider says is one; none of a number that belongs to no country.
+pub fn country(e164: &str) -> Option<String> {
+    country_of(&phonenumber::parse(None, e164).ok()?)
+}
+
 /// The country's two letters. Where several share a calling code and the number begins with zeros that belong to it (Italy), the first of them.
 fn country_of(number: &phonenumber::PhoneNumber) -> Option<String> {
     if let Some(country) = number.country().id() {

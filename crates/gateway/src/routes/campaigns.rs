@@ -129,7 +129,11 @@ async fn start(State(app): State<App>, console: Console, Path(id): Path<String>)
     console.need(Role::Manager, "start campaigns")?;
     let state = of(&app, &console, &id).await?;
     // An account that was taken away since is named before anything begins.
-    account(&app, &console, &state.settings.from_numbers).await?;
+    let account = account(&app, &console, &state.settings.from_numbers).await?;
+    if state.status == domain::Status::Draft {
+        let (client, tools) = (&app.actors.client, &app.actors.tools);
+        actor::ready(client, tools, console.tenant(), &state.settings.agent_id, &account).await?;
+    }
     ordered(&app, &console, &id, Command::Start).await
 }
 
