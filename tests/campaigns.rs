@@ -423,6 +423,13 @@ async fn all_campaigns_are_one_live_board_without_their_long_texts_and_an_accoun
     viewer.api.post(check, json!({})).await.refused(403);
     assert_eq!(stranger.api.post(check, json!({})).await.refused(409)["code"], "not_connected");
     owner.api.post("/api/integrations/pigeon/check", json!({})).await.refused(404);
+    // A key that speaks for another agent calls from none of these numbers.
+    let other = text(&owner.agent(json!({ "vertical": "legal", "name": "Birch" })).await, "id");
+    let bound = json!({ "name": "bound", "kind": "secret", "role": "admin", "agent_id": other });
+    let bound = text(&owner.api.post("/api/api-keys", bound).await.expect(201), "key");
+    let borrowed = json!({ "name": "n", "agent_id": other, "from_numbers": [OURS[0]] });
+    server.api().bearer(&bound).post("/api/calling/campaigns", borrowed.clone()).await.refused(422);
+    owner.api.post("/api/calling/campaigns", borrowed).await.expect(201);
     drop(world);
     let refused = owner.api.post(check, json!({})).await.refused(409);
     assert_eq!(refused["code"], "account_refused", "{refused}");

@@ -350,6 +350,37 @@ async fn a_key_opens_what_its_role_and_agent_allow_until_it_is_revoked() {
     bound.get(&format!("/api/conversations/{}", talk.talk())).await.refused(404);
     assert!(bound.list("/api/conversations").await.is_empty());
 
+    // What belongs to the whole organization is not for a key that speaks for one agent, whatever its role.
+    let (_, bound_admin) =
+        key(json!({ "name": "bound admin", "kind": "secret", "role": "admin", "agent_id": mine })).await;
+    let bound_admin = server.api().bearer(&bound_admin);
+    let account = json!({ "account_sid": "AC00000000000000000000000000000077", "auth_token": "t".repeat(32) });
+    let number = json!({ "number": "+14155550100", "provider": "simulated", "agent_id": mine });
+    for (path, body) in [
+        ("/api/integrations/simulated/connect", &account),
+        ("/api/integrations/simulated/check", &json!({})),
+        ("/api/voice/numbers", &number),
+    ] {
+        bound_admin.post(path, body.clone()).await.refused(403);
+    }
+    bound_admin.delete("/api/integrations/simulated/disconnect").await.refused(403);
+    bound_admin.delete("/api/voice/release-number?number=14155550100").await.refused(403);
+    let call = json!({ "agent_id": other, "to": "+14155552671" });
+    bound_admin.post("/api/voice/calls", call).await.refused(422);
+    let campaign = |agent: &str| json!({ "name": "n", "agent_id": agent });
+    bound_admin.post("/api/calling/campaigns", campaign(&other)).await.refused(422);
+    let theirs = text(&owner.api.post("/api/calling/campaigns", campaign(&other)).await.expect(201), "id");
+    let own = text(&bound_admin.post("/api/calling/campaigns", campaign(&mine)).await.expect(201), "id");
+    let moved = json!({ "agent_id": other });
+    bound_admin.patch(&format!("/api/calling/campaigns/{own}"), moved).await.refused(422);
+    bound_admin.patch(&format!("/api/calling/campaigns/{theirs}"), json!({ "name": "x" })).await.refused(404);
+    for what in ["targets", "calls", "stats"] {
+        bound_admin.get(&format!("/api/calling/campaigns/{theirs}/{what}")).await.refused(404);
+    }
+    bound_admin.post(&format!("/api/calling/campaigns/{theirs}/start"), json!({})).await.refused(404);
+    let listed = bound_admin.list("/api/calling/campaigns").await;
+    assert!(listed.iter().all(|one| one["agent_id"] == json!(mine)), "{listed:?}");
+
     let (_, publishable) = key(json!({ "name": "page", "kind": "publishable", "agent_id": mine })).await;
     assert!(
         matches!(server.api().bearer(&publishable).get("/api/agents").await.status, 401 | 403),

@@ -179,6 +179,8 @@ async fn an_agent_calls_new_leads_by_itself_and_nobody_without_a_consent() {
     let path = format!("/api/agents/{agent}");
     let wrong = json!({ "auto_call_leads": { "within_minutes": 0 } });
     owner.api.patch(&path, wrong).await.names("auto_call_leads.within_minutes");
+    let nowhere = json!({ "auto_call_leads": { "countries": ["Utopia"] } });
+    owner.api.patch(&path, nowhere).await.names("auto_call_leads.countries");
     owner.api.patch(&path, json!({ "auto_call_leads": { "questions": QUESTIONS } })).await.expect(200);
     let called = || {
         world.lines().iter().filter(|line| line["event"] == "create").map(|line| text(line, "to")).collect::<Vec<_>>()
@@ -197,7 +199,7 @@ async fn an_agent_calls_new_leads_by_itself_and_nobody_without_a_consent() {
     .await;
     owner
         .api
-        .patch(&path, json!({ "auto_call_leads": { "questions": QUESTIONS, "consent": "none" } }))
+        .patch(&path, json!({ "auto_call_leads": { "questions": QUESTIONS, "consent": "none", "countries": ["US", "GB", "JP", "IN"] } }))
         .await
         .expect(200);
     leaves(&second).await;

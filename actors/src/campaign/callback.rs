@@ -17,6 +17,10 @@ use crate::{ActorError, Tools};
 
 /// How long after it came in a lead is called at the latest, ms (LEAD-13).
 const WITHIN_MS: i64 = 5 * 60_000;
+/// New leads of an organization's hour up to which an agent calls them by itself. Anybody may leave numbers in a chat, and calls cost money: what is more than
+/// a business gets on its best day is left to people.
+const PER_HOUR: usize = 30;
+const HOUR_MS: i64 = 3_600_000;
 /// Campaigns looked at: an organization has dozens.
 const CAMPAIGNS: usize = 500;
 /// The pause while another lead is being added, and how often.
@@ -46,6 +50,12 @@ pub(crate) async fn call_back(
     let Some(campaign) = rows.into_iter().find(|row| serves(&row.body)) else {
         let config = tools.agent(client, tenant, agent).await?.config;
         let Some(auto) = &config.auto_call_leads else { return Ok(()) };
+        let range = Range { from_ms: Some(client.now_ms() - HOUR_MS), limit: PER_HOUR + 1, ..Range::default() };
+        let recent = client.list::<Value>(tenant.as_str(), crate::lead::LIST, &range).await?;
+        if recent.iter().filter(|row| row.id != lead.id.as_str()).count() >= PER_HOUR {
+            tracing::warn!(lead = %lead.id, "a new lead is not called: too many came in within an hour");
+            return Ok(());
+        }
         return single::lead(client, tools, tenant, agent, lead, &phone, auto).await;
     };
     if client.now_ms() >= not_after_ms {

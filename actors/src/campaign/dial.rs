@@ -122,7 +122,10 @@ async fn dial(
         () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
         () = handle.cancelled() => return Ok(()),
     }
-    let begin = Asked { by: Principal::system(tenant.clone()), command: Command::Begin { target, attempt } };
+    let begin = Asked {
+        by: Principal::system(tenant.clone()),
+        command: Command::Begin { target, attempt, minute_micros: tools.carriers.settings.minute_micros },
+    };
     let dial = match handle.command::<SliceEntity>(begin).await? {
         Reply::Dial(dial) => dial,
         Reply::DoNotDial | Reply::Done | Reply::Book { .. } | Reply::Brief(_) | Reply::State(_) => return Ok(()),

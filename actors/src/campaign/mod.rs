@@ -25,10 +25,10 @@ use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::campaign::core::{self as domain, Campaign, Command, Effect, Event, Imported, Reply, Status};
 use colloquy_domain::campaign::counters::Counters;
 use colloquy_domain::campaign::slice as calls;
-use colloquy_domain::ids::{CampaignId, TenantId};
+use colloquy_domain::ids::{AgentId, CampaignId, TenantId};
 use colloquy_domain::lines::{self, Lines, Provider};
 use colloquy_domain::local_time::rfc3339;
-use colloquy_domain::vocabulary::Channel;
+use colloquy_domain::vocabulary::{AgentStatus, Channel};
 use colloquy_domain::{Principal, Rejection};
 use serde_json::{Value, json};
 
@@ -219,6 +219,38 @@ pub fn account_of(lines: &Lines, numbers: &[String]) -> Result<String, Rejection
     Ok(format!("{}:{}", provider.word(), connection.credentials.account))
 }
 
+/// Refuses calls that nobody could answer for: of an agent that does not work, or over Twilio where Twilio cannot reach this installation.
+///
+/// # Errors
+/// Says which of both.
+pub async fn ready(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    agent: &AgentId,
+    account: &str,
+) -> Result<(), ActorError> {
+    let now = tools.agent(client, tenant, agent).await?;
+    Ok(answerable(now.status, now.suspended, account, &tools.carriers.settings.api_url)?)
+}
+
+fn answerable(status: AgentStatus, suspended: bool, account: &str, api_url: &str) -> Result<(), Rejection> {
+    if status != AgentStatus::Active || suspended {
+        return Err(Rejection::conflict(
+            "agent_not_active",
+            "this agent is not active, so nobody would speak; activate it first",
+        ));
+    }
+    let over_twilio = account.split_once(':').is_some_and(|(provider, _)| provider == Provider::Twilio.word());
+    if over_twilio && !api_url.starts_with("https://") {
+        return Err(Rejection::conflict(
+            "no_public_address",
+            "Twilio cannot reach this installation, so nobody would speak: set `public.api_url` to its https address",
+        ));
+    }
+    Ok(())
+}
+
 /// What an import has come to, once it has.
 pub fn imported(state: &Campaign, n: u32) -> Option<&Imported> {
     state.imported.iter().find(|(known, _)| *known == n).map(|(_, result)| result)
@@ -289,4 +321,24 @@ pub(crate) async fn pages(
     let rows = client.list::<Value>(tenant, list, &range).await?;
     *after = rows.last().map(|last| After { at_ms: last.at_ms, id: last.id.clone() });
     Ok(rows.into_iter().map(|row| (row.id, row.body)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_begin_only_for_an_active_agent_that_the_provider_can_reach() {
+        let code = |status, suspended, account, url| match answerable(status, suspended, account, url) {
+            Err(Rejection::Conflict { code, .. }) => code,
+            Err(other) => panic!("{other:?}"),
+            Ok(()) => "fine".to_owned(),
+        };
+        let (active, https) = (AgentStatus::Active, "https://a.example");
+        assert_eq!(code(active, false, "twilio:AC1", https), "fine");
+        assert_eq!(code(active, false, "twilio:AC1", "http://127.0.0.1:8080"), "no_public_address");
+        assert_eq!(code(active, false, "simulated:AC1", "http://127.0.0.1:8080"), "fine");
+        assert_eq!(code(AgentStatus::Paused, false, "simulated:AC1", https), "agent_not_active");
+        assert_eq!(code(active, true, "simulated:AC1", https), "agent_not_active");
+    }
 }

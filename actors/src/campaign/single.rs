@@ -15,7 +15,7 @@ use colloquy_domain::principal::Role;
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection, lead};
 
-use super::{SliceEntity, account_of, callees};
+use super::{SliceEntity, account_of, callees, ready};
 use crate::core::ask;
 use crate::{ActorError, Tools};
 
@@ -74,6 +74,7 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         Rejection::conflict("no_number", "this agent has no number that can call; register one for it first")
     })?;
     let account = account_of(&lines, std::slice::from_ref(&from.number))?;
+    ready(client, tools, &by.tenant, &order.agent, &account).await?;
     let number = number::normal(&order.to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?;
     let never = Again { attempts: 0, delays_minutes: Vec::new() };
     let settings = Settings {
@@ -150,6 +151,11 @@ pub(crate) async fn lead(
     };
     let Some((_, from)) = lines.of_agent(agent, Channel::Voice) else { return skipped("the agent has no number") };
     let Ok(number) = number::normal(phone, None) else { return skipped("no international number") };
+    // Anybody may leave any number in a chat: what is called by itself stays where the organization itself has numbers, and never calls those.
+    let own: Vec<&str> = lines.numbers.values().map(|known| known.is.number.as_str()).collect();
+    if let Err(why) = may_be_called_back(&own, &auto.countries, &number) {
+        return skipped(why);
+    }
     let account = match account_of(&lines, std::slice::from_ref(&from.is.number)) {
         Ok(account) => account,
         Err(rejection) => return skipped(&rejection.to_string()),
@@ -177,6 +183,18 @@ pub(crate) async fn lead(
     place(client, tools, tenant, &campaign, listed, account, settings).await
 }
 
+/// Whether a number that somebody left may be called without a person's order.
+fn may_be_called_back(own: &[&str], more: &[String], number: &number::Number) -> Result<(), &'static str> {
+    if own.contains(&number.e164.as_str()) {
+        return Err("it is a number of the organization");
+    }
+    let mut countries = own.iter().filter_map(|own| number::country(own));
+    if !more.contains(&number.country) && countries.all(|country| country != number.country) {
+        return Err("the organization has no number in that country");
+    }
+    Ok(())
+}
+
 /// Puts one person on a list of their own and has them called.
 async fn place(
     client: &Client,
@@ -193,8 +211,15 @@ async fn place(
     callees::asked(client, tenant, &id, 0, people::Command::Add { import: 1, people: vec![callee] }).await?;
     let add = Command::Add { campaign: campaign.clone(), index: 0, import: 1, targets: vec![target] };
     ask::<SliceEntity>(client, &system, &id, add).await?;
-    let orders =
-        Box::new(Orders { version: 1, run: Run::Running, account, settings_version: 1, settings: Box::new(settings) });
+    let orders = Orders {
+        version: 1,
+        run: Run::Running,
+        account,
+        settings_version: 1,
+        settings: Box::new(settings),
+        spend_micros: None,
+    };
+    let orders = Box::new(orders);
     ask::<SliceEntity>(client, &system, &id, Command::Order { campaign: campaign.clone(), index: 0, orders }).await?;
     Ok(())
 }
@@ -229,4 +254,23 @@ fn refusal(reason: SkipReason) -> Rejection {
         SkipReason::Stopped | SkipReason::Deleted | SkipReason::Erased => ("not_called", "the call was taken back"),
     };
     Rejection::conflict(code, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_somebody_left_is_called_only_in_the_organizations_own_countries() {
+        let own = ["+14155550100", "+442070313000"];
+        let left =
+            |text: &str| may_be_called_back(&own, &["CH".to_owned()], &number::normal(text, None).expect("a number"));
+        assert_eq!(left("+12125552368"), Ok(()));
+        assert_eq!(left("+442079460000"), Ok(()));
+        assert_eq!(left("+41446681800"), Ok(()), "a setting names it");
+        assert!(left("+390636001234").is_err(), "Italy");
+        assert!(left("+16045552671").is_err(), "Canada shares the code, not the country");
+        assert!(left("+442070313000").is_err(), "it would call itself");
+        assert!(may_be_called_back(&[], &[], &number::normal("+12125552368", None).expect("a number")).is_err());
+    }
 }

@@ -50,11 +50,13 @@ pub struct AutoCall {
     pub questions: Vec<String>,
     /// Which consent must stand in the ledger.
     pub consent: Consent,
+    /// Countries (two letters) whose numbers are called besides those that the organization has numbers in.
+    pub countries: Vec<String>,
 }
 
 impl Default for AutoCall {
     fn default() -> Self {
-        Self { within_minutes: 5, questions: Vec::new(), consent: Consent::AiCalls }
+        Self { within_minutes: 5, questions: Vec::new(), consent: Consent::AiCalls, countries: Vec::new() }
     }
 }
 

@@ -32,3 +32,5 @@ pub const ANSWER_TOKENS_MAX: u32 = 4_096;
 pub const MESSAGES_PER_CONVERSATION_MAX: u32 = 2_000;
 /// The longest time after which a new lead is called by itself: an hour later they have called somebody else.
 pub const AUTO_CALL_MINUTES_MAX: u32 = 60;
+/// Countries that new leads are called in besides the organization's own: a business that serves more calls them by campaigns.
+pub const AUTO_CALL_COUNTRIES_MAX: usize = 30;

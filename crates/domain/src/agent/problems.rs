@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::{
     config::AgentConfig,
     limits::{
-        ANSWER_TOKENS_MAX, AUTO_CALL_MINUTES_MAX, CONFIG_BYTES_MAX, FIELDS_MAX, LINE_CHARS_MAX, MESSAGE_CHARS_MAX,
-        MESSAGES_PER_CONVERSATION_MAX, OPTIONS_MAX, ORIGINS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX, PROMPT_CHARS_MAX,
-        QUICK_PROMPTS_MAX, RULES_MAX, VARIABLES_MAX,
+        ANSWER_TOKENS_MAX, AUTO_CALL_COUNTRIES_MAX, AUTO_CALL_MINUTES_MAX, CONFIG_BYTES_MAX, FIELDS_MAX,
+        LINE_CHARS_MAX, MESSAGE_CHARS_MAX, MESSAGES_PER_CONVERSATION_MAX, OPTIONS_MAX, ORIGINS_MAX, PHRASE_CHARS_MAX,
+        PHRASES_MAX, PROMPT_CHARS_MAX, QUICK_PROMPTS_MAX, RULES_MAX, VARIABLES_MAX,
     },
 };
 use crate::{
@@ -146,6 +146,11 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
         for question in &auto.questions {
             checks.line("auto_call_leads.questions", question, 1, QUESTION_CHARS_MAX);
         }
+        for country in &auto.countries {
+            let fine = crate::campaign::number::is_country(country);
+            checks.ensure(fine, "auto_call_leads.countries", "must be countries of two letters such as US");
+        }
+        checks.count("auto_call_leads.countries", auto.countries.len(), AUTO_CALL_COUNTRIES_MAX);
     }
 }
 

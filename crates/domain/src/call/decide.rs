@@ -35,7 +35,11 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
     match command {
         Command::Ring(call) => {
             system(cx)?;
-            if state.exists() {
+            if let Some(known) = &state.is {
+                // The name of a call is its provider's word: whoever brings another agent's is not let in.
+                if (&known.agent_id, known.carrier) != (&call.agent_id, call.carrier) {
+                    return Err(Rejection::not_found("call"));
+                }
                 return Ok(told(state));
             }
             check(&call)?;

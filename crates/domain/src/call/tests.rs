@@ -109,6 +109,21 @@ fn a_call_is_taken_talked_and_over() {
 }
 
 #[test]
+fn a_call_of_one_agent_is_not_found_by_another_agents_socket_or_over_another_carrier() {
+    let mut run = Run::new();
+    run.talk();
+    let (seq, mine) = (run.call.seq, *run.call.is.clone().expect("it rang"));
+    let others = NewCall { agent_id: "b".into(), ..mine.clone() };
+    let elsewhere = NewCall { carrier: Carrier::Twilio, ..mine.clone() };
+    for call in [others, elsewhere] {
+        let answer = run.ask(Command::Ring(Box::new(call)));
+        assert!(matches!(answer, Err(Rejection::NotFound { .. })), "{answer:?}");
+    }
+    run.ask(Command::Ring(Box::new(mine))).expect("its own agent finds it");
+    assert_eq!(run.call.seq, seq);
+}
+
+#[test]
 fn what_is_said_twice_late_or_with_more_never_ends_it_twice() {
     let mut run = Run::new();
     run.talk();

@@ -148,6 +148,9 @@ impl Counters {
 
     fn open(&mut self, attempt: &Attempt) {
         self.dials += i64::from(attempt.dialed_ms.is_some());
+        // Known when it is hung up, before it is told how it went.
+        self.cost_micros += attempt.cost_micros.unwrap_or(0);
+        self.costed += i64::from(attempt.cost_micros.is_some());
         match attempt.stage {
             Stage::Asked | Stage::Permitted | Stage::Dialing | Stage::Placed => {}
             Stage::Answered | Stage::Over if attempt.machine.is_some() => self.machines += 1,

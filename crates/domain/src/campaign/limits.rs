@@ -49,6 +49,8 @@ pub const PAST_MAX: usize = 60;
 pub const PROVIDER_REFUSALS_MAX: u32 = 10;
 /// Wait after a provider refused, ms: the breaker of the account decides about more.
 pub const PROVIDER_WAIT_MS: i64 = 30_000;
+/// Wait for what calls that go on leave of the budget, ms: they last some minutes.
+pub const BUDGET_WAIT_MS: i64 = 60_000;
 /// Callbacks agreed with one target; then it ends as `callback`, for a person to do.
 pub const CALLBACKS_MAX: u32 = 3;
 /// The furthest a callback may be agreed, ms: a quarter of a year.

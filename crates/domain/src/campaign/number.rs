@@ -45,7 +45,7 @@ pub enum NumberProblem {
     #[error("no such number exists in its country")]
     Invalid,
     /// Calls to it cost extra.
-    #[error("premium-rate and shared-cost numbers are not called")]
+    #[error("premium-rate, shared-cost, personal, pager and company-wide numbers are not called")]
     Premium,
     /// It belongs to no country, so its hours are unknown.
     #[error("the number belongs to no country, so its calling hours are unknown")]
@@ -93,8 +93,22 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
         return Err(NumberProblem::Invalid);
     }
     match number.number_type(&DATABASE) {
-        Type::PremiumRate | Type::SharedCost => return Err(NumberProblem::Premium),
-        _ => {}
+        // What the last three cost is set by whoever owns them, far above a call to a telephone.
+        Type::PremiumRate | Type::SharedCost | Type::PersonalNumber | Type::Pager | Type::Uan => {
+            return Err(NumberProblem::Premium);
+        }
+        Type::FixedLine
+        | Type::Mobile
+        | Type::FixedLineOrMobile
+        | Type::TollFree
+        | Type::Voip
+        | Type::Voicemail
+        | Type::ShortCode
+        | Type::StandardRate
+        | Type::Carrier
+        | Type::NoInternational
+        | Type::Emergency
+        | Type::Unknown => {}
     }
     let country = country_of(&number).ok_or(NumberProblem::NoZone)?;
     let e164 = number.format().mode(Mode::E164).to_string();
@@ -103,6 +117,11 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
         return Err(NumberProblem::NoZone);
     }
     Ok(Number { e164, country, zones })
+}
+
+/// The country of a number of ours, which its provider says is one; none of a number that belongs to no country.
+pub fn country(e164: &str) -> Option<String> {
+    country_of(&phonenumber::parse(None, e164).ok()?)
 }
 
 /// The country's two letters. Where several share a calling code and the number begins with zeros that belong to it (Italy), the first of them.
@@ -163,6 +182,10 @@ mod tests {
             ("+1 111 111 1111", None, NumberProblem::Invalid),
             ("+1 900 555 2671", None, NumberProblem::Premium),
             ("+44 909 8790 000", None, NumberProblem::Premium),
+            ("+44 70 1234 5678", None, NumberProblem::Premium),
+            ("+44 76 4012 3456", None, NumberProblem::Premium),
+            ("+44 55 1234 5678", None, NumberProblem::Premium),
+            ("+41 878 123 456", None, NumberProblem::Premium),
             ("+800 1234 5678", None, NumberProblem::NoZone),
             ("+999 1234 5678", None, NumberProblem::NoNumber),
         ];

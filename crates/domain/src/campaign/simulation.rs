@@ -272,7 +272,8 @@ impl World {
                 }
             }
             Effect::Dial { target, attempt, .. } => {
-                let Some(slice::Reply::Dial(dial)) = self.slice(index, slice::Command::Begin { target, attempt })
+                let Some(slice::Reply::Dial(dial)) =
+                    self.slice(index, slice::Command::Begin { target, attempt, minute_micros: 0 })
                 else {
                     return;
                 };

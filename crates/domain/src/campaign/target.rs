@@ -261,6 +261,9 @@ pub struct Attempt {
     pub looking: bool,
     /// What it cost, millionths of a US dollar, where that is known already.
     pub cost_micros: Option<i64>,
+    /// What it may cost at most, millionths of a US dollar.
+    #[serde(default)]
+    pub worst_micros: i64,
     /// When it was answered, Unix milliseconds.
     pub answered_ms: Option<i64>,
     /// What answered, if no person.

@@ -129,7 +129,11 @@ async fn start(State(app): State<App>, console: Console, Path(id): Path<String>)
     console.need(Role::Manager, "start campaigns")?;
     let state = of(&app, &console, &id).await?;
     // An account that was taken away since is named before anything begins.
-    account(&app, &console, &state.settings.from_numbers).await?;
+    let account = account(&app, &console, &state.settings.from_numbers).await?;
+    if state.status == domain::Status::Draft {
+        let (client, tools) = (&app.actors.client, &app.actors.tools);
+        actor::ready(client, tools, console.tenant(), &state.settings.agent_id, &account).await?;
+    }
     ordered(&app, &console, &id, Command::Start).await
 }
 
@@ -219,7 +223,7 @@ async fn add_targets(
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let json = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let source = match kind.as_str() {
-        "application/json" if json == Some(&b'{') => leads(&body)?,
+        "application/json" if json == Some(&b'{') => leads(&console, &body)?,
         "application/json" | "application/x-ndjson" | "application/jsonl" | "application/ndjson" => {
             file(&app, &console, &id, &body, false).await?
         }
@@ -349,6 +353,15 @@ fn detail(state: &Campaign) -> Value {
 
 async fn account(app: &AppState, console: &Console, numbers: &[String]) -> Result<String> {
     let lines = app.actors.tools.lines(&app.actors.client, console.tenant()).await?;
+    // A number of another agent is no number of a key that speaks for one.
+    if let Some(only) = only_agent(console) {
+        let theirs = |number: &&String| {
+            lines.numbers.values().any(|known| known.is.number == **number && known.is.agent != only)
+        };
+        if let Some(number) = numbers.iter().find(theirs) {
+            return Err(Problem::field("from_numbers", format!("{number} is not a number of yours that can call")));
+        }
+    }
     Ok(actor::account_of(&lines, numbers)?)
 }
 
@@ -364,10 +377,13 @@ fn nothing() -> Source {
     Source::Leads { filter: Box::default() }
 }
 
-fn leads(body: &[u8]) -> Result<Source> {
+fn leads(console: &Console, body: &[u8]) -> Result<Source> {
     let wanted: wire::FromLeads = body::parse(body)?;
-    let filter: LeadFilter = serde_json::from_value(Value::Object(wanted.from_leads.filter))
+    let mut filter: LeadFilter = serde_json::from_value(Value::Object(wanted.from_leads.filter))
         .map_err(|error| Problem::field("from_leads.filter", error.to_string()))?;
+    if let Some(only) = only_agent(console) {
+        filter.agent_id = Some(only);
+    }
     Ok(Source::Leads { filter: Box::new(filter) })
 }
 

@@ -63,6 +63,7 @@ async fn connect(
     Json(body): Json<wire::Connect>,
 ) -> Result<Json<Value>> {
     console.need(Role::Admin, "connect an account")?;
+    unbound(&console, "connect an account")?;
     let provider = provider_of(&provider)?;
     let tools = &app.actors.tools;
     let before = tools.lines(&app.actors.client, console.tenant()).await?;
@@ -98,6 +99,7 @@ async fn connect(
 #[utoipa::path(delete, path = "/api/integrations/{provider}/disconnect", tag = "numbers", params(("provider" = String, Path)), responses((status = 204)))]
 async fn disconnect(State(app): State<App>, console: Console, Path(provider): Path<String>) -> Result<StatusCode> {
     console.need(Role::Admin, "disconnect an account")?;
+    unbound(&console, "disconnect an account")?;
     let command = Command::Disconnect { provider: provider_of(&provider)? };
     ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -107,6 +109,7 @@ async fn disconnect(State(app): State<App>, console: Console, Path(provider): Pa
 #[utoipa::path(post, path = "/api/integrations/{provider}/check", tag = "numbers", params(("provider" = String, Path)), responses((status = 200, body = Value), (status = 409)))]
 async fn check(State(app): State<App>, console: Console, Path(provider): Path<String>) -> Result<Json<Value>> {
     console.need(Role::Rep, "check a connected account")?;
+    unbound(&console, "check a connected account")?;
     let provider = provider_of(&provider)?;
     let tools = &app.actors.tools;
     let lines = tools.lines(&app.actors.client, console.tenant()).await?;
@@ -135,6 +138,7 @@ async fn list(State(app): State<App>, console: Console) -> Result<Json<Value>> {
 #[utoipa::path(post, path = "/api/voice/numbers", tag = "numbers", request_body = wire::NewNumber, responses((status = 201, body = Value)))]
 async fn create(State(app): State<App>, console: Console, Json(body): Json<wire::NewNumber>) -> Result<Response> {
     console.need(Role::Manager, "register a number")?;
+    unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let provider =
         provider_of(&body.provider).map_err(|_| Problem::field("provider", "must be twilio, whatsapp or simulated"))?;
@@ -212,6 +216,7 @@ struct Which {
 #[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204)))]
 async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
     console.need(Role::Admin, "give up a number")?;
+    unbound(&console, "give up a number")?;
     // A plus in a query is a space to whoever decodes it.
     let given = which.number.ok_or_else(|| Problem::field("number", "must say which number"))?;
     let digits = given.trim().trim_start_matches('+');
@@ -256,6 +261,14 @@ pub(crate) async fn agent_of(app: &AppState, console: &Console, id: &str) -> Res
         Ok(_) => Ok(id),
         Err(colloquy_actors::ActorError::Rejected(_)) => Err(wrong()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Accounts and the list of numbers are the whole organization's: a key that speaks for one agent has no say in them.
+fn unbound(console: &Console, what: &str) -> Result<()> {
+    match only_agent(console) {
+        Some(_) => Err(Problem::forbidden(format!("A key that is bound to one agent cannot {what}."))),
+        None => Ok(()),
     }
 }
 

@@ -30,6 +30,9 @@ fn slim(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_frame_size(FRAME_BYTES_MAX)
 }
 
+/// Sockets opened under one agent's key at once: no receptionist has so many callers, and a key that got about must not take every place of a node.
+pub const SOCKETS_PER_KEY_MAX: u32 = 200;
+
 /// All open sockets of this node.
 #[derive(Clone)]
 pub struct Sockets {
@@ -53,6 +56,7 @@ struct Counts {
     all: u32,
     addresses: HashMap<IpAddr, u32>,
     visitors: HashMap<String, u32>,
+    keys: HashMap<String, u32>,
 }
 
 /// A place among the open sockets; dropping it frees it.
@@ -61,6 +65,8 @@ pub struct Place {
     /// None for providers, whose addresses are not counted.
     address: Option<IpAddr>,
     visitor: Option<String>,
+    /// The agent whose key opened it.
+    key: Option<String>,
 }
 
 impl Sockets {
@@ -88,7 +94,7 @@ impl Sockets {
         *from += 1;
         counts.all += 1;
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
-        Ok(Place { sockets: self.clone(), address: Some(address), visitor: None })
+        Ok(Place { sockets: self.clone(), address: Some(address), visitor: None, key: None })
     }
 
     /// Takes a place for a socket of a voice provider, whose calls all come from a few addresses: only the number in all is limited.
@@ -99,7 +105,23 @@ impl Sockets {
         }
         counts.all += 1;
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
-        Ok(Place { sockets: self.clone(), address: None, visitor: None })
+        Ok(Place { sockets: self.clone(), address: None, visitor: None, key: None })
+    }
+
+    /// Takes a place for a socket that an agent's key opened: nothing but the key proves who opens it, so that it has a limit of its own.
+    pub fn place_of_key(&self, agent: &str) -> Result<Place, &'static str> {
+        let mut place = self.place_of_provider()?;
+        let mut counts = self.lock();
+        let open = counts.keys.entry(agent.to_owned()).or_default();
+        if *open >= SOCKETS_PER_KEY_MAX {
+            // The place gives itself back, which needs the lock.
+            drop(counts);
+            return Err("sockets of one agent's key");
+        }
+        *open += 1;
+        drop(counts);
+        place.key = Some(agent.to_owned());
+        Ok(place)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
@@ -130,6 +152,9 @@ impl Drop for Place {
         }
         if let Some(visitor) = &self.visitor {
             less(&mut counts.visitors, visitor);
+        }
+        if let Some(key) = &self.key {
+            less(&mut counts.keys, key);
         }
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
     }
@@ -164,5 +189,18 @@ mod tests {
         drop(second);
         assert!(sockets.lock().visitors.is_empty());
         assert!(sockets.place(a).is_ok());
+    }
+
+    #[test]
+    fn one_agents_key_takes_no_more_than_its_share_of_a_nodes_sockets() {
+        let sockets = Sockets::new(SOCKETS_PER_KEY_MAX * 2, 1, 1);
+        let mut open: Vec<Place> = (0..SOCKETS_PER_KEY_MAX).map(|_| sockets.place_of_key("a").ok().unwrap()).collect();
+        assert_eq!(sockets.place_of_key("a").err(), Some("sockets of one agent's key"));
+        assert_eq!(sockets.lock().all, SOCKETS_PER_KEY_MAX, "one that was refused takes no place");
+        let _other = sockets.place_of_key("b").ok().unwrap();
+        open.pop();
+        open.push(sockets.place_of_key("a").ok().unwrap());
+        drop(open);
+        assert_eq!(sockets.lock().keys.len(), 1);
     }
 }

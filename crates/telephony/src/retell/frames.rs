@@ -106,9 +106,40 @@ pub struct Transcript {
     /// Speech, tools and keys, if asked for in `config`.
     #[serde(default, deserialize_with = "list", skip_serializing_if = "Vec::is_empty")]
     pub transcript_with_tool_calls: Vec<Happened>,
+    /// How often the caller had the floor in what was left out by [`Self::newest`]; Retell does not send it.
+    #[serde(skip)]
+    pub earlier_turns: usize,
 }
 
+/// Utterances that are kept: what is answered stands at the end, and who lets a hundred follow each other has long been answered.
+const KEPT_UTTERANCES: usize = 200;
+/// Bytes of their words altogether: an hour of speech.
+const KEPT_BYTES: usize = 64 * 1024;
+
 impl Transcript {
+    /// The newest of it without the times of words and without tools: a socket keeps it between frames, and whoever sends frames decides how long they are.
+    /// Turns are counted as before.
+    #[must_use]
+    pub fn newest(mut self) -> Self {
+        let turns = self.user_turns();
+        let (mut kept, mut bytes) = (Vec::new(), 0_usize);
+        for said in self.transcript.drain(..).rev().take(KEPT_UTTERANCES) {
+            let room = KEPT_BYTES.saturating_sub(bytes);
+            let end = said.content.floor_char_boundary(room.min(said.content.len()));
+            let whole = end == said.content.len();
+            bytes += end;
+            // Copied, so that the room of what was left out goes with it.
+            kept.push(Utterance { role: said.role, content: said.content[..end].to_owned(), words: Vec::new() });
+            if !whole {
+                break;
+            }
+        }
+        kept.reverse();
+        let mut newest = Self { transcript: kept, ..Self::default() };
+        newest.earlier_turns = turns.saturating_sub(newest.user_turns());
+        newest
+    }
+
     /// What the caller said since the agent last spoke, joined; `None` when the agent spoke last or nobody did.
     pub fn pending_words(&self) -> Option<String> {
         let said: Vec<&str> = self
@@ -125,7 +156,8 @@ impl Transcript {
     /// How often the caller had the floor. Together with [`Self::pending_words`] it names a turn also after a reconnect, where response ids
     /// may begin anew.
     pub fn user_turns(&self) -> usize {
-        self.transcript.chunk_by(|a, b| a.role == b.role).filter(|turn| turn[0].role == Speaker::User).count()
+        let turns = self.transcript.chunk_by(|a, b| a.role == b.role);
+        self.earlier_turns + turns.filter(|turn| turn[0].role == Speaker::User).count()
     }
 
     /// What the caller heard of the agent before the words that are pending, as Retell transcribed it: empty when they followed other words of
@@ -418,7 +450,8 @@ mod tests {
     fn what_a_simulated_carrier_writes_is_what_we_read() {
         let said = Utterance { role: Speaker::User, content: "hi".into(), words: vec![Word::default()] };
         let key = Happened::Dtmf { digit: "5".into() };
-        let transcript = Transcript { transcript: vec![said], transcript_with_tool_calls: vec![key] };
+        let transcript =
+            Transcript { transcript: vec![said], transcript_with_tool_calls: vec![key], ..Transcript::default() };
         let call = Call { call_id: "c1".into(), to_number: Some("+14155550111".into()), ..Call::default() };
         for frame in [
             Inbound::PingPong { timestamp: Some(1) },
@@ -500,6 +533,30 @@ mod tests {
         }
         let untyped = read_outbound(r#"{"response_id":1,"content":"x","content_complete":false}"#);
         assert!(matches!(untyped, Ok(Outbound::Response { response_id: 1, .. })), "{untyped:?}");
+    }
+
+    #[test]
+    fn of_a_long_transcript_the_newest_is_kept_and_turns_are_counted_as_before() {
+        let said = |n: usize| {
+            let (role, word) = if n.is_multiple_of(2) { (Speaker::Agent, "a") } else { (Speaker::User, "u") };
+            let words = vec![Word { word: word.into(), ..Word::default() }];
+            Utterance { role, content: format!("{word}{n}"), words }
+        };
+        for count in [0, 1, 2, KEPT_UTTERANCES, KEPT_UTTERANCES + 1, 5_000, 5_001] {
+            let whole = Transcript { transcript: (0..count).map(said).collect(), ..Transcript::default() };
+            let newest = whole.clone().newest();
+            assert!(newest.transcript.len() <= KEPT_UTTERANCES);
+            assert!(newest.transcript.iter().all(|said| said.words.is_empty()));
+            assert_eq!(newest.user_turns(), whole.user_turns(), "{count}");
+            assert_eq!(newest.pending_words(), whole.pending_words(), "{count}");
+            assert_eq!(newest.heard_before(), whole.heard_before(), "{count}");
+            assert_eq!(newest.clone().newest(), newest, "{count}");
+        }
+        let endless = Utterance { role: Speaker::User, content: "ä".repeat(KEPT_BYTES), words: Vec::new() };
+        let whole = Transcript { transcript: vec![said(0), said(1), said(2), endless], ..Transcript::default() };
+        let newest = whole.newest();
+        assert_eq!((newest.transcript.len(), newest.user_turns()), (1, 2));
+        assert!(newest.transcript[0].content.len() <= KEPT_BYTES);
     }
 
     proptest! {

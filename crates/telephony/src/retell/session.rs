@@ -288,7 +288,7 @@ impl Session {
             }
             Inbound::CallDetails { call } => out.push(Output::Tell(Event::Details(call))),
             Inbound::UpdateOnly { transcript, turntaking } => {
-                out.push(Output::Tell(Event::Update { transcript, turntaking }));
+                out.push(Output::Tell(Event::Update { transcript: transcript.newest(), turntaking }));
             }
             Inbound::ResponseRequired { response_id, transcript } => {
                 self.on_request(response_id, false, transcript, out)
@@ -309,7 +309,7 @@ impl Session {
         self.interrupting = false;
         self.latest = Some(response_id);
         self.open = Some(response_id);
-        out.push(Output::Tell(Event::Asked { response_id, reminder, transcript }));
+        out.push(Output::Tell(Event::Asked { response_id, reminder, transcript: transcript.newest() }));
     }
 
     fn supersede(&mut self, out: &mut Vec<Output>) {

@@ -31,6 +31,7 @@ pub fn apply(state: &mut Campaign, event: &Event, seq: u64, at_ms: i64) {
                 Status::Draft | Status::Scheduled | Status::Paused | Status::Stopping | Status::Deleting => {}
             }
         }
+        Event::Shared => state.orders_version += 1,
         Event::Forgotten => state.forgotten = true,
         Event::Importing { import } => {
             state.imports = import.n;
@@ -38,6 +39,7 @@ pub fn apply(state: &mut Campaign, event: &Event, seq: u64, at_ms: i64) {
         }
         Event::Imported { n, slices, result } => {
             state.import = None;
+            state.orders_version += u64::from(state.settings.budget.is_some());
             for (index, targets) in slices {
                 let Some(at) = index.parse::<usize>().ok().filter(|at| *at < usize::from(u16::MAX)) else { continue };
                 if state.slices.len() <= at {

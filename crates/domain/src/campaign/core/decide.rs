@@ -42,6 +42,7 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
         | Command::Import { .. }
         | Command::Imported { .. }
         | Command::Progress { .. }
+        | Command::Short { .. }
         | Command::Tick
         | Command::Forgotten
         | Command::Recovered
@@ -66,6 +67,10 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
             Ok(Decision::event(Event::Imported { n, slices, result }, Reply::Done))
         }
         Command::Progress { .. } => Err(Rejection::not_found("campaign")),
+        Command::Short { slice, need_micros } => {
+            system(cx)?;
+            Ok(Decision::new(short(state, slice, need_micros), Reply::Done))
+        }
         Command::Forgotten => Err(Rejection::Superseded),
         Command::Tick => {
             system(cx)?;
@@ -376,7 +381,21 @@ fn end_of(status: Status, why: Option<PauseReason>) -> Option<Status> {
 }
 
 fn over_budget(state: &Campaign) -> bool {
-    state.settings.budget.is_some_and(|budget| state.foreseen_micros() >= budget.micros)
+    state.settings.budget.is_some_and(|budget| state.progress().cost_micros >= budget.micros)
+}
+
+/// What others have left over goes to a slice that can call nobody any more; when that is not enough for one call, the budget is used up.
+fn short(state: &Campaign, slice: u32, need_micros: i64) -> Vec<Event> {
+    if state.status != Status::Running {
+        return Vec::new();
+    }
+    let at = usize::try_from(slice).unwrap_or(usize::MAX);
+    let Some(share) = state.share_micros(at) else { return Vec::new() };
+    let spent = state.slices.get(at).map_or(0, |own| own.cost_micros.saturating_add(own.owed_micros));
+    if state.slices.len() > 1 && share.saturating_sub(spent) >= need_micros {
+        return vec![Event::Shared];
+    }
+    vec![Event::Moved { status: Status::Paused, paused_by: Some(PauseReason::Budget), by: "system".to_owned() }]
 }
 
 /// Whether the rate of abandoned calls is too high, and one more was just added: who resumes a campaign is not paused again for the same calls.

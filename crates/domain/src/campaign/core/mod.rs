@@ -74,7 +74,9 @@ impl PauseReason {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Person => "paused by a member of the team",
-            Self::Budget => "paused because the budget is used up; raise it to go on",
+            Self::Budget => {
+                "paused because the budget has no room for another call of full length; raise it, or the length lower, to go on"
+            }
             Self::Abandonment => "paused because more than 3 % of the people who answered within 30 days heard nobody",
             Self::Deadline => "ended at its deadline",
         }
@@ -101,6 +103,8 @@ pub struct Progress {
     pub cost_micros: i64,
     /// Calls whose cost is known.
     pub costed: i64,
+    /// What its calls that go on may cost at most, millionths of a US dollar.
+    pub owed_micros: i64,
 }
 
 /// Where targets come from.
@@ -222,14 +226,23 @@ impl Campaign {
             sum.abandoned += slice.abandoned;
             sum.cost_micros += slice.cost_micros;
             sum.costed += slice.costed;
+            sum.owed_micros += slice.owed_micros;
         }
         sum
     }
 
-    /// What it has cost and what the calls that are going on will, millionths of a US dollar: as much as calls cost so far on average.
-    pub fn foreseen_micros(&self) -> i64 {
+    /// What a slice may spend altogether, millionths of a US dollar; none without a budget. What it has spent and its calls under way may still cost, and of
+    /// what the budget has left as much as it has of the targets that are open: each slice looks at its own share in the moment in which a call begins, and
+    /// the shares come to the budget.
+    pub fn share_micros(&self, slice: usize) -> Option<i64> {
+        let budget = self.settings.budget?.micros;
         let sum = self.progress();
-        sum.cost_micros.saturating_add(sum.trying.saturating_mul(sum.cost_micros / sum.costed.max(1)))
+        let own = self.slices.get(slice).copied().unwrap_or_default();
+        let spent = |of: &Progress| of.cost_micros.saturating_add(of.owed_micros);
+        let left = i128::from(budget.saturating_sub(spent(&sum)).max(0));
+        let open = |of: &Progress| i128::from((of.targets - of.done).max(0));
+        let part = left * open(&own) / open(&sum).max(1);
+        Some(spent(&own).saturating_add(i64::try_from(part).unwrap_or(i64::MAX)))
     }
 
     /// Connected and abandoned calls of the last thirty days.
@@ -237,8 +250,8 @@ impl Campaign {
         self.days.iter().fold((0, 0), |(connected, abandoned), day| (connected + day.1, abandoned + day.2))
     }
 
-    /// What its slices are to do.
-    pub fn orders(&self) -> Orders {
+    /// What a slice is to do.
+    pub fn orders(&self, slice: usize) -> Orders {
         let run = match self.status {
             Status::Draft | Status::Scheduled => Run::Idle,
             Status::Running => Run::Running,
@@ -255,6 +268,7 @@ impl Campaign {
             account: self.account.clone(),
             settings_version: self.settings_version,
             settings: Box::new(self.settings.clone()),
+            spend_micros: self.share_micros(slice),
         }
     }
 }
@@ -313,6 +327,13 @@ pub enum Command {
         slice: u32,
         /// How far.
         progress: Progress,
+    },
+    /// A slice's share of the budget has no room for one more call, and none of its calls goes on. Colloquy's own.
+    Short {
+        /// Which.
+        slice: u32,
+        /// What one more call may cost, millionths of a US dollar.
+        need_micros: i64,
     },
     /// The timer.
     Tick,
@@ -382,6 +403,8 @@ pub enum Event {
         /// How far.
         progress: Progress,
     },
+    /// What is left of the budget was shared out anew.
+    Shared,
     /// Who was on its list is known no more.
     Forgotten,
 }
@@ -450,11 +473,15 @@ pub fn on_recovered(state: &Campaign) -> Option<Command> {
 /// What one event makes it tell its slices: new orders, to all of them. `state` is the one after the event.
 pub fn tells(state: &Campaign, event: &Event) -> Vec<(u32, slice::Command)> {
     let order = |index: u32| {
-        let orders = Box::new(state.orders());
+        let orders = Box::new(state.orders(usize::try_from(index).unwrap_or(usize::MAX)));
         (index, slice::Command::Order { campaign: state.id.clone(), index, orders })
     };
     match event {
-        Event::Updated { .. } | Event::Moved { .. } => {
+        // New targets take part in the budget.
+        Event::Imported { .. } if state.settings.budget.is_some() => {
+            (0_u32..).zip(&state.slices).map(|(index, _)| order(index)).collect()
+        }
+        Event::Updated { .. } | Event::Moved { .. } | Event::Shared => {
             (0_u32..).zip(&state.slices).map(|(index, _)| order(index)).collect()
         }
         // Slices that were there have these orders already.

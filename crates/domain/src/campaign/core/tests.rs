@@ -194,14 +194,47 @@ fn it_is_done_when_everybody_is_and_one_for_web_leads_goes_on() {
 fn it_is_paused_when_the_budget_is_used_up_and_goes_on_when_it_is_raised() {
     let mut run = Run::with_targets(json!({"budget": 1.0}));
     run.does(Command::Start).expect("started");
-    run.hears(1, Progress { cost_micros: 600_000, costed: 3, trying: 1, ..Progress::default() });
-    assert_eq!(run.campaign.status, Status::Running);
-    // Two more at the average cost of 20 cents would come to a dollar.
-    run.hears(2, Progress { cost_micros: 600_000, costed: 3, trying: 2, ..Progress::default() });
+    run.hears(1, Progress { cost_micros: 600_000, costed: 3, trying: 2, owed_micros: 399_000, ..Progress::default() });
+    assert_eq!(run.campaign.status, Status::Running, "what goes on may cost less");
+    run.hears(2, Progress { cost_micros: 1_000_000, costed: 5, ..Progress::default() });
     assert_eq!((run.campaign.status, run.campaign.paused_by), (Status::Paused, Some(PauseReason::Budget)));
     assert_eq!(run.code(Command::Resume), "budget_used");
     run.does(Command::Update { patch: json!({"budget": 2}), account: "acc".into(), if_version: None }).expect("raised");
     run.does(Command::Resume).expect("resumed");
+}
+
+#[test]
+fn the_shares_of_its_slices_come_to_the_budget_and_what_one_leaves_another_may_spend() {
+    let mut run = Run::with_targets(json!({"budget": 1.0}));
+    run.does(Command::Start).expect("started");
+    assert_eq!(run.campaign.share_micros(0), Some(1_000_000));
+    run.brings(256 + 246 - 10);
+    assert!(run.campaign.slices.len() > 1);
+    let sum =
+        |run: &Run| -> i64 { (0..run.campaign.slices.len()).filter_map(|at| run.campaign.share_micros(at)).sum() };
+    let told = |run: &Run, slice: u32| {
+        let orders = run.told.iter().rev().find_map(|(to, command)| match command {
+            slice::Command::Order { orders, .. } if *to == slice => Some((orders.version, orders.spend_micros)),
+            _ => None,
+        });
+        orders.expect("it has orders")
+    };
+    assert!((999_990..=1_000_000).contains(&sum(&run)), "{}", sum(&run));
+    let before = told(&run, 0);
+    assert_eq!(before.1, run.campaign.share_micros(0), "the slice that was there hears of its smaller share");
+    // The first slice has spent half of what it may, and everybody in it is done.
+    let whole = run.campaign.slices[0].targets;
+    let progress = Progress { seq: 900, targets: whole, done: whole, cost_micros: 250_000, ..Progress::default() };
+    run.does(Command::Progress { slice: 0, progress }).expect("heard");
+    let short = Command::Short { slice: 1, need_micros: 140_000 };
+    run.does(short.clone()).expect("heard");
+    assert_eq!(run.campaign.status, Status::Running);
+    assert_eq!(told(&run, 1).1, Some(750_000), "what is left is the other's");
+    assert!(told(&run, 0).0 > before.0 && sum(&run) <= 1_000_000);
+    let progress = Progress { seq: 900, targets: 246, cost_micros: 700_000, ..Progress::default() };
+    run.does(Command::Progress { slice: 1, progress }).expect("heard");
+    run.does(short).expect("heard");
+    assert_eq!((run.campaign.status, run.campaign.paused_by), (Status::Paused, Some(PauseReason::Budget)));
 }
 
 #[test]

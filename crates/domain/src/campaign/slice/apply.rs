@@ -47,6 +47,7 @@ pub fn apply(state: &mut Slice, event: &Event, seq: u64, at_ms: i64) {
                     looked_up: 0,
                     looking: false,
                     cost_micros: None,
+                    worst_micros: 0,
                     answered_ms: None,
                     machine: None,
                     act: None,
@@ -61,14 +62,15 @@ pub fn apply(state: &mut Slice, event: &Event, seq: u64, at_ms: i64) {
             (open.stage, open.permit, open.consent) = (Stage::Permitted, Some(*permit), *consent);
             open.permitted_ms = *permitted_ms;
         }),
-        Event::Void { .. } => {}
-        Event::Dialing { target, .. } => {
+        Event::Void { .. } | Event::Short { .. } => {}
+        Event::Dialing { target, worst_micros, .. } => {
             let version = state.orders.settings_version;
             open(state, *target, |open| {
                 open.stage = Stage::Dialing;
                 (open.dialed_ms, open.heard_ms, open.looking) = (Some(at_ms), at_ms, true);
                 // The settings may have changed since the permit; these are the ones it was made with.
                 open.settings_version = version;
+                open.worst_micros = *worst_micros;
             });
         }
         Event::Placed { target, call, .. } => open(state, *target, |open| {

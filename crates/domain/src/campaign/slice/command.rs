@@ -61,6 +61,9 @@ pub enum Command {
         target: u32,
         /// Which attempt.
         attempt: u32,
+        /// What a minute of it costs, millionths of a US dollar.
+        #[serde(default)]
+        minute_micros: i64,
     },
     /// What the provider said when the call was created.
     Dialed {
@@ -323,6 +326,9 @@ pub enum Event {
         target: u32,
         /// Which attempt.
         attempt: u32,
+        /// What it may cost at most, millionths of a US dollar.
+        #[serde(default)]
+        worst_micros: i64,
     },
     /// The provider took it.
     Placed {
@@ -397,6 +403,11 @@ pub enum Event {
         target: u32,
         /// How it ended.
         disposition: Disposition,
+    },
+    /// What may be spent has no room for one more call, and no call goes on.
+    Short {
+        /// What one more may cost, millionths of a US dollar.
+        need_micros: i64,
     },
     /// What a finished call cost.
     Costed {

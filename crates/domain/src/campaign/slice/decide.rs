@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        limits::{ASKS_MAX, PERMIT_FRESH_MS, PROVIDER_REFUSALS_MAX, PROVIDER_WAIT_MS, SLICE_TARGETS},
+        limits::{ASKS_MAX, BUDGET_WAIT_MS, PERMIT_FRESH_MS, PROVIDER_REFUSALS_MAX, PROVIDER_WAIT_MS, SLICE_TARGETS},
         target::{Act, Attempt, Disposition, FailReason, SkipReason, Stage, Standing, Target, Why},
     },
     CallBrief, Command, Decision, Dial, DialAnswer, End, Event, Next, Refused, Reply, Run, Slice, due, heard,
@@ -71,7 +71,7 @@ pub fn decide(state: &Slice, cx: &Context, command: Command) -> Result<Decision,
             Ok(Decision::event(event, Reply::Done))
         }
         Command::Authorized { target, attempt, verdict } => authorized(state, cx.now_ms, target, attempt, verdict),
-        Command::Begin { target, attempt } => begin(state, cx.now_ms, target, attempt),
+        Command::Begin { target, attempt, minute_micros } => begin(state, cx.now_ms, target, attempt, minute_micros),
         Command::Dialed { target, attempt, answer } => dialed(state, cx.now_ms, target, attempt, answer),
         Command::Heard { target, attempt, report } => heard::heard(state, cx.now_ms, target, attempt, report),
         Command::LookedUp { target, attempt, found } => match found {
@@ -177,7 +177,7 @@ fn one_permit(state: &Slice, target: u32, attempt: u32) -> bool {
     open || one.past.iter().any(|past| past.n == attempt && past.permit.is_some())
 }
 
-fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32) -> Result<Decision, Rejection> {
+fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32, minute_micros: i64) -> Result<Decision, Rejection> {
     let (one, open) = open(state, target, attempt)?;
     if open.stage != Stage::Permitted {
         return Err(Rejection::Superseded); // Somebody else makes this call, or made it.
@@ -190,6 +190,10 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32) -> Result<Decisi
         return Ok(Decision::event(dropped(one, target, open, None), Reply::DoNotDial));
     }
     let settings = &state.orders.settings;
+    let worst_micros = i64::from(settings.max_call_minutes).saturating_mul(minute_micros);
+    if let Some(events) = too_dear(state, now_ms, one, target, open, worst_micros) {
+        return Ok(Decision::new(events, Reply::DoNotDial));
+    }
     let dial = Dial {
         dial: state.dial(target, attempt),
         guard: one.who.guard.clone(),
@@ -204,7 +208,28 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32) -> Result<Decisi
         max_call_minutes: settings.max_call_minutes,
         settings_version: state.orders.settings_version,
     };
-    Ok(Decision::event(Event::Dialing { target, attempt }, Reply::Dial(Box::new(dial))))
+    Ok(Decision::event(Event::Dialing { target, attempt, worst_micros }, Reply::Dial(Box::new(dial))))
+}
+
+/// What becomes of a call that may cost more than what is left to spend, where every call that goes on is taken to last as long as it may.
+fn too_dear(
+    state: &Slice,
+    now_ms: i64,
+    one: &Target,
+    target: u32,
+    open: &Attempt,
+    worst_micros: i64,
+) -> Option<Vec<Event>> {
+    let spend = state.orders.spend_micros?;
+    let owed = state.owed_micros();
+    if state.counters.cost_micros.saturating_add(owed).saturating_add(worst_micros) <= spend {
+        return None;
+    }
+    // Calls that go on mostly end sooner; then there is room again.
+    let why = if one.callbacks > 0 { Why::Callback } else { Why::Room };
+    let wait = Next::Wait { at_ms: now_ms + BUDGET_WAIT_MS, why };
+    let short = (owed == 0).then_some(Event::Short { need_micros: worst_micros });
+    Some([dropped(one, target, open, Some(wait))].into_iter().chain(short).collect())
 }
 
 /// What the agent must know of a call that was made: as the settings are now, so that a change holds for calls that ring.

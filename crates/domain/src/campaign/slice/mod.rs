@@ -85,6 +85,8 @@ pub struct Orders {
     pub settings_version: u64,
     /// The settings.
     pub settings: Box<Settings>,
+    /// What its calls may cost altogether, millionths of a US dollar; none: without limit.
+    pub spend_micros: Option<i64>,
 }
 
 /// The folded state.
@@ -126,6 +128,12 @@ impl Slice {
     /// How the guard knows a dial.
     pub fn dial(&self, target: u32, attempt: u32) -> DialKey {
         DialKey { campaign: self.campaign.0.clone(), target: format!("{}.{target}", self.index), attempt }
+    }
+
+    /// What calls that go on may cost at most, millionths of a US dollar.
+    pub fn owed_micros(&self) -> i64 {
+        let open = self.targets.iter().filter_map(Target::attempt);
+        open.filter(|open| open.dialed_ms.is_some() && open.cost_micros.is_none()).map(|open| open.worst_micros).sum()
     }
 
     fn target(&self, target: u32) -> Option<&Target> {

@@ -65,7 +65,7 @@ pub fn tells(state: &Slice, event: &Event) -> Vec<Tell> {
             lease
                 .map(|lease| give_back(lease, Health::Fine))
                 .into_iter()
-                .chain([settle(*target, *attempt, Placed::Yes)])
+                .chain([settle(*target, *attempt, Placed::Yes), progress(state)])
                 .chain(call)
                 .collect()
         }
@@ -87,11 +87,16 @@ pub fn tells(state: &Slice, event: &Event) -> Vec<Tell> {
             tells.push(progress(state));
             tells
         }
+        // Only who shares out a budget must know at once.
+        Event::Dialing { .. } if state.orders.spend_micros.is_none() => Vec::new(),
+        Event::Dialing { .. } => vec![progress(state)],
+        Event::Short { need_micros } => {
+            vec![Tell::Campaign(core::Command::Short { slice: state.index, need_micros: *need_micros })]
+        }
         Event::Added { .. } | Event::Closed { .. } | Event::Costed { .. } => vec![progress(state)],
         Event::Ordered { .. }
         | Event::Opened { .. }
         | Event::Permitted { .. }
-        | Event::Dialing { .. }
         | Event::Told { .. }
         | Event::LookUp { .. }
         | Event::NotFound { .. }
@@ -119,6 +124,7 @@ fn progress(state: &Slice) -> Tell {
             abandoned: counters.abandoned,
             cost_micros: counters.cost_micros,
             costed: counters.costed,
+            owed_micros: state.owed_micros(),
         },
     })
 }

@@ -39,7 +39,9 @@ impl Run {
     fn orders(&mut self, version: u64, run: slice::Run, settings_version: u64, patch: serde_json::Value) {
         let base = serde_json::json!({"name": "n", "agent_id": "a", "from_numbers": ["+14155550100"]});
         let settings = Settings::default().patched(&base).and_then(|base| base.patched(&patch)).expect("settings");
-        let orders = Orders { version, run, account: "acc".into(), settings_version, settings: Box::new(settings) };
+        let spend_micros = settings.budget.map(|budget| budget.micros);
+        let account = "acc".into();
+        let orders = Orders { version, run, account, settings_version, settings: Box::new(settings), spend_micros };
         self.does(Command::Order { campaign: "c".into(), index: 0, orders: Box::new(orders) }).expect("ordered");
     }
 
@@ -97,7 +99,7 @@ impl Run {
         self.grant();
         let attempt = self.slice.targets[target as usize].attempt().expect("it is being called").n;
         self.permit(target, attempt);
-        assert!(matches!(self.does(Command::Begin { target, attempt }), Ok(Reply::Dial(_))));
+        assert!(matches!(self.does(Command::Begin { target, attempt, minute_micros: 0 }), Ok(Reply::Dial(_))));
         self.does(Command::Dialed { target, attempt, answer: DialAnswer::Placed { call: "CA1".into() } })
             .expect("placed");
         attempt
@@ -154,6 +156,50 @@ use serde_json::json;
 
 fn talk(talk: Talk) -> Report {
     Report::Talk { talk: Box::new(talk) }
+}
+
+#[test]
+fn a_call_begins_only_if_the_budget_has_room_for_its_full_length_beside_those_that_go_on() {
+    // Two calls of ten minutes at a cent each.
+    let patch = serde_json::json!({"budget": 0.25, "max_call_minutes": 10, "consent": "none", "max_concurrent": 5});
+    let mut run = Run::new(4, patch);
+    let begins = |run: &mut Run, target: u32| {
+        run.tick();
+        run.grant();
+        let attempt = run.slice.targets[target as usize].attempt().expect("it is being called").n;
+        run.permit(target, attempt);
+        run.told.clear();
+        let reply = run.does(Command::Begin { target, attempt, minute_micros: 10_000 }).expect("answered");
+        (attempt, reply)
+    };
+    let short = |run: &Run| {
+        run.told.iter().any(|tell| {
+            matches!(tell, Tell::Campaign(crate::campaign::core::Command::Short { need_micros: 100_000, .. }))
+        })
+    };
+    let (first, reply) = begins(&mut run, 0);
+    assert!(matches!(reply, Reply::Dial(_)));
+    let (second, reply) = begins(&mut run, 1);
+    assert!(matches!(reply, Reply::Dial(_)));
+    assert_eq!(run.slice.owed_micros(), 200_000);
+    assert_eq!(begins(&mut run, 2).1, Reply::DoNotDial, "a third could cost more than the budget");
+    assert!(!short(&run) && run.waits(2).is_some(), "what goes on may leave room");
+    // One is over after a minute: known as soon as it is hung up.
+    run.hears(0, first, Report::Answered);
+    run.ends(0, first, Ending::Completed, 50);
+    assert_eq!((run.slice.counters.cost_micros, run.slice.owed_micros()), (10_000, 100_000));
+    assert!(matches!(begins(&mut run, 3).1, Reply::Dial(_)));
+    let third = run.slice.targets[3].attempt().expect("open").n;
+    for (target, attempt) in [(1, second), (3, third)] {
+        run.hears(target, attempt, Report::Answered);
+        let told = Report::Ended { how: Ending::Completed, talk_s: 600, cost_micros: Some(100_000) };
+        run.hears(target, attempt, told);
+    }
+    run.pass(120_000);
+    assert_eq!(run.slice.owed_micros(), 0);
+    assert_eq!(begins(&mut run, 2).1, Reply::DoNotDial);
+    assert!(short(&run), "nothing goes on and there is room for none: the campaign is told");
+    assert!(run.slice.counters.cost_micros <= 250_000);
 }
 
 #[test]
@@ -275,8 +321,12 @@ fn an_unknown_outcome_of_the_dial_is_looked_up_and_never_dialled_again() {
     run.grant();
     run.permit(0, 1);
     assert!(matches!(&pending(&run.slice)[..], [(name, 1, Effect::Dial { .. })] if name == "dial:0:1"));
-    run.does(Command::Begin { target: 0, attempt: 1 }).expect("it may");
-    assert_eq!(run.does(Command::Begin { target: 0, attempt: 1 }), Err(Rejection::Superseded), "one call");
+    run.does(Command::Begin { target: 0, attempt: 1, minute_micros: 0 }).expect("it may");
+    assert_eq!(
+        run.does(Command::Begin { target: 0, attempt: 1, minute_micros: 0 }),
+        Err(Rejection::Superseded),
+        "one call"
+    );
     // After a crash this is what is pending under the same name: a look, not a call.
     assert!(matches!(&pending(&run.slice)[..], [(name, 1, Effect::LookUp { .. })] if name == "dial:0:1"));
     run.does(Command::Dialed { target: 0, attempt: 1, answer: DialAnswer::Unknown }).expect("unknown");
@@ -297,7 +347,7 @@ fn pause_stop_and_settings_hold_for_every_call_that_has_not_begun() {
     run.grant();
     run.permit(1, 1);
     run.orders(2, slice::Run::Held, 1, json!({}));
-    assert_eq!(run.does(Command::Begin { target: 1, attempt: 1 }), Ok(Reply::DoNotDial));
+    assert_eq!(run.does(Command::Begin { target: 1, attempt: 1, minute_micros: 0 }), Ok(Reply::DoNotDial));
     run.tick();
     assert_eq!((run.slice.wanted, run.waits(1).is_some()), (0, true));
     run.grant();
@@ -309,7 +359,9 @@ fn pause_stop_and_settings_hold_for_every_call_that_has_not_begun() {
     run.grant();
     run.permit(1, 2);
     run.orders(4, slice::Run::Running, 3, json!({"max_call_minutes": 2}));
-    let Ok(Reply::Dial(dial)) = run.does(Command::Begin { target: 1, attempt: 2 }) else { panic!("it may") };
+    let Ok(Reply::Dial(dial)) = run.does(Command::Begin { target: 1, attempt: 2, minute_micros: 0 }) else {
+        panic!("it may")
+    };
     assert_eq!((dial.settings_version, dial.max_call_minutes), (3, 2), "the newest settings, and it is told which");
     run.orders(4, slice::Run::Held, 9, json!({}));
     assert_eq!(run.slice.orders.run, slice::Run::Running, "older orders come too late");
@@ -336,7 +388,7 @@ fn nobody_is_called_outside_the_window_or_after_the_deadline() {
     if let Some(open) = run.slice.targets[0].attempt_mut() {
         open.permitted_ms = NOON + 9 * 3_600_000;
     }
-    assert_eq!(run.does(Command::Begin { target: 0, attempt: 1 }), Ok(Reply::DoNotDial));
+    assert_eq!(run.does(Command::Begin { target: 0, attempt: 1, minute_micros: 0 }), Ok(Reply::DoNotDial));
     run.tick();
     run.grant();
     assert!(run.slice.targets.iter().all(|one| one.attempt().is_none()), "nor is one begun");
@@ -355,7 +407,7 @@ fn a_permit_that_had_to_wait_is_not_used() {
     run.grant();
     run.permit(0, 1);
     run.now_ms += super::super::limits::PERMIT_FRESH_MS + 1;
-    assert_eq!(run.does(Command::Begin { target: 0, attempt: 1 }), Ok(Reply::DoNotDial));
+    assert_eq!(run.does(Command::Begin { target: 0, attempt: 1, minute_micros: 0 }), Ok(Reply::DoNotDial));
     assert_eq!((run.settled(), run.returned()), (vec![Placed::No], vec![1]), "and does not count");
     let attempt = run.ring(0);
     assert_eq!(attempt, 2, "it is asked for again");
@@ -436,7 +488,7 @@ fn a_provider_that_refuses_costs_no_retry_but_not_for_ever() {
         run.tick();
         run.grant();
         run.permit(0, n);
-        run.does(Command::Begin { target: 0, attempt: n }).expect("it may");
+        run.does(Command::Begin { target: 0, attempt: n, minute_micros: 0 }).expect("it may");
         run.does(Command::Dialed { target: 0, attempt: n, answer: DialAnswer::Refused { why: Refused::TooFast } })
             .expect("heard");
         run.pass(30_000);
@@ -518,7 +570,7 @@ fn who_answers_is_told_what_a_call_is_for_while_it_is_one_and_as_the_settings_ar
     run.grant();
     assert_eq!(brief(&mut run, 1), Err(Rejection::Superseded), "it is no call yet");
     run.permit(0, 1);
-    assert!(matches!(run.does(Command::Begin { target: 0, attempt: 1 }), Ok(Reply::Dial(_))));
+    assert!(matches!(run.does(Command::Begin { target: 0, attempt: 1, minute_micros: 0 }), Ok(Reply::Dial(_))));
     let Ok(Reply::Brief(told)) = brief(&mut run, 1) else { panic!("a call that rings") };
     assert_eq!((told.agent_id.as_str(), told.objective.as_str(), told.questions.len()), ("a", "sell", 1));
     assert_eq!(told.zones, ["America/Los_Angeles"]);

@@ -8,7 +8,7 @@ use axum::response::Response;
 use colloquy_actors::calls;
 use colloquy_actors::domain::Principal;
 use colloquy_actors::domain::call::script::{self, Next};
-use colloquy_actors::domain::call::{Carrier, Direction, End};
+use colloquy_actors::domain::call::{Call, Carrier, Direction, End};
 use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::vocabulary::AgentStatus;
 use colloquy_actors::telephony::retell::frames::{Transcript, UNINTELLIGIBLE};
@@ -71,7 +71,7 @@ async fn upgraded(app: App, key: &str, call: &str, upgrade: WebSocketUpgrade) ->
     if !live {
         return Err(Problem::conflict("agent_not_live", "This agent does not answer the phone at the moment."));
     }
-    let place = app.sockets.place_of_provider().map_err(|limit| {
+    let place = app.sockets.place_of_key(agent.id.as_str()).map_err(|limit| {
         Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
     })?;
     let tasks = app.sockets.tasks.clone();
@@ -112,7 +112,10 @@ async fn known(app: &App, agent: &Reached, provider_call_id: &str) -> bool {
     let call = calls::id(&app.actors.tools, &agent.tenant, Carrier::Retell, provider_call_id);
     let by = Principal::system(agent.tenant.clone());
     let found = calls::find(&app.actors.client, &by, &call).await;
-    found.is_ok_and(|call| call.is_some_and(|call| call.conversation_id.is_some() && call.sockets > 0))
+    found.is_ok_and(|call| {
+        let theirs = |call: &Call| call.is.as_ref().is_some_and(|is| is.agent_id == agent.id);
+        call.is_some_and(|call| theirs(&call) && call.conversation_id.is_some() && call.sockets > 0)
+    })
 }
 
 /// How a socket ended.
