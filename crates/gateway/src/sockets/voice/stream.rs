@@ -61,12 +61,7 @@ pub(super) struct Ends {
 
 impl Ends {
     /// As Twilio names them.
-    pub(super) fn of(
-        direction: Option<&str>,
-        from: Option<String>,
-        to: Option<String>,
-        dial: Option<Dialled>,
-    ) -> Self {
+    pub(super) fn of(direction: Option<&str>, from: Option<String>, to: Option<String>, dial: Option<Dialled>) -> Self {
         if is_outbound(direction) {
             Self { direction: Direction::Outbound, person: to, line: from, dial }
         } else {
