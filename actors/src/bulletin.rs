@@ -95,7 +95,7 @@ async fn hand_on(
         }
         // An account that is gone or stopped reads nothing.
         let Some(preferences) = account::preferences(client, user).await? else { continue };
-        for notice in theirs.into_iter().filter(|notice| wants_mail(&preferences, notice.news.kind)) {
+        for notice in theirs.into_iter().filter(|notice| wants_mail(&preferences, member.role, notice.news.kind)) {
             letters::notice(client, tools, tenant, (user, &member.email), notice).await?;
         }
     }

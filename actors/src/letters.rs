@@ -189,15 +189,15 @@ async fn contact(actors: &Actors, tenant: &TenantId, id: &str, items: &[Item]) -
 async fn wanted(actors: &Actors, tenant: &TenantId, letter: &Letter) -> Result<Vec<Item>, ActorError> {
     let mut items = letter.items.clone();
     let Some(user) = &letter.user else { return Ok(items) };
-    let preferences = match actors.member(tenant, user).await? {
-        Some(_) => account::preferences(&actors.client, user).await?,
+    let said = match actors.member(tenant, user).await? {
+        Some(member) => account::preferences(&actors.client, user).await?.map(|said| (said, member.role)),
         // Who has left is told nothing more.
         None => None,
     };
     let seen = inbox::seen(&actors.client, tenant, user).await?;
     items.retain(|item| match item.seq {
         Some(seq) => {
-            let wants = preferences.as_ref().is_some_and(|said| wants_mail(said, item.news.kind));
+            let wants = said.as_ref().is_some_and(|(said, role)| wants_mail(said, *role, item.news.kind));
             wants && seen.at(seq).is_none()
         }
         // An alert goes to the address, whosever it is.

@@ -262,6 +262,26 @@ test('settings: the server’s own words beside a field, hours, an invitation, a
   await save();
   const { business_hours, email } = await office.api.call('GET', '/api/organization');
   assert.deepEqual([business_hours.fri, business_hours.sat ?? null, email], [{ open: '09:00', close: '18:30' }, null, 'front@northwind.example']);
+  // A day that was closed comes last in what is sent and in its place in what is stored: that is no difference.
+  await page.getByRole('switch', { name: 'Open on Monday' }).click();
+  await save();
+  await page.getByRole('switch', { name: 'Open on Monday' }).click();
+  await save();
+  await page.getByRole('region', { name: 'Not saved yet' }).waitFor({ state: 'detached' });
+  // A name that is refused does not hold up the hours.
+  await go('/settings');
+  await page.getByLabel('Name', { exact: true }).fill('');
+  await page.getByText('Not saved yet:').waitFor();
+  await page.getByRole('link', { name: 'Business hours' }).click();
+  await page.getByLabel('Monday closes').fill('17:30');
+  await page.getByText('Not saved yet:').waitFor();
+  await save();
+  assert.equal((await office.api.call('GET', '/api/organization')).business_hours.mon.close, '17:30');
+  await page.reload();
+  await page.getByLabel('Monday closes').waitFor();
+  assert.equal(await page.getByText(/not saved yet:/i).count(), 0);
+  await go('/settings');
+  await page.getByRole('button', { name: 'Discard' }).click();
 
   await go('/settings/team');
   await page.getByRole('button', { name: 'Invite' }).click();

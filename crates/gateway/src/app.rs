@@ -32,6 +32,8 @@ pub struct Settings {
     pub single_tenant: bool,
     /// The slug of that organization.
     pub default_slug: String,
+    /// Whether mail is only recorded, and reaches nobody.
+    pub mail_recorded: bool,
     /// Addresses that become platform administrators.
     pub admin_emails: Vec<String>,
     /// The plan of new organizations.

@@ -354,6 +354,7 @@ fn gateway(settings: &Settings) -> GatewaySettings {
         secure_cookies: settings.public.url.starts_with("https://"),
         single_tenant: settings.tenancy.mode == TenancyMode::SingleTenant,
         default_slug: settings.tenancy.default_slug.clone(),
+        mail_recorded: settings.mail.kind == MailKind::Mailbox,
         admin_emails: settings.platform.admin_emails.clone(),
         plan: match settings.plans.default {
             PlanName::Unlimited => colloquy_domain::tenant::plan::Plan::unlimited(),

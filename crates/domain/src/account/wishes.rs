@@ -17,9 +17,15 @@ pub fn wants_daily_summary(preferences: &Map<String, Value>, role: Role) -> bool
     said(preferences).and_then(Value::as_bool).unwrap_or(role >= Role::Admin)
 }
 
-/// Whether somebody wants notices of a kind by mail: only who asked for it gets any.
-pub fn wants_mail(preferences: &Map<String, Value>, kind: Kind) -> bool {
-    preferences.get("notifications").is_some_and(|all| all[kind.word()]["email"] == true)
+/// Whether somebody wants notices of a kind by mail: unless they said, the owner does when somebody is in danger or asks for a person,
+/// so that a new organization hears of both without having chosen anything.
+pub fn wants_mail(preferences: &Map<String, Value>, role: Role, kind: Kind) -> bool {
+    let said = preferences.get("notifications").and_then(|all| all[kind.word()]["email"].as_bool());
+    said.unwrap_or_else(|| mails_unasked(role, kind))
+}
+
+fn mails_unasked(role: Role, kind: Kind) -> bool {
+    role == Role::Owner && matches!(kind, Kind::Emergency | Kind::Escalation)
 }
 
 /// The preferences with what holds where nothing was said.
@@ -27,6 +33,11 @@ pub fn with_defaults(preferences: Map<String, Value>, role: Role) -> Map<String,
     let wants = wants_daily_summary(&preferences, role);
     let [group, kind, way] = DAILY_SUMMARY;
     let mut all = json!({ group: { kind: { way: wants } } });
+    for topic in [Kind::Emergency, Kind::Escalation] {
+        if mails_unasked(role, topic) {
+            all[group][topic.word()] = json!({ way: true });
+        }
+    }
     merge_patch(&mut all, &Value::Object(preferences));
     if let Value::Object(all) = all { all } else { Map::new() }
 }
@@ -65,17 +76,28 @@ mod tests {
         }
         let said = map(json!({ "notifications": { "daily_summary": { "email": false }, "lead": { "email": true } } }));
         assert!(!wants_daily_summary(&said, Role::Owner));
-        assert_eq!(with_defaults(said.clone(), Role::Owner), said, "nothing else is touched");
+        assert_eq!(with_defaults(said.clone(), Role::Admin), said, "nothing else is touched");
     }
 
     #[test]
     fn only_who_asked_for_it_gets_notices_by_mail() {
         let said = map(json!({ "notifications": { "lead": { "email": true }, "escalation": { "email": false } } }));
-        assert!(wants_mail(&said, Kind::Lead));
-        assert!(!wants_mail(&said, Kind::Escalation) && !wants_mail(&said, Kind::Assigned));
-        assert!(
-            !wants_mail(&map(json!({ "notifications": true })), Kind::Lead) && !wants_mail(&Map::new(), Kind::Lead)
-        );
+        assert!(wants_mail(&said, Role::Rep, Kind::Lead));
+        assert!(!wants_mail(&said, Role::Owner, Kind::Escalation) && !wants_mail(&said, Role::Owner, Kind::Assigned));
+        let odd = map(json!({ "notifications": true }));
+        assert!(!wants_mail(&odd, Role::Rep, Kind::Lead) && !wants_mail(&Map::new(), Role::Rep, Kind::Lead));
+    }
+
+    #[test]
+    fn an_owner_who_said_nothing_is_mailed_of_danger_and_of_whoever_wants_a_person() {
+        for kind in [Kind::Emergency, Kind::Escalation] {
+            assert!(wants_mail(&Map::new(), Role::Owner, kind) && !wants_mail(&Map::new(), Role::Admin, kind));
+            assert_eq!(with_defaults(Map::new(), Role::Owner)["notifications"][kind.word()]["email"], true);
+        }
+        assert!(!wants_mail(&Map::new(), Role::Owner, Kind::Lead));
+        let muted = map(json!({ "notifications": { "emergency": { "in_app": false, "email": false } } }));
+        assert!(!wants_mail(&muted, Role::Owner, Kind::Emergency));
+        assert_eq!(with_defaults(muted, Role::Owner)["notifications"]["emergency"]["email"], false);
     }
 
     #[test]

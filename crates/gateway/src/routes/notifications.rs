@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use colloquy_actors::bulletin::Own;
 use colloquy_actors::domain::bulletin::Kind;
 use colloquy_actors::domain::ids::UserId;
-use colloquy_actors::domain::{Principal, account};
+use colloquy_actors::domain::{Principal, Role, account};
 use colloquy_actors::inbox;
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::inbox::{NotificationPage, NotificationsRead};
@@ -88,13 +88,13 @@ pub(crate) async fn own(app: &AppState, by: &Principal, user: &UserId) -> Result
     Ok(app.actors.notices(&by.tenant, user, role, |kind| !hidden(kind)).await?)
 }
 
-/// Preferences with what holds for notices where nothing was said; the daily summary's follows from the role (`account::wishes`).
-pub(crate) fn with_defaults(mut preferences: Map<String, Value>) -> Map<String, Value> {
+/// Preferences with what holds for notices where nothing was said: the role's own wishes first (`account::wishes`), then the same for all.
+pub(crate) fn with_defaults(preferences: Map<String, Value>, role: Role) -> Map<String, Value> {
+    let mut preferences = account::wishes::with_defaults(preferences, role);
     let said = preferences.remove("notifications").unwrap_or_default();
     let mut all = said.as_object().cloned().unwrap_or_default();
     for kind in WANTED {
         let channel = |name: &str, otherwise: bool| said[kind][name].as_bool().unwrap_or(otherwise);
-        // Mail is for who asks for it: alerts have an address of their own.
         let channels = json!({ "in_app": channel("in_app", true), "email": channel("email", false) });
         all.insert(kind.to_owned(), channels);
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_was_not_said_has_a_default() {
         let said = json!({ "theme": "dark", "notifications": { "lead": { "email": true } } });
-        let all = Value::Object(with_defaults(said.as_object().cloned().unwrap_or_default()));
+        let all = Value::Object(with_defaults(said.as_object().cloned().unwrap_or_default(), Role::Rep));
         assert_eq!(all["theme"], "dark");
         assert_eq!(all["notifications"]["lead"], json!({ "in_app": true, "email": true }));
         assert_eq!(all["notifications"]["emergency"], json!({ "in_app": true, "email": false }));

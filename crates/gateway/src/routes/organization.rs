@@ -56,6 +56,7 @@ async fn me(State(app): State<App>, console: Console) -> Result<Json<Value>> {
         "organization": organization,
         "role": console.by.role(),
         "organizations": account.organizations,
+        "mail_recorded": app.settings.mail_recorded,
         "csrf_token": console.session.as_deref().map(|session| app.tokens.csrf(session)),
     })))
 }
@@ -418,7 +419,7 @@ async fn preferences_of(app: &AppState, console: &Console, command: account::Com
     match app.actors.account(console.user()?, command).await? {
         account::Reply::Preferences { preferences } => {
             let role = console.by.role().unwrap_or(Role::Viewer);
-            Ok(Json(Value::Object(account::wishes::with_defaults(notifications::with_defaults(preferences), role))))
+            Ok(Json(Value::Object(notifications::with_defaults(preferences, role))))
         }
         _ => Err(Problem::not_found("account")),
     }

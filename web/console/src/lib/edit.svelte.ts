@@ -3,7 +3,16 @@ import { ApiError, send } from './api';
 import { asText } from './diff';
 import { keepDraft, readDraft } from './drafts';
 
-const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+/** As it is compared: the order of keys says nothing, and inside a merge patch what is null is not there. */
+function settled(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(settled);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value as Record<string, unknown>).filter(([, inner]) => inner !== null && inner !== undefined);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, settled(inner)]));
+}
+
+/** Whether two values are stored alike. */
+export const same = (a: unknown, b: unknown) => JSON.stringify(settled(a)) === JSON.stringify(settled(b));
 
 /** A field that somebody else changed meanwhile, too. */
 export interface Clash {
@@ -28,19 +37,25 @@ export class Edit<T extends object> {
     readonly path: string,
     stored: T,
     version: string | null,
+    /** A part of the thing that is saved on its own: what is wrong elsewhere does not hold it up. */
+    readonly part = '',
   ) {
     this.stored = stored;
     this.version = version;
-    const draft = readDraft('edit.' + path);
+    const draft = readDraft(this.#place);
     if (draft) {
       try {
         const kept = JSON.parse(draft) as Record<string, unknown>;
         this.edits = Object.fromEntries(Object.entries(kept).filter(([field, value]) => field in stored && !same(stored[field as keyof T], value)));
         this.restored = Object.keys(this.edits).length > 0;
       } catch {
-        keepDraft('edit.' + path, '');
+        keepDraft(this.#place, '');
       }
     }
+  }
+
+  get #place(): string {
+    return 'edit.' + this.path + (this.part && '#' + this.part);
   }
 
   get<K extends keyof T & string>(field: K): T[K] {
@@ -56,7 +71,7 @@ export class Edit<T extends object> {
 
   #edit(next: Record<string, unknown>) {
     this.edits = next;
-    keepDraft('edit.' + this.path, Object.keys(next).length ? JSON.stringify(next) : '');
+    keepDraft(this.#place, Object.keys(next).length ? JSON.stringify(next) : '');
   }
 
   discard() {

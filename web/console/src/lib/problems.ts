@@ -22,7 +22,7 @@ export function sentence(error: unknown): string {
     case 413:
       return t.problems.large;
     case 422:
-      return problem.errors?.map(({ field, message }) => `${label(field)} ${message}`).join('. ') || capital(problem.detail);
+      return problem.errors?.map(({ field, message }) => about(field, message)).join('. ') || capital(problem.detail);
     case 429:
       return t.problems.slow(retryAfter);
     case 503:
@@ -36,7 +36,7 @@ export function sentence(error: unknown): string {
 export function fieldError(error: unknown, name: string): string | undefined {
   if (!(error instanceof ApiError)) return undefined;
   const found = error.problem.errors?.filter(({ field }) => field === name || field.startsWith(name + '.'));
-  return found?.length ? found.map(({ message }) => capital(message)).join('. ') : undefined;
+  return found?.length ? found.map(({ message }) => capital(readable(message))).join(' ') : undefined;
 }
 
 function capital(text: string): string {
@@ -44,7 +44,16 @@ function capital(text: string): string {
   return /[.!?]$/.test(whole) ? whole : whole + '.';
 }
 
+/** What a decoder says of a value is for programmers. */
+const readable = (message: string) => (/\binvalid (type|value|length)\b|\bexpected\b.*`|missing field/.test(message) ? (/integer|u8|u16|u32|u64|i64/.test(message) ? t.problems.number : t.problems.misread) : message);
+
+/** A field and what is wrong with it; a message that is a sentence of its own needs no field before it. */
+function about(field: string, message: string): string {
+  const said = readable(message);
+  return /^(that|this|there|it|the) /i.test(said) ? capital(said).slice(0, -1) : `${label(field)} ${said}`;
+}
+
 function label(field: string): string {
-  const name = field.replace(/^fields\./, '').replaceAll('_', ' ').replaceAll('.', ' › ');
+  const name = t.save.fields[field] ?? field.replace(/^fields\./, '').replaceAll('_', ' ').replaceAll('.', ' › ');
   return name.charAt(0).toUpperCase() + name.slice(1);
 }

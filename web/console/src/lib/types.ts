@@ -43,6 +43,8 @@ export interface Me {
   organization: Organization;
   organizations: { id: string; name: string; role: Role; slug: string }[];
   role: Role;
+  /** Whether e-mails are only recorded on the server, and reach nobody. */
+  mail_recorded?: boolean;
   csrf_token: string;
 }
 
@@ -111,6 +113,7 @@ export interface Config {
   allowed_origins: string[];
   voice_enabled: boolean;
   voice_id: string;
+  voice_provider: string;
   voice_language: string;
   voice_speed: number;
   /** Words for situations of a call, such as `on_hold`. */

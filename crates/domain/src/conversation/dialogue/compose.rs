@@ -75,7 +75,7 @@ pub fn compose(
     }
 }
 
-/// A model's words between what must be said besides them: acknowledgement and advice, notices, a confirmation. What the model says itself is not repeated.
+/// A model's words between what must be said besides them: acknowledgement and, in an emergency, advice before them; notices and a confirmation after. What the model says itself is not repeated.
 pub fn wrap(understanding: &Understanding, words: &str) -> String {
     let plan = &understanding.plan;
     let said = |line: &str| contains_loosely(words, line);
@@ -85,9 +85,12 @@ pub fn wrap(understanding: &Understanding, words: &str) -> String {
     if !acknowledge.is_empty() {
         paragraphs.push(acknowledge.join(" "));
     }
+    let advice: Vec<String> = plan.advice.iter().filter(|line| !said(line)).cloned().collect();
+    let (before, after) = if plan.emergency { (advice, Vec::new()) } else { (Vec::new(), advice) };
+    paragraphs.extend(before);
     paragraphs.push(words.trim().to_owned());
     paragraphs.extend(plan.alerted.iter().filter(|line| !said(line)).cloned());
-    paragraphs.extend(plan.advice.iter().filter(|line| !said(line)).cloned());
+    paragraphs.extend(after);
     paragraphs.extend(plan.confirmation.iter().filter(|line| !said(line)).cloned());
     paragraphs.extend(plan.notices.iter().filter(|line| !said(line)).cloned());
     paragraphs.retain(|paragraph| !paragraph.is_empty());
@@ -128,10 +131,11 @@ fn rest(plan: &Plan, paragraphs: &mut Vec<String>) {
     push(paragraphs, plan.remarks.join(" "));
     push(paragraphs, plan.confirmation.clone().unwrap_or_default());
     if plan.emergency {
-        // VRT-14: acknowledge, ask how and where to reach the person, say that people were told, say what to do meanwhile.
+        // VRT-14: acknowledge, ask how and where to reach the person, say that people were told, say what to do. What keeps somebody
+        // safe is read before any question: whoever smells gas must not stay to type an address.
+        push(paragraphs, plan.advice.join("\n"));
         push(paragraphs, asks);
         push(paragraphs, plan.alerted.clone().unwrap_or_default());
-        push(paragraphs, plan.advice.join("\n"));
         paragraphs.extend(plan.notices.iter().cloned());
     } else {
         push(paragraphs, plan.alerted.clone().unwrap_or_default());

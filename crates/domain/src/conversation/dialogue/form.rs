@@ -143,7 +143,8 @@ pub(super) fn label(field: &Field) -> String {
     if field.label.is_empty() { field.name.replace('_', " ") } else { field.label.clone() }
 }
 
-/// The fields that a form still wants, in the order asked. In an emergency how and where to reach somebody comes first (VRT-14).
+/// The fields that a form still wants, in the order asked. In an emergency how and where to reach somebody comes first (VRT-14),
+/// and nobody is asked who they are: a name that was said is taken down all the same.
 pub(super) fn wanted(
     config: &AgentConfig,
     form: &IntakeForm,
@@ -155,6 +156,7 @@ pub(super) fn wanted(
         .iter()
         .filter_map(|name| field_of(config, name))
         .filter(|field| !values.contains_key(&field.name) && !progress.skipped.contains(&field.name))
+        .filter(|field| !unasked(form, field))
         .collect();
     if form.urgency == Urgency::Emergency {
         fields.sort_by_key(
@@ -169,7 +171,12 @@ pub(super) fn complete(config: &AgentConfig, form: &IntakeForm, values: &BTreeMa
     form.fields
         .iter()
         .filter_map(|name| field_of(config, name))
-        .all(|field| !field.required || values.contains_key(&field.name))
+        .all(|field| !field.required || values.contains_key(&field.name) || unasked(form, &field))
+}
+
+/// Whether a form goes on without asking for a field: the name, in an emergency.
+fn unasked(form: &IntakeForm, field: &Field) -> bool {
+    form.urgency == Urgency::Emergency && extract::is_name(field)
 }
 
 /// What is asked next: one thing, or address and phone together at the beginning of an emergency.

@@ -345,7 +345,7 @@ pub struct Plan {
     pub wants_knowledge: bool,
     /// Whether the dialogue itself takes care of what was asked, such as by a form that began.
     pub handled: bool,
-    /// Whether advice comes after the question, as in an emergency.
+    /// Whether advice comes before everything that is asked, as in an emergency.
     pub emergency: bool,
     /// Buttons or a form to show.
     pub prompt: Option<Prompt>,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::app::Seen;
 use super::forms::{Browser, Field, Form, Group, Sent, encoded, next};
-use super::{invitation, onward, private, with_status, without_referrer};
+use super::{invitation, onward, private, with_own_scripts, with_status, without_referrer, zone_href};
 use crate::accounts;
 use crate::app::{App, AppState};
 use crate::auth::{Address, access_of_cookie};
@@ -54,6 +54,8 @@ pub(super) struct Page {
     pub(super) forms: Vec<Form>,
     /// Where else to go: words and address.
     pub(super) links: Vec<(&'static str, String)>,
+    /// The address of its script; empty for none.
+    script: &'static str,
 }
 
 impl Page {
@@ -191,7 +193,12 @@ async fn signup(
     }
     let browser = Browser::of(&headers);
     match closed(&app).await {
-        Ok(false) => signup_page(signup_form(&app, &browser)).to(&app, &browser),
+        Ok(false) => {
+            let mut page = signup_page(signup_form(&app, &browser));
+            // Only before anything was chosen: a form that comes back keeps the zone it was sent with.
+            page.script = zone_href();
+            with_own_scripts(page.to(&app, &browser))
+        }
         Ok(true) => Page::new("Sign-up is closed")
             .words("This installation serves one organization. Ask one of its admins for an invitation.")
             .link("Log in", "/login")
@@ -217,9 +224,10 @@ fn signup_form(app: &AppState, browser: &Browser) -> Form {
         .field(Field::new("text", "organization_name", "Organization", "organization"))
         .field(Field::new("select", "organization_vertical", "Trade", "off").holding("custom").groups(trades(app)))
         .field(
-            Field::new("url", "organization_website_url", "Website", "url")
+            // Not an input of type `url`: a browser would refuse an address without its scheme before we could add it.
+            Field::new("text", "organization_website_url", "Website", "url")
                 .optional()
-                .hint("Such as https://example.com. Your receptionist can learn from it."),
+                .hint("Such as example.com. Your receptionist can learn from it."),
         )
         .field(
             Field::new("select", "organization_timezone", "Time zone", "off")
@@ -277,7 +285,7 @@ async fn sign_up(State(app): State<App>, Address(from): Address, headers: Header
         let organization = wire::NewOrganization {
             name: sent.text("organization_name").to_owned(),
             vertical: sent.given("organization_vertical"),
-            website_url: sent.given("organization_website_url"),
+            website_url: sent.given("organization_website_url").map(with_scheme),
             timezone: sent.given("organization_timezone"),
         };
         let body = person(&sent, Some(organization), None);
@@ -290,6 +298,11 @@ async fn sign_up(State(app): State<App>, Address(from): Address, headers: Header
             with_status(signup_page(form).to(&app, &browser), &problem)
         }
     }
+}
+
+/// A website's address as people write it, without a scheme, is one of today's web.
+fn with_scheme(typed: String) -> String {
+    if typed.contains("://") { typed } else { format!("https://{typed}") }
 }
 
 /// Who signs up, as typed.

@@ -25,6 +25,8 @@ use crate::routes::dev::{at_this_machine, reads_mailbox};
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 /// The stylesheet of all pages.
 const STYLE: &str = include_str!("../../../templates/pages.css");
+/// The script of the sign-up page, which works without it.
+const ZONE: &str = include_str!("../../../templates/zone.js");
 /// How many of the questions that the demonstration knows the page answers itself: the rest is for asking.
 const ASKED_SHOWN: usize = 5;
 /// Where `colloquy quickstart` looks for a server by itself.
@@ -32,12 +34,16 @@ const USUAL_URL: &str = "http://127.0.0.1:8080";
 /// Its address changes with its content, so that browsers may keep it for ever.
 static STYLE_HREF: LazyLock<String> =
     LazyLock::new(|| format!("/pages.css?{}", &blake3::hash(STYLE.as_bytes()).to_hex()[..16]));
+/// Like the stylesheet's.
+static ZONE_HREF: LazyLock<String> =
+    LazyLock::new(|| format!("/zone.js?{}", &blake3::hash(ZONE.as_bytes()).to_hex()[..16]));
 
 /// The routes of this folder. They are pages, not calls: OpenAPI does not list them.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/", get(home))
         .route("/pages.css", get(style))
+        .route("/zone.js", get(zone))
         .merge(account::routes())
         .merge(invitation::routes())
         .merge(legal::routes())
@@ -47,6 +53,19 @@ pub fn routes() -> Router<App> {
 /// Where the stylesheet is; the layout asks.
 pub fn style_href() -> &'static str {
     &STYLE_HREF
+}
+
+/// Where the script of the sign-up page is.
+fn zone_href() -> &'static str {
+    &ZONE_HREF
+}
+
+/// A page that may run scripts of this server, and nobody else's.
+fn with_own_scripts(mut response: Response) -> Response {
+    if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}; script-src 'self'")) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 /// A rendered page with its policy.
@@ -138,7 +157,25 @@ async fn home(State(app): State<App>, Address(client): Address, headers: HeaderM
 }
 
 async fn style(RawQuery(version): RawQuery) -> Response {
-    let current = version.is_some_and(|version| STYLE_HREF.ends_with(&format!("?{version}")));
+    versioned(&STYLE_HREF, version, "text/css; charset=utf-8", STYLE)
+}
+
+async fn zone(RawQuery(version): RawQuery) -> Response {
+    versioned(&ZONE_HREF, version, "text/javascript; charset=utf-8", ZONE)
+}
+
+/// A file whose address changes with its content: kept for ever under the current one.
+fn versioned(href: &str, version: Option<String>, kind: &'static str, text: &'static str) -> Response {
+    let current = version.is_some_and(|version| href.ends_with(&format!("?{version}")));
     let keep = if current { "public, max-age=31536000, immutable" } else { "no-cache" };
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, keep)], STYLE).into_response()
+    let sniff = (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    (
+        [
+            (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+            (header::CACHE_CONTROL, HeaderValue::from_static(keep)),
+            sniff,
+        ],
+        text,
+    )
+        .into_response()
 }

@@ -94,6 +94,8 @@ export const settings = {
 
   ops: {
     title: 'Operator',
+    notYours: 'For administrators of the platform',
+    become: 'Whoever runs this server puts your e-mail address into platform.admin_emails (config/colloquy.toml, or COLLOQUY_PLATFORM__ADMIN_EMAILS) and starts it again. You are an administrator once the address is proven, such as by a sign-in link.',
     lead: (nodes: string, shards: string, entities: string) => `${nodes}, ${shards}, ${entities} in memory`,
     updated: (seconds: number) => (seconds < 2 ? 'Up to date' : `Updated ${seconds} s ago`),
     stale: (seconds: number) => `The server does not answer. This is ${seconds} s old; it is asked again by itself.`,

@@ -32,6 +32,8 @@ export const shell = {
     noSession: 'The server does not answer, so it is not known who you are. It may be restarting.',
     limit: (detail: string) => `Your plan’s limit is reached. ${detail}`,
     forbidden: (detail: string) => detail || 'Your role does not allow this: ask an admin of your organization.',
+    number: 'must be a whole number, not below what is allowed',
+    misread: 'is not understood: look at what was typed',
     missing: 'It does not exist, was erased, or belongs to another organization.',
     stale: 'Somebody else saved this first. Look at their change before you save yours.',
     large: 'This is larger than the server takes.',
@@ -119,6 +121,7 @@ export const shell = {
 
   save: {
     title: 'Not saved yet:',
+    fields: { 'settings.retention.conversations_days': 'The number of days', business_hours: 'Business hours', settings: 'For how long conversations are kept', website_url: 'Website', types: 'What can be booked', horizon_days: 'Days ahead', voice_id: 'Voice', voice_provider: 'Who speaks', voice_welcome_message: 'Greeting', voice_scripts: 'What it says when', system_prompt: 'Prompt', escalation_email: 'Alerts by e-mail to', escalation_phone: 'Alerts by text message to' } as Record<string, string>,
     restored: 'Kept from last time, not saved yet:',
     discard: 'Discard',
     stale: 'Somebody else saved first',
@@ -141,6 +144,7 @@ export const shell = {
     older: 'Older ones',
     open: 'Open',
     settings: 'What you are told',
+    mailRecorded: 'E-mails are only recorded on the server and reach nobody until a mail server is set (mail.kind = "smtp").',
     settingsText: (email: string) => `For you alone. E-mails go to ${email}, unless you have read it here before; when much happens, several things come in one.`,
     about: 'When',
     ways: { in_app: 'In the console', email: 'E-mail' } as Record<string, string>,
