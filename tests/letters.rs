@@ -45,6 +45,10 @@ async fn who_asked_for_it_is_told_once_by_mail_and_nobody_else_is() {
         assert_eq!(told["notifications"]["emergency"], json!({ "in_app": true, "email": true }), "{told}");
     }
     viewer.api.patch(path, wish("emergency", false)).await.expect(200);
+    // An owner is told without asking for it, and may ask not to be.
+    let own = owner.api.patch(path, wish("lead", false)).await.expect(200);
+    assert_eq!(own["notifications"]["emergency"]["email"], true, "{own}");
+    owner.api.patch(path, wish("emergency", false)).await.expect(200);
     owner.api.patch(path, wish("rain", true)).await.refused(422);
 
     let visitor = says(&server, &agent, DANGER).await;

@@ -100,7 +100,7 @@ mod tests {
     fn what_was_played_was_heard_in_whole_words() {
         for (ms, expected) in [
             (0, "Hello."),
-            (500, "Hello. We are open"),
+            (560, "Hello. We are open"),
             (1_000, "Hello. We are open from nine."),
             (1_600, "Hello. We are open from nine. On Sundays we"),
             (9_000, "Hello. We are open from nine. On Sundays we are closed."),
