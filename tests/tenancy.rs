@@ -113,6 +113,12 @@ impl Tenant {
         let call = line.until("the call", |frame| frame["type"] == "call").await;
         line.send(&json!({ "type": "hangup" })).await;
         line.until("its end", |frame| frame["type"] == "bye").await;
+        // Its conversation hears of the end a moment later, and the call is looked back on.
+        eventually("nobody is on the line", SOON, || async {
+            let over = |talk: &Value| talk["on_call"].is_null();
+            owner.api.list("/api/conversations").await.iter().all(over).then_some(())
+        })
+        .await;
         let mut ids = Ids::made_up();
         for (kind, id) in [
             ("agent", agent),
