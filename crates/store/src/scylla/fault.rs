@@ -124,6 +124,9 @@ pub(super) fn of_session(config: &ScyllaConfig, error: &NewSessionError) -> Stor
             }
         } else if said(&["corrupt message"]) {
             "the servers do not speak TLS there, and it is set".to_owned()
+        } else if tls.identity.is_none() && said(&["broken", "reset", "closed"]) && !said(&["refused"]) {
+            // A server's reason for hanging up is lost when what was written to it comes back first.
+            "the servers hang up: they may ask for a certificate of one's own, and none is set".to_owned()
         } else {
             return StoreError::Unavailable(text);
         }

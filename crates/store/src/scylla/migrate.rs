@@ -240,11 +240,16 @@ impl<'a> Runner<'a> {
 
     /// Waits for the lock: until its owner gives it back, or has not been heard of for too long.
     async fn lock(&self) -> Result<(), StoreError> {
-        let deadline = Instant::now() + WAIT;
+        let (deadline, settled) = (Instant::now() + WAIT, Instant::now() + self.config.timeouts.settle);
         loop {
             match self.take_lock().await {
                 Ok(true) => return Ok(()),
                 Ok(false) | Err(StoreError::Unknown(_)) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                // One of several servers has not heard of the new table yet.
+                Err(StoreError::Incompatible(_)) if Instant::now() < settled => {
+                    self.agree().await?;
+                    tokio::time::sleep(LOOK).await;
+                }
                 Ok(false) => {
                     let text =
                         format!("another node has been migrating {} for {} s", self.config.keyspace, WAIT.as_secs());

@@ -76,7 +76,16 @@ pub(super) struct Cql {
 
 impl Cql {
     pub(super) async fn prepare(session: Session, config: &ScyllaConfig) -> Result<Self, StoreError> {
-        let statements = Statements::prepare(&session, &config.keyspace, &Profiles::new(config)).await?;
+        let settled = Instant::now() + config.timeouts.settle;
+        let statements = loop {
+            match Statements::prepare(&session, &config.keyspace, &Profiles::new(config)).await {
+                // The keyspace or a table was made a moment ago, and one of several servers has not heard of it yet.
+                Err(StoreError::Incompatible(why)) if why.contains("exist") && Instant::now() < settled => {
+                    tokio::time::sleep(LONGEST_PAUSE).await;
+                }
+                prepared => break prepared?,
+            }
+        };
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
         Ok(Self { session, statements, patience: config.timeouts.settle, locks })
     }
