@@ -38,8 +38,8 @@ async function testCall(tab = page) {
       await dialog.getByLabel('What the caller says').fill(words);
       await tab.keyboard.press('Enter');
       await until(async () => (await heard.count()) > had, 'an answer to: ' + words, 30_000);
-      // A sentence more may follow.
-      await dialog.getByText('The agent listens').waitFor();
+      // A sentence more may follow; where a voice is installed, all of it is spoken first.
+      await dialog.getByText('The agent listens').waitFor({ timeout: 60_000 });
       return heard.last().innerText();
     },
   };
