@@ -170,7 +170,7 @@ impl Line<'_> {
 /// How calls over an account are carried, as their entities are named: the simulated carrier speaks as Twilio does.
 pub(super) fn carried_by(account: &str) -> Carrier {
     match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
-        Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated) | None => Carrier::Twilio,
+        Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated | Provider::Vapi) | None => Carrier::Twilio,
     }
 }
 

@@ -28,7 +28,7 @@ impl Pacing {
     fn of(&self, account: &str) -> Config {
         match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
             Some(Provider::Simulated) => self.simulated,
-            Some(Provider::Twilio | Provider::Whatsapp) | None => self.twilio,
+            Some(Provider::Twilio | Provider::Whatsapp | Provider::Vapi) | None => self.twilio,
         }
     }
 }

@@ -6,6 +6,7 @@ use colloquy_domain::lines::{Credentials, Provider};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
 use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
+use colloquy_telephony::vapi::rest::BASE_URL as VAPI;
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
 use futures::StreamExt as _;
 
@@ -25,6 +26,8 @@ pub struct CarrierSettings {
     pub twilio_url: String,
     /// Meta's.
     pub whatsapp_url: String,
+    /// Vapi's.
+    pub vapi_url: String,
     /// A simulated carrier's; none: there is none here.
     pub simulated_url: Option<String>,
     /// Where providers call us back.
@@ -42,6 +45,7 @@ impl Default for CarrierSettings {
         Self {
             twilio_url: TWILIO.to_owned(),
             whatsapp_url: WHATSAPP.to_owned(),
+            vapi_url: VAPI.to_owned(),
             simulated_url: None,
             api_url: String::new(),
             unconfirmed_after_ms: colloquy_domain::conversation::delivery::UNCONFIRMED_AFTER_MS,
@@ -98,6 +102,7 @@ impl Carriers {
             Provider::Twilio => Some(&self.settings.twilio_url),
             Provider::Whatsapp => Some(&self.settings.whatsapp_url),
             Provider::Simulated => self.settings.simulated_url.as_deref(),
+            Provider::Vapi => Some(&self.settings.vapi_url),
         }
     }
 

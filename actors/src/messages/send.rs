@@ -172,6 +172,8 @@ fn build(
             };
             whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))
         }
+        // No line leads there: it carries calls only.
+        Provider::Vapi => return Err(Unfit { field: "provider", problem: "carries no messages" }),
     };
     Ok((request, count))
 }
@@ -180,6 +182,7 @@ fn read_sent(provider: Provider, answer: &Answered) -> Result<String, Fault> {
     match provider {
         Provider::Twilio | Provider::Simulated => read_created_message(&answer.as_answer()).map(|message| message.sid),
         Provider::Whatsapp => whatsapp::read_sent(&answer.as_answer()),
+        Provider::Vapi => Err(Fault::Unreadable),
     }
 }
 

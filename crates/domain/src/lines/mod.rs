@@ -26,6 +26,8 @@ pub const KIND: &str = "lines";
 pub const NUMBERS_MAX: usize = 500;
 /// Characters of a credential: Meta's tokens have some 250.
 const CREDENTIAL_CHARS_MAX: usize = 1_000;
+/// Characters of a secret that people make up themselves.
+const SECRET_CHARS_MIN: usize = 16;
 /// Characters of an account's name at its provider.
 const ACCOUNT_CHARS_MAX: usize = 100;
 
@@ -42,11 +44,13 @@ pub enum Provider {
     Whatsapp,
     /// A simulated carrier that speaks Twilio's side: reaches nobody, and everything says so.
     Simulated,
+    /// Vapi: it carries calls that come in and asks us what to say. Nothing is sent over it.
+    Vapi,
 }
 
 impl Provider {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Twilio, Self::Whatsapp, Self::Simulated];
+    pub const ALL: [Self; 4] = [Self::Twilio, Self::Whatsapp, Self::Simulated, Self::Vapi];
 
     /// As it stands in addresses.
     pub fn word(self) -> &'static str {
@@ -54,6 +58,7 @@ impl Provider {
             Self::Twilio => "twilio",
             Self::Whatsapp => "whatsapp",
             Self::Simulated => "simulated",
+            Self::Vapi => "vapi",
         }
     }
 
@@ -68,14 +73,20 @@ impl Provider {
             Self::Twilio => "Twilio",
             Self::Whatsapp => "WhatsApp",
             Self::Simulated => "the simulated carrier",
+            Self::Vapi => "Vapi",
         }
     }
 
-    /// What it carries.
+    /// What comes in over it.
+    pub fn answers(self, channel: Channel) -> bool {
+        self.carries(channel) || (self == Self::Vapi && channel == Channel::Voice)
+    }
+
+    /// What we can send and begin over it.
     pub fn carries(self, channel: Channel) -> bool {
         match channel {
             Channel::Sms => matches!(self, Self::Twilio | Self::Simulated),
-            Channel::Whatsapp => true,
+            Channel::Whatsapp => self != Self::Vapi,
             Channel::Voice => matches!(self, Self::Twilio | Self::Simulated),
             Channel::Chat | Channel::Email | Channel::Linkedin | Channel::Messenger => false,
         }
@@ -88,9 +99,9 @@ impl Provider {
 pub struct Credentials {
     /// Twilio: the account (`AC…`).
     pub account: String,
-    /// Twilio: the auth token; WhatsApp: the access token.
+    /// Twilio: the auth token; WhatsApp: the access token; Vapi: the private key.
     pub token: String,
-    /// The key webhooks are signed with where it is another one: WhatsApp's app secret.
+    /// The key webhooks are signed with where it is another one: WhatsApp's app secret, Vapi's server secret.
     pub signing: String,
     /// What WhatsApp repeats to us when a webhook is set up; made by us.
     pub verify_token: String,
@@ -184,7 +195,7 @@ impl Lines {
             known.is.provider == provider
                 && match provider {
                     Provider::Whatsapp => known.is.external_id.as_deref() == Some(number),
-                    Provider::Twilio | Provider::Simulated => known.is.number == number,
+                    Provider::Twilio | Provider::Simulated | Provider::Vapi => known.is.number == number,
                 }
         })
     }
@@ -391,8 +402,24 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
             key("access_token", &credentials.token, "without the access token nothing can be sent");
             key("app_secret", &credentials.signing, "without the app secret no webhook can be believed");
         }
+        Provider::Vapi => {
+            key("api_key", &credentials.token, "without the private key nobody knows which numbers are yours");
+            key(
+                "server_secret",
+                &credentials.signing,
+                "without the server secret nothing that Vapi asks can be believed",
+            );
+        }
     }
     checks.line("account_sid", &credentials.account, 0, ACCOUNT_CHARS_MAX);
+    if provider == Provider::Vapi && !credentials.signing.trim().is_empty() {
+        let long = credentials.signing.chars().count() >= SECRET_CHARS_MIN;
+        checks.ensure(
+            long,
+            "server_secret",
+            format!("must have at least {SECRET_CHARS_MIN} characters: whoever guesses it speaks for you"),
+        );
+    }
     checks.finish()
 }
 
@@ -405,6 +432,7 @@ pub fn connected(state: &Lines, provider: Provider) -> Result<&Connection, Rejec
         let keys = match provider {
             Provider::Twilio | Provider::Simulated => "account_sid and auth_token",
             Provider::Whatsapp => "access_token and app_secret",
+            Provider::Vapi => "api_key and server_secret",
         };
         Rejection::conflict(
             "not_connected",

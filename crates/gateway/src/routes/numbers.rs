@@ -82,6 +82,9 @@ async fn connect(
             }),
             ..Credentials::default()
         },
+        Provider::Vapi => {
+            Credentials { token: text(body.api_key), signing: text(body.server_secret), ..Credentials::default() }
+        }
     };
     domain::check(provider, &credentials)?;
     inbound::try_account(tools, provider, &credentials, None, app.now_ms())
@@ -140,8 +143,8 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     console.need(Role::Manager, "register a number")?;
     unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
-    let provider =
-        provider_of(&body.provider).map_err(|_| Problem::field("provider", "must be twilio, whatsapp or simulated"))?;
+    let provider = provider_of(&body.provider)
+        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, vapi or simulated"))?;
     let agent = agent_of(&app, &console, &body.agent_id).await?;
     let number = NewNumber {
         number: body.number.trim().to_owned(),
@@ -283,12 +286,16 @@ fn template(template: wire::WhatsappTemplate) -> Template {
 /// An account with what to enter at its provider. The word that Meta repeats to us is for those who set it up.
 async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -> Result<Value> {
     let id = connection_id(connection.provider, console.tenant());
+    let mut body = json!(connection);
+    body["connection_id"] = json!(id);
     let folder = match connection.provider {
         Provider::Twilio | Provider::Simulated => "twilio",
         Provider::Whatsapp => "whatsapp",
+        Provider::Vapi => {
+            body["webhook_url"] = json!(format!("{}/api/voice/vapi/webhook/{id}", app.settings.api_url));
+            return Ok(body);
+        }
     };
-    let mut body = json!(connection);
-    body["connection_id"] = json!(id);
     body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));
     if connection.provider.carries(Channel::Voice) {
         body["voice_url"] = json!(format!("{}/api/voice/{folder}/voice/{id}", app.settings.api_url));
