@@ -370,7 +370,15 @@ access_token?: string,
 /**
  * WhatsApp: the app secret; webhooks are checked with it.
  */
-app_secret?: string, };
+app_secret?: string, 
+/**
+ * Vapi: the private key.
+ */
+api_key?: string, 
+/**
+ * Vapi: the secret of your own that it sends along with all it asks and posts (`X-Vapi-Secret`, a bearer token, or a code over the body).
+ */
+server_secret?: string, };
 
 /**
  * `POST /api/chat/:conversation_id/continue`.
@@ -1066,7 +1074,7 @@ export type NewNumber = {
  */
 number: string, 
 /**
- * `twilio`, `whatsapp` or `simulated`.
+ * `twilio`, `whatsapp`, `vapi` or `simulated`.
  */
 provider: string, 
 /**
