@@ -88,7 +88,6 @@ async fn attempt_turn(
         Some(config) => (Arc::new((**config).clone()), Arc::new(Confidential::of(config))),
         None => (agent.config.clone(), agent.confidential.clone()),
     };
-    let config = booking::offered(tools, handle, config, &brief).await;
     let config = dialogue::errand::equipped(&config, &brief).map_or(config, Arc::new);
     let setting = Setting {
         config: &config,
@@ -123,23 +122,28 @@ async fn attempt_turn(
     };
 
     let retrieving = Instant::now();
-    let retrieved = if understanding.plan.wants_knowledge {
-        search(tools, handle, &tenant, &brief.agent_id, &config, &agent.variables, &brief.question).await
-    } else {
-        Retrieved::default()
+    let wants = understanding.plan.wants_knowledge;
+    // What the calendar says is said exactly: a model is only asked where something else is to be answered too.
+    let asks_model = !dialogue::errand::is_all(&understanding) && (!understanding.facts.books() || wants);
+    let finding = async {
+        if wants {
+            search(tools, handle, &tenant, &brief.agent_id, &config, &agent.variables, &brief.question).await
+        } else {
+            Retrieved::default()
+        }
     };
+    // Whether there is a calendar matters to a model only, and is asked while the knowledge is searched: a caller waits for both.
+    let offering = async {
+        if asks_model { booking::offered(tools, handle, config.clone(), &brief).await } else { config.clone() }
+    };
+    let (retrieved, offered) = tokio::join!(finding, offering);
+    let setting = Setting { config: &offered, ..setting };
     let retrieve_ms = millis(retrieving);
 
     let attempt_of =
         Attempt { tools, handle, setting, brief: &brief, understanding: &understanding, retrieved: &retrieved };
     let mut said = match &tools.model {
-        // What the calendar says is said exactly: a model is only asked where something else is to be answered too.
-        Some(chat_model)
-            if !dialogue::errand::is_all(&understanding)
-                && (!understanding.facts.books() || understanding.plan.wants_knowledge) =>
-        {
-            model::answer(&attempt_of, chat_model.as_ref()).await
-        }
+        Some(chat_model) if asks_model => model::answer(&attempt_of, chat_model.as_ref()).await,
         Some(_) | None => built_in(&attempt_of).await,
     };
     if let Some(wish) = said.wish.take() {

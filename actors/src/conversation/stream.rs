@@ -170,10 +170,16 @@ pub(super) async fn forward(
         }
         whole.push_str(&piece.text);
         waiting.push_str(&piece.text);
-        let at = *flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
         if !sentence && has_sentence(&whole) {
+            // Sent here and not by the clock, whose ticks are a millisecond and more: a caller waits for it.
             sentence = true;
-            flush_at = Some(at.min(Instant::now()));
+            flush_at = None;
+            if !may_show(model_attempt, &whole) {
+                return;
+            }
+            send(streams, handle, message_id, turn_attempt, model_attempt, &mut index, &mut waiting);
+        } else {
+            flush_at.get_or_insert_with(|| Instant::now() + COALESCE);
         }
     }
     if !waiting.is_empty() && may_show(model_attempt, &whole) {

@@ -9,6 +9,7 @@ mod recorder;
 pub mod retell;
 pub mod stream;
 mod talker;
+mod told;
 pub mod twilio;
 mod vapi;
 
@@ -30,6 +31,8 @@ use colloquy_actors::telephony::speech::answer::Answer;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use told::{Raw, Told};
+
 use crate::app::App;
 use crate::chat::Reached;
 use crate::tokens::hex;
@@ -42,6 +45,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const HOLD_AFTER: Duration = Duration::from_secs(4);
 /// How often the call is told that it goes on here.
 const BEAT_EVERY: Duration = Duration::from_millis(call::CARRIED_EVERY_MS.unsigned_abs());
+/// Pieces of an answer that are kept until it is known which answer they are of; more than come within the blink that takes.
+const EARLY_MAX: usize = 64;
 /// What is said when the conversation cannot be reached at all.
 const TROUBLE: &str = "I'm sorry, I'm having trouble right now. Could you say that again in a moment?";
 
@@ -53,46 +58,6 @@ pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
         .merge(stream::routes())
         .merge(twilio::routes())
         .merge(vapi::routes())
-}
-
-/// What came in of a watch; to be handed to [`Line::take`].
-pub(super) enum Raw {
-    /// Of the conversation.
-    Talk(Option<Watch>),
-    /// Of the call.
-    News(Option<Watch>),
-    /// The caller's words stand, or could not be brought there.
-    Posted(Result<Posted, ActorError>),
-    /// The caller has been waiting.
-    Waits,
-    /// It is time to say that the call goes on here.
-    Beat,
-}
-
-/// What a provider's socket is to do.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// Speak these sentences of the open answer.
-    Say(Vec<String>),
-    /// Speak these, with which the open answer is complete; then what follows.
-    Done(Vec<String>, Next),
-    /// The open answer will not come from us: a person has the floor.
-    Silent,
-    /// A person of the business says this, at once.
-    Person(String),
-    /// Somebody of the business has the call handed on.
-    Transfer {
-        /// To whom, E.164.
-        to: String,
-        /// What is said first.
-        words: String,
-    },
-    /// Somebody of the business hangs up.
-    HangUp,
-    /// The call is over.
-    Over,
-    /// Another socket carries it.
-    Replaced,
 }
 
 /// A turn whose answer is being spoken.
@@ -119,6 +84,14 @@ pub(super) struct Line {
     /// The caller's words on their way to the conversation.
     hearing: Option<JoinHandle<Result<Posted, ActorError>>>,
     open: Option<Open>,
+    /// What was streamed before the answer it belongs to was known here.
+    early: Vec<Streamed>,
+    /// Something happened before the answer was known here: how it stands is to be asked.
+    missed: bool,
+    /// The newest turn that was opened before that.
+    latest: Option<TurnId>,
+    /// The turn whose last words were given out, until it is known what follows them.
+    closing: Option<TurnId>,
     /// When the caller is told that it takes a while.
     hold_at: Option<Instant>,
     transferred: bool,
@@ -179,6 +152,10 @@ impl Line {
             news,
             hearing: None,
             open: None,
+            early: Vec::new(),
+            missed: false,
+            latest: None,
+            closing: None,
             hold_at: None,
             transferred,
             holds: 0,
@@ -214,7 +191,7 @@ impl Line {
         if let Some(hearing) = self.hearing.take() {
             hearing.abort();
         }
-        self.open = None;
+        self.drop_answer();
         self.let_go = false;
         self.hold_at = Some(Instant::now() + HOLD_AFTER);
         let (app, by, live, agent) = (self.app.clone(), self.by.clone(), self.live.clone(), self.agent.clone());
@@ -260,7 +237,7 @@ impl Line {
 
     /// Whether an answer is on its way.
     pub(super) fn is_answering(&self) -> bool {
-        self.open.is_some()
+        self.open.is_some() || self.closing.is_some()
     }
 
     /// Words that were only the beginning of others: what they lead to is not wanted, and those to come take their place.
@@ -280,6 +257,10 @@ impl Line {
     /// What was asked for is not wanted any more.
     pub(super) fn drop_answer(&mut self) {
         self.open = None;
+        self.early.clear();
+        self.missed = false;
+        self.latest = None;
+        self.closing = None;
         self.hold_at = None;
     }
 
@@ -318,11 +299,14 @@ impl Line {
 
     /// The next thing that may matter. Nothing is lost when this is cancelled.
     pub(super) async fn listen(&mut self) -> Raw {
+        if self.closing.is_some() {
+            return Raw::Close;
+        }
         let (hold_at, beat_at) = (self.hold_at, self.beat_at);
         let hearing = &mut self.hearing;
         tokio::select! {
-            heard = self.talk.next() => Raw::Talk(heard),
-            heard = self.news.next() => Raw::News(heard),
+            // What an answer is called comes before its words.
+            biased;
             posted = async {
                 match hearing.as_mut() {
                     Some(task) => task.await,
@@ -332,6 +316,8 @@ impl Line {
                 *hearing = None;
                 Raw::Posted(posted.unwrap_or(Err(ActorError::Failed)))
             }
+            heard = self.talk.next() => Raw::Talk(heard),
+            heard = self.news.next() => Raw::News(heard),
             () = async {
                 match hold_at {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -364,6 +350,10 @@ impl Line {
                 self.changed().await
             }
             Raw::Posted(posted) => self.posted(posted).await,
+            Raw::Close => {
+                let turn = self.closing.take()?;
+                self.close(&turn, Vec::new()).await
+            }
             Raw::Beat => {
                 self.beat_at = Instant::now() + BEAT_EVERY;
                 let (app, by, call, socket) =
@@ -394,11 +384,26 @@ impl Line {
             return None;
         }
         match posted {
-            Ok(Posted { turn: Some(turn), answer_id, .. }) => {
+            Ok(Posted { turn: Some(turn), answer_id, repeated, .. }) => {
                 let answer_id = answer_id.unwrap_or_default();
+                let newer = self.latest.take().is_some_and(|latest| latest != turn);
                 self.open = Some(Open { turn, answer_id, answer: Answer::new() });
-                // It may have been answered before it was watched, or on another frontend.
-                self.look().await
+                if repeated || newer || std::mem::take(&mut self.missed) {
+                    // It may have been answered before it was watched, or on another frontend.
+                    self.early.clear();
+                    return self.look().await;
+                }
+                // Nothing of what is new can have been missed: it was watched before it was said.
+                let early = std::mem::take(&mut self.early);
+                let said: Vec<String> = early
+                    .into_iter()
+                    .filter_map(|frame| self.streamed(frame))
+                    .flat_map(|told| match told {
+                        Told::Say(sentences) => sentences,
+                        _ => Vec::new(),
+                    })
+                    .collect();
+                (!said.is_empty()).then_some(Told::Say(said))
             }
             Ok(Posted { turn: None, .. }) => {
                 self.hold_at = None;
@@ -423,7 +428,12 @@ impl Line {
     }
 
     fn streamed(&mut self, frame: Streamed) -> Option<Told> {
-        let open = self.open.as_mut()?;
+        let Some(open) = self.open.as_mut() else {
+            if self.hearing.is_some() && self.early.len() < EARLY_MAX {
+                self.early.push(frame);
+            }
+            return None;
+        };
         match frame {
             Streamed::Token { message_id, attempt, index, text } if message_id == open.answer_id => {
                 let sentences = open.answer.on_piece(attempt, index, &text);
@@ -442,6 +452,16 @@ impl Line {
     }
 
     async fn happened(&mut self, event: Event) -> Option<Told> {
+        if self.hearing.is_some() && self.open.is_none() {
+            match &event {
+                // That of the words on their way comes before they are answered for.
+                Event::Posted { opening: Some(opening), .. } => self.latest = Some(opening.turn.clone()),
+                Event::Answered(_) | Event::TakenOver { .. } | Event::Closed { .. } | Event::Idled { .. } => {
+                    self.missed = true;
+                }
+                _ => {}
+            }
+        }
         let mine = |turn: &TurnId| self.open.as_ref().is_some_and(|open| open.turn == *turn);
         match event {
             Event::Answered(given) if mine(&given.turn) => self.finished(&given.text).await,
@@ -468,6 +488,7 @@ impl Line {
 
     /// How the open turn stands, from the conversation itself.
     async fn look(&mut self) -> Option<Told> {
+        self.missed |= self.hearing.is_some() && self.open.is_none();
         let mut turn = self.open.as_ref()?.turn.clone();
         let state = match self.state().await {
             Ok(state) => state,
@@ -499,11 +520,21 @@ impl Line {
     async fn finished(&mut self, text: &str) -> Option<Told> {
         let mut open = self.open.take()?;
         self.hold_at = None;
-        let mut rest = open.answer.on_finished(text);
+        let rest = open.answer.on_finished(text);
+        if rest.is_empty() {
+            return self.close(&open.turn, rest).await;
+        }
+        // The words first: what follows them is asked of two entities, and the caller waits for nothing but the words.
+        self.closing = Some(open.turn);
+        Some(Told::Say(rest))
+    }
+
+    /// What follows an answer whose words were given out.
+    async fn close(&mut self, turn: &TurnId, mut rest: Vec<String>) -> Option<Told> {
         let next = self.next().await;
         if let Next::Transfer { words, .. } | Next::Sorry { words } = &next {
             // Said once: it is named after the turn it follows.
-            if let Err(error) = self.speak(&format!("after/{}", open.turn), words).await {
+            if let Err(error) = self.speak(&format!("after/{turn}"), words).await {
                 tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
             }
             rest.push(format!(" {words}"));
