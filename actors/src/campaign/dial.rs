@@ -5,13 +5,16 @@ use std::time::Duration;
 use colloquy_cluster::Ask;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::Principal;
+use colloquy_domain::campaign::core;
 use colloquy_domain::campaign::slice::{Command, Dial, DialAnswer, Effect, Refused, Reply, Report};
 use colloquy_domain::contact_guard::{self, Address, Verdict};
-use colloquy_domain::ids::TenantId;
+use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::vocabulary::AgentStatus;
 use tokio::time::Instant;
 
 use super::line::line;
-use super::{SliceEntity, callees};
+use super::{CampaignEntity, SliceEntity, callees};
+use crate::agent::AgentNow;
 use crate::core::{Asked, ask};
 use crate::guard::ContactGuardEntity;
 use crate::telemetry::{DIAL_SECONDS, DIALS};
@@ -31,7 +34,10 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, effect: Effect) {
         Effect::Authorize { target, attempt, guard, request } => {
             authorize(tools, handle, &tenant, target, attempt, &guard, *request).await
         }
-        Effect::Dial { target, attempt, not_before_ms } => {
+        Effect::Dial { target, attempt, not_before_ms, agent_id } => {
+            if unmanned(tools, handle, &tenant, &agent_id).await {
+                return;
+            }
             dial(tools, handle, &tenant, target, attempt, not_before_ms).await
         }
         Effect::LookUp { target, attempt, dial: _, from, dialed_ms, call } => {
@@ -107,6 +113,24 @@ async fn authorize(
     }
     // Said even when it is not wanted any more: the guard counts what it has permitted, and the slice gives it back.
     bring(handle, tenant, "verdict", Command::Authorized { target, attempt, verdict }).await
+}
+
+/// Whether the agent does not work any more: then the campaign is told, which pauses, and this call is not made.
+async fn unmanned(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, agent: &AgentId) -> bool {
+    let client = handle.client();
+    // What cannot be read now is no reason: the start has asked.
+    let works = |now: AgentNow| now.status == AgentStatus::Active && !now.suspended;
+    if tools.agent(client, tenant, agent).await.is_ok_and(works) {
+        return false;
+    }
+    let (by, id) = (Principal::system(tenant.clone()), &handle.key().id);
+    let Ok(Reply::State(slice)) = ask::<SliceEntity>(client, &by, id, Command::Get).await else { return false };
+    // Somebody asked for this one call; its answer says what became of it.
+    if slice.campaign.is_single_call() {
+        return false;
+    }
+    let command = core::Command::Unmanned { agent_id: agent.clone() };
+    ask::<CampaignEntity>(client, &by, slice.campaign.as_str(), command).await.is_ok()
 }
 
 async fn dial(

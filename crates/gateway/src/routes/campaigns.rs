@@ -132,7 +132,7 @@ async fn start(State(app): State<App>, console: Console, Path(id): Path<String>)
     let account = account(&app, &console, &state.settings.from_numbers).await?;
     if state.status == domain::Status::Draft {
         let (client, tools) = (&app.actors.client, &app.actors.tools);
-        actor::ready(client, tools, console.tenant(), &state.settings.agent_id, &account).await?;
+        actor::ready(client, tools, console.tenant(), &state.settings, &account).await?;
     }
     ordered(&app, &console, &id, Command::Start).await
 }
@@ -149,7 +149,11 @@ async fn pause(State(app): State<App>, console: Console, Path(id): Path<String>)
 #[utoipa::path(post, path = "/api/calling/campaigns/{id}/resume", tag = "campaigns", params(("id" = String, Path)), responses((status = 200, body = Value), (status = 409)))]
 async fn resume(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Response> {
     console.need(Role::Manager, "resume campaigns")?;
-    of(&app, &console, &id).await?;
+    let state = of(&app, &console, &id).await?;
+    if state.status == domain::Status::Paused {
+        let (client, tools) = (&app.actors.client, &app.actors.tools);
+        actor::ready(client, tools, console.tenant(), &state.settings, &state.account).await?;
+    }
     ordered(&app, &console, &id, Command::Resume).await
 }
 

@@ -529,6 +529,8 @@ pub enum Effect {
         attempt: u32,
         /// The moment, Unix milliseconds.
         not_before_ms: i64,
+        /// The agent that will speak.
+        agent_id: AgentId,
     },
     /// Repeatable: look the call up at the provider, by its name there or by the dial's key, and tell [`Command::LookedUp`].
     LookUp {

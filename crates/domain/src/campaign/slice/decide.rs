@@ -228,7 +228,7 @@ fn too_dear(
     // Calls that go on mostly end sooner; then there is room again.
     let why = if one.callbacks > 0 { Why::Callback } else { Why::Room };
     let wait = Next::Wait { at_ms: now_ms + BUDGET_WAIT_MS, why };
-    let short = (owed == 0).then_some(Event::Short { need_micros: worst_micros });
+    let short = (state.under_way_micros() == 0).then_some(Event::Short { need_micros: worst_micros });
     Some([dropped(one, target, open, Some(wait))].into_iter().chain(short).collect())
 }
 
