@@ -251,6 +251,44 @@ test('a conversation opened in the middle of an answer shows what was written, a
   expect(view.writing?.text).toBe('Let me think');
   snapshot({ streaming: null });
   expect(view.writing).toBeNull();
+  snapshot({ streaming: { message_id: 'm1', attempt: 1, next_index: 3, text: 'Let me think' } });
+  // Messages are shown with the next frame: until then the answer in the making stands, so that its words are never gone.
+  const shown = () => [view.writing?.text, view.messages.map((message) => message.content)];
+  FakeSocket.last.says({ type: 'delta', topic: 'conversation:c9', seq: 6, changes: [put('message/m1', { id: 'm1', seq: 6, role: 'assistant', content: 'Let me think.' })] });
+  expect(shown()).toEqual(['Let me think', []]);
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual([undefined, ['Let me think.']]);
+  view.stop();
+});
+
+test('words that were sent stand once from the first moment on: as sent until they are a message', async () => {
+  live.start();
+  if (FakeSocket.last.readyState !== 1) FakeSocket.last.open();
+  const view = new TalkView('c8');
+  const says = (seq: number, id: string, content: string) => FakeSocket.last.says({ type: 'delta', topic: 'conversation:c8', seq, changes: [put('message/' + id, { id, seq, role: 'human_agent', author: { id: 'me', name: 'Dana' }, content, whisper: false })] });
+  FakeSocket.last.says({ type: 'snapshot', topic: 'conversation:c8', seq: 1, data: { conversation: { id: 'c8' } } });
+  const shown = () => [...view.messages.map((message) => message.content), ...view.outgoing.map((one) => `${one.text} (${one.failed ? 'failed' : one.as ? 'sent' : 'sending'})`)];
+  // The answer to the call is here before the push.
+  answers['/api/conversations/c8/messages'] = { id: 'm1', seq: 2 };
+  const first = view.say('One', false);
+  expect(shown()).toEqual(['One (sending)']);
+  await first;
+  expect(shown()).toEqual(['One (sent)']);
+  says(2, 'm1', 'One');
+  expect(shown()).toEqual(['One (sent)']);
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual(['One']);
+  // The push is here before the answer to the call.
+  answers['/api/conversations/c8/messages'] = { id: 'm2', seq: 3 };
+  const second = view.say('Two', false);
+  says(3, 'm2', 'Two');
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual(['One', 'Two']);
+  await second;
+  expect(shown()).toEqual(['One', 'Two']);
+  refuse = () => 503;
+  await view.say('Three', false);
+  expect(shown()).toEqual(['One', 'Two', 'Three (failed)']);
   view.stop();
 });
 

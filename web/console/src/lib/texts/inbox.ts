@@ -69,6 +69,7 @@ export const inbox = {
     whisperHint: 'Tell the assistant what to do in its next answer. The visitor never sees this.',
     send: 'Send',
     sending: 'Sending…',
+    sent: 'Sent',
     notSent: 'Not sent',
     ended: 'This conversation has ended.',
     sandbox: 'A try-out from a fork: it never reaches a person.',
