@@ -34,7 +34,7 @@ export interface Organization {
   timezone: string;
   logo_url: string | null;
   subscription_plan: string;
-  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null } };
+  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null }; locale?: string | null };
   version: number;
 }
 

@@ -1,4 +1,5 @@
 // Campaigns: their list, the steps of a new one, the board of one that runs.
+import { clockName, hourName } from '../locale.svelte';
 
 export const campaigns = {
   campaigns: {
@@ -77,7 +78,7 @@ export const campaigns = {
     window: 'Hours',
     from: 'From',
     until: 'Until',
-    hoursHint: 'Between 08:00 and 21:00: nobody is called by a machine at night.',
+    hoursHint: () => `Between ${hourName(8)} and ${hourName(21)}: nobody is called by a machine at night.`,
     days: 'Days',
     zone: 'By which clock',
     recipient: 'The recipient’s own',
@@ -111,7 +112,7 @@ export const campaigns = {
     over: 'It has ended: its settings are only looked at.',
     check: 'What will happen',
     rows: { agent: 'Who calls', people: 'People', numbers: 'From', hours: 'Hours', pace: 'Pace', consent: 'Consent', budget: 'Budget', time: 'Times' } as Record<string, string>,
-    hoursOf: (from: string, until: string, days: string) => `${from} to ${until}, ${days}`,
+    hoursOf: (from: string, until: string, days: string) => `${clockName(from)} to ${clockName(until)}, ${days}`,
     everyDay: 'every day',
     paceOf: (rate: string, most: string) => `${rate} a second, at most ${most} at once`,
     atLeast: (minutes: number) => (minutes < 90 ? `The first calls take at least ${minutes} min.` : `The first calls take at least ${Math.round(minutes / 6) / 10} h.`),

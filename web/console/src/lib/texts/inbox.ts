@@ -1,4 +1,5 @@
 // The inbox, one conversation, leads, and what is behind an answer.
+import { hourName } from '../locale.svelte';
 
 export const inbox = {
   inbox: {
@@ -30,7 +31,7 @@ export const inbox = {
     showAll: 'Show all',
     between: (from: string, to: string) => (from && to ? `Begun ${from} – ${to}` : from ? `Begun after ${from}` : `Begun before ${to}`),
     weekdays: ['Mondays', 'Tuesdays', 'Wednesdays', 'Thursdays', 'Fridays', 'Saturdays', 'Sundays'],
-    hour: (hour: number) => `${hour}:00 to ${hour + 1}:00`,
+    hour: (hour: number) => `${hourName(hour)} to ${hourName(hour + 1)}`,
     emptyTitle: 'No conversation yet',
     emptyText: 'They appear here the moment a visitor writes. Put the widget on your website, or try your agent yourself.',
     emptyAct: 'Set up an agent',
