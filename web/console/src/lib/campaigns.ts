@@ -35,6 +35,7 @@ export interface Campaign {
   agent_id: string;
   voice_id: string | null;
   objective: string;
+  opening: string | null;
   script: string | null;
   questions: string[];
   from_numbers: string[];
@@ -69,7 +70,7 @@ export interface Campaign {
   imports?: Import[];
 }
 /** As the live board has it: long texts are read with the campaign. */
-export type CampaignRow = Omit<Campaign, 'objective' | 'script' | 'questions' | 'voicemail_message'>;
+export type CampaignRow = Omit<Campaign, 'objective' | 'opening' | 'script' | 'questions' | 'voicemail_message'>;
 
 export interface Cards {
   total_calls: number;
