@@ -150,6 +150,11 @@ export const scoreTone = (score: number): Tone => (score >= 70 ? 'ok' : score >=
 
 /** Whether it may still call. */
 export const alive = (status: CampaignStatus) => status === 'draft' || status === 'scheduled' || status === 'running' || status === 'paused';
+/** Those that an owner wants to know of now: what calls first, then what is held, then what waits for its time. */
+export function current(all: Iterable<CampaignRow>): CampaignRow[] {
+  const order: CampaignStatus[] = ['running', 'stopping', 'paused', 'scheduled'];
+  return [...all].filter((one) => order.includes(one.status)).sort((a, b) => order.indexOf(a.status) - order.indexOf(b.status) || b.updated_at.localeCompare(a.updated_at));
+}
 /** What people may order in a state. */
 export const orders = (status: CampaignStatus): ('start' | 'pause' | 'resume' | 'stop')[] =>
   status === 'draft' ? ['start'] : status === 'scheduled' || status === 'running' ? ['pause', 'stop'] : status === 'paused' ? ['resume', 'stop'] : [];
