@@ -69,6 +69,8 @@ export const inbox = {
     replyTakes: 'Write to the visitor. Sending takes the conversation over.',
     whisperHint: 'Tell the assistant what to do in its next answer. The visitor never sees this.',
     send: 'Send',
+    trial: 'Trial',
+    trialText: 'Begun in this console or on the sample page, by somebody who tries the agent out. It is counted like a visitor’s.',
     sending: 'Sending…',
     sent: 'Sent',
     notSent: 'Not sent',
