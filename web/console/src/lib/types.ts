@@ -34,7 +34,7 @@ export interface Organization {
   timezone: string;
   logo_url: string | null;
   subscription_plan: string;
-  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null } };
+  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null }; locale?: string | null };
   version: number;
 }
 
@@ -119,6 +119,16 @@ export interface Config {
   /** Words for situations of a call, such as `on_hold`. */
   voice_scripts: Record<string, string>;
   use_platform_knowledge: boolean;
+  auto_call_leads: AutoCall | null;
+}
+
+/** New leads that an agent calls by itself. */
+export interface AutoCall {
+  within_minutes: number;
+  questions: string[];
+  consent: 'ai_calls' | 'calls' | 'none';
+  /** Two letters each, besides those that the organization has numbers in. */
+  countries: string[];
 }
 
 export interface Agent extends AgentRow, Config {

@@ -71,6 +71,15 @@ export const calls = {
     keepOn: 'Let it go on',
     hungUp: 'The call is ended',
   },
+  recording: {
+    play: 'Listen',
+    pause: 'Pause',
+    place: 'Place in the recording',
+    of: (at: string, all: string) => `${at} of ${all}`,
+    speed: 'Speed',
+    save: 'Save the recording',
+    expired: 'The recording is not kept any more: its time is over, or it was erased.',
+  },
   testCall: {
     title: 'Test call',
     start: 'Call',

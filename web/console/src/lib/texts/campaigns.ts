@@ -1,4 +1,5 @@
 // Campaigns: their list, the steps of a new one, the board of one that runs.
+import { clockName, hourName } from '../locale.svelte';
 
 export const campaigns = {
   campaigns: {
@@ -10,6 +11,7 @@ export const campaigns = {
     name: 'Name',
     nameExample: 'Webinar in March',
     agent: 'Who calls',
+    noAgent: 'A campaign needs somebody who speaks: set up a receptionist first.',
     agentHint: 'What it knows and how it speaks is the agent’s.',
     status: 'Status',
     statuses: { draft: 'Draft', scheduled: 'Scheduled', running: 'Running', paused: 'Paused', stopping: 'Ending', stopped: 'Stopped', completed: 'Completed', deleting: 'Being deleted', deleted: 'Deleted' } as Record<string, string>,
@@ -23,6 +25,8 @@ export const campaigns = {
     cost: 'Cost',
     ofBudget: (cost: string, budget: string) => `${cost} of ${budget}`,
     when: 'Last change',
+    noneNow: 'None calls just now.',
+    moreNow: (n: number) => (n === 1 ? 'and 1 more' : `and ${n} more`),
     none: 'No campaign yet',
     noneText: 'A campaign calls everybody on a list, within the law and the limits of your account, and says exactly what became of each.',
     noneNumber: 'Calls need a number that can call. Connect an account and register one first; the simulated carrier needs no contract and reaches nobody.',
@@ -62,8 +66,11 @@ export const campaigns = {
     objective: 'What a call is for',
     objectiveHint: 'One or two sentences, as you would tell a colleague.',
     objectiveExample: 'Invite customers of last year to the webinar on 12 March and book a place for those who want to come.',
+    opening: 'First words',
+    openingHint: (left: number) => (left < 0 ? `${-left} characters too long: nobody listens longer than half a minute to somebody they did not call.` : 'Said once somebody answers; what people must be told, such as that an AI speaks, follows by itself. {{name}} and the columns of your list are filled in. Empty: the first paragraph of the script, else the agent’s greeting.'),
+    openingExample: 'Hello {{name}}, this is the assistant of Northwind Dental. You were with us last spring: may I offer you a time for your check-up?',
     script: 'What it says',
-    scriptHint: 'Openings and answers in your words. Empty: the agent finds its own.',
+    scriptHint: 'Answers and arguments in your words. Empty: the agent finds its own.',
     questions: 'Questions that every call asks',
     questionsHint: 'One in each line, at most ten. Three are usual.',
     voice: 'Voice',
@@ -77,7 +84,7 @@ export const campaigns = {
     window: 'Hours',
     from: 'From',
     until: 'Until',
-    hoursHint: 'Between 08:00 and 21:00: nobody is called by a machine at night.',
+    hoursHint: () => `Between ${hourName(8)} and ${hourName(21)}: nobody is called by a machine at night.`,
     days: 'Days',
     zone: 'By which clock',
     recipient: 'The recipient’s own',
@@ -111,7 +118,7 @@ export const campaigns = {
     over: 'It has ended: its settings are only looked at.',
     check: 'What will happen',
     rows: { agent: 'Who calls', people: 'People', numbers: 'From', hours: 'Hours', pace: 'Pace', consent: 'Consent', budget: 'Budget', time: 'Times' } as Record<string, string>,
-    hoursOf: (from: string, until: string, days: string) => `${from} to ${until}, ${days}`,
+    hoursOf: (from: string, until: string, days: string) => `${clockName(from)} to ${clockName(until)}, ${days}`,
     everyDay: 'every day',
     paceOf: (rate: string, most: string) => `${rate} a second, at most ${most} at once`,
     atLeast: (minutes: number) => (minutes < 90 ? `The first calls take at least ${minutes} min.` : `The first calls take at least ${Math.round(minutes / 6) / 10} h.`),
