@@ -29,14 +29,14 @@ const SIDES: [&str; 4] = ["+1415555", "+4420794", "+8135555", "+9111234"];
 /// Numbers that may be called now and for the next half hour.
 fn numbers(count: usize) -> Vec<String> {
     let now = jiff::Timestamp::now().as_millisecond();
-    let open = |side: &&str| {
+    let open = |side: &str| {
         let first = number::normal(&format!("{side}{:0width$}", 0, width = width(side)), None).ok();
         first.is_some_and(|first| {
             let hours = Window::default().hours(&first.zones);
             hours.is_open(now) && hours.is_open(now + 1_800_000)
         })
     };
-    let side = SIDES.iter().find(open).expect("somewhere it is day");
+    let side = SIDES.into_iter().find(|side| open(side)).expect("somewhere it is day");
     let all = (0..100_000_u32).map(|n| format!("{side}{n:0width$}", width = width(side)));
     all.filter_map(|text| number::normal(&text, None).ok()).map(|number| number.e164).take(count).collect()
 }
