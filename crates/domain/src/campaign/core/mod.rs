@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     decision,
-    ids::{CampaignId, LeadId, TenantId},
+    ids::{AgentId, CampaignId, LeadId, TenantId},
 };
 
 /// The entity's kind in keys.
