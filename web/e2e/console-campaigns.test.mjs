@@ -59,9 +59,9 @@ test('a campaign is set up in steps that are saved, with a number, a list with w
   await page.getByLabel('Questions that every call asks').fill('How many people are you?\nWhat do you use today?\n\nWhen do you decide?');
   await look(page, 'campaign-what');
   // What is typed outlives a closed tab, before it is saved.
-  await page.getByLabel('What it says').fill('Good day');
+  await page.getByLabel('Script').fill('Good day');
   await page.reload();
-  assert.equal(await page.getByLabel('What it says').inputValue(), 'Good day');
+  assert.equal(await page.getByLabel('Script').inputValue(), 'Good day');
   await page.getByRole('button', { name: 'Next' }).click();
   await page.getByText('Nobody is on the list').waitFor();
   const kept = await campaign(id);

@@ -4,18 +4,16 @@ use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{App, AppState};
 use crate::auth::Address;
 use crate::body::{Json, Query};
 use crate::problem::{Problem, Result};
 use crate::proxies::is_forwarded;
-use crate::routes::pages;
 
 /// Letters shown at once.
 const SHOWN: usize = 100;
@@ -52,13 +50,7 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether a person's browser asks, which names pages first; programs take what they get.
-fn wants_page(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "text/html")
-}
-
-/// Letters and recorded text messages, newest first: a page for a browser, JSON for all others.
+/// Letters and recorded text messages, newest first.
 ///
 /// They hold sign-in links: they are for whoever sits at this machine, not for whom a proxy on it lets in.
 async fn mailbox(
@@ -66,21 +58,13 @@ async fn mailbox(
     Address(client): Address,
     headers: HeaderMap,
     Query(query): Query<To>,
-) -> Result<Response> {
+) -> Result<Json<Value>> {
     let mailbox = app
         .mailbox
         .as_ref()
         .filter(|_| at_this_machine(client, &headers) && names_loopback(&headers))
         .ok_or_else(|| Problem::not_found("mailbox"))?;
-    let to = query.to.as_deref().map(str::trim).filter(|to| !to.is_empty());
-    let items = mailbox.list(to, SHOWN);
-    let mut answer = if wants_page(&headers) {
-        pages::mailbox::shown(&items, to.unwrap_or_default(), SHOWN)
-    } else {
-        Json(json!({ "items": items })).into_response()
-    };
-    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    Ok(answer)
+    Ok(Json(json!({ "items": mailbox.list(query.to.as_deref(), SHOWN) })))
 }
 
 #[cfg(test)]
@@ -103,15 +87,5 @@ mod tests {
             assert!(!of(bad), "{bad}");
         }
         assert!(!names_loopback(&HeaderMap::new()));
-    }
-    #[test]
-    fn a_browser_gets_a_page_and_a_program_json() {
-        let of = |accept: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().unwrap());
-            wants_page(&headers)
-        };
-        assert!(of("text/html,application/xhtml+xml,*/*;q=0.8") && of("application/xml, text/html;q=0.9"));
-        assert!(!of("*/*") && !of("application/json") && !of("text/htmlx") && !wants_page(&HeaderMap::new()));
     }
 }

@@ -5,7 +5,6 @@ mod app;
 mod forms;
 mod invitation;
 mod legal;
-pub(super) mod mailbox;
 
 use std::sync::LazyLock;
 
