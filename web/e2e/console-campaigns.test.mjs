@@ -304,3 +304,24 @@ test('an agent calls new leads back by itself: what is wrong is said where it st
   await save.click();
   await until(async () => (await stored()) === null, 'it is off');
 });
+
+test('calls are recorded only with words that tell it; how long recordings are kept is a number of days', async () => {
+  await go(`/agents/${office.agent.id}/voice`);
+  const stored = () => office.api.call('GET', `/api/agents/${office.agent.id}`);
+  await page.getByLabel('Record calls').check();
+  const words = page.getByLabel('By which words callers learn it');
+  await words.fill('');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.field').filter({ hasText: 'By which words' }).locator('.wrong').waitFor();
+  await words.fill('We record this call to learn from it.');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await until(async () => (await stored()).voice_recording, 'it is on');
+  assert.ok((await stored()).compliance_notices.some((one) => one.type === 'call_recording' && one.text === 'We record this call to learn from it.'));
+  await go('/settings/privacy');
+  await page.getByLabel('Recordings of calls: days').fill('99999');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.field').filter({ hasText: 'Recordings of calls' }).locator('.wrong').waitFor();
+  await page.getByLabel('Recordings of calls: days').fill('30');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await until(async () => (await office.api.call('GET', '/api/organization')).settings.retention?.recordings_days === 30, 'thirty days');
+});
