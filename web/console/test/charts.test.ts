@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { dayStart, daysBefore, spanOf, today, wrongDays } from '../src/lib/range';
 import { Report, csvAddress } from '../src/lib/report.svelte';
 import Bars from '../src/ui/Bars.svelte';
-import { scaleTop } from '../src/ui/charts/lines';
+import { named, scaleTop } from '../src/ui/charts/lines';
 import Funnel from '../src/ui/charts/Funnel.svelte';
 import Heat from '../src/ui/charts/Heat.svelte';
 import Panel from '../src/ui/charts/Panel.svelte';
@@ -123,4 +123,13 @@ test('the numbers of a bar chart stand at its lines, are easy to read, and none 
   for (const bar of container.querySelectorAll('rect')) expect(Number(bar.getAttribute('y'))).toBeGreaterThanOrEqual(0);
   // The last day is always named.
   expect(container.querySelector('.days span:last-child')?.textContent).toBe('Jan 31');
+});
+
+test('moments below a chart never stand in each other: a first one that is no whole step away has no name', () => {
+  const days = Array.from({ length: 7 }, (_, day) => 86_400 * (day + 1));
+  expect(named([80_000, ...days], 900, 76)).toEqual(days);
+  expect(named([0, ...days], 900, 76)).toEqual([0, ...days]);
+  const narrow = named(Array.from({ length: 31 }, (_, day) => 86_400 * day), 320, 76);
+  expect([narrow.at(-1), narrow.length <= 4]).toEqual([86_400 * 30, true]);
+  expect([named([], 300, 76), named([5], 300, 76)]).toEqual([[], [5]]);
 });

@@ -213,6 +213,9 @@ export function listOf(text: string | Blob, head: string): Blob {
   return new Blob([text], { type: json === '[' ? 'application/json' : json ? 'application/x-ndjson' : 'text/csv' });
 }
 
+/** The lines of a list as an editor counts them: the first is at 0. */
+export const linesOf = (text: string): string[] => text.replace(/^\uFEFF/, '').split(/\r\n|\n/);
+
 /** Numbers that people write with commas or spaces between them: `60, 240`. What is none is left out. */
 export const numbersIn = (text: string): number[] => text.split(/[^0-9]+/).filter(Boolean).map(Number);
 

@@ -34,7 +34,7 @@ export interface Organization {
   timezone: string;
   logo_url: string | null;
   subscription_plan: string;
-  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null }; locale?: string | null };
+  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null; recordings_days?: number | null }; locale?: string | null };
   version: number;
 }
 
@@ -120,6 +120,9 @@ export interface Config {
   voice_scripts: Record<string, string>;
   use_platform_knowledge: boolean;
   auto_call_leads: AutoCall | null;
+  voice_recording: boolean;
+  /** What must be said, and when. */
+  compliance_notices: { type: string; text: string; when: string }[];
 }
 
 /** New leads that an agent calls by itself. */

@@ -121,6 +121,10 @@ export const agents = {
   },
   voice: {
     enabled: 'Answer calls',
+    recording: 'Record calls',
+    recordingHint: 'Where the sound is made here, over Twilio. Callers hear it first; how long recordings are kept is set under Settings › Privacy.',
+    recordingTold: 'By which words callers learn it',
+    recordingUsual: 'This call is recorded.',
     who: 'Who speaks',
     byCarrier: (name: string) => `The telephone provider (${name}, or Twilio’s own voice)`,
     voice: 'Voice at the provider',

@@ -8,7 +8,7 @@ export const analytics = {
     conversations: 'Conversations',
     conversationsNote: (resolved: number, escalated: number) => `${resolved} resolved, ${escalated} need a person`,
     calls: 'Calls answered',
-    windows: (day: string, week: string, month: string) => `24 h: ${day} · 7 d: ${week} · 30 d: ${month}`,
+    windows: (day: string, week: string, month: string) => `24\u00a0h:\u00a0${day} · 7\u00a0d:\u00a0${week} · 30\u00a0d:\u00a0${month}`,
     callsNote: (missed: number) => `${missed} missed`,
     leads: 'Leads',
     leadsNote: 'captured by your agents',
