@@ -191,7 +191,10 @@ impl Talk {
                     continue;
                 }
                 () = sleep_until(until) => return Session::Over(self.close(socket, How::TimeOver).await),
-                _ = stop.wait_for(|stopped| *stopped) => return Session::Over(self.close(socket, How::Stopped).await),
+                // Its guard must not be held while the socket is closed.
+                () = async { drop(stop.wait_for(|stopped| *stopped).await) } => {
+                    return Session::Over(self.close(socket, How::Stopped).await);
+                }
             };
             let text = match frame {
                 Some(Ok(Message::Text(text))) => text,

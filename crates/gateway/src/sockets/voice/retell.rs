@@ -83,13 +83,8 @@ async fn upgraded(app: App, key: &str, call: &str, upgrade: WebSocketUpgrade) ->
     let agent = calls::agent_of_key(&app.actors.tools, key).ok_or_else(|| Problem::not_found("agent"))?;
     let agent = chat::reach(&app, agent.as_str()).await?;
     let provider_call_id = call_id(call)?;
-    // Who was called by us is spoken with, whether the agent answers calls or not; which of both it is stands in the call's details.
-    let calls_people = async {
-        let lines = app.actors.tools.lines(&app.actors.client, &agent.tenant).await;
-        lines.is_ok_and(|lines| lines.agents.values().any(|agents| agents.contains_key(&agent.id)))
-    };
     let working = agent.now.status == AgentStatus::Active && !agent.now.suspended;
-    if !working || !(agent.now.config.voice_enabled || calls_people.await) {
+    if !working || !(agent.now.config.voice_enabled || calls_people(&app, &agent).await) {
         return Err(Problem::conflict("agent_not_live", "This agent does not answer the phone at the moment."));
     }
     let place = place(&app, agent.id.as_str())?;
@@ -104,6 +99,12 @@ async fn upgraded(app: App, key: &str, call: &str, upgrade: WebSocketUpgrade) ->
             Driver::new(app, socket, place, agent, provider_call_id, session, out).run(known).await;
         })
     }))
+}
+
+/// Whether an agent is set up at Retell: who was called by us is spoken with, whether it answers calls or not. Which of both it is stands in the call's details.
+async fn calls_people(app: &App, agent: &Reached) -> bool {
+    let lines = app.actors.tools.lines(&app.actors.client, &agent.tenant).await;
+    lines.is_ok_and(|lines| lines.agents.values().any(|agents| agents.contains_key(&agent.id)))
 }
 
 /// The largest frame, bytes: each carries the whole transcript twice with the times of its words, an hour of which is a few hundred kilobytes.
