@@ -25,6 +25,8 @@ pub(crate) const PUBLIC: [&str; 15] = [
     "/api/messages/",
     // The same: tests/calls.rs, tests/campaigns.rs.
     "/api/voice/twilio/",
+    // And this: tests/retell.rs.
+    "/api/voice/retell/webhook",
     "/assets/",
     // Opened by the key in its address, as a socket: tests/calls.rs.
     "/llm-websocket/",

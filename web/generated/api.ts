@@ -370,7 +370,15 @@ access_token?: string,
 /**
  * WhatsApp: the app secret; webhooks are checked with it.
  */
-app_secret?: string, };
+app_secret?: string, 
+/**
+ * Retell: an API key.
+ */
+api_key?: string, 
+/**
+ * Retell: the API key with the webhook badge, which webhooks are checked with, if that is another one.
+ */
+webhook_key?: string, };
 
 /**
  * `POST /api/chat/:conversation_id/continue`.
@@ -1066,7 +1074,7 @@ export type NewNumber = {
  */
 number: string, 
 /**
- * `twilio`, `whatsapp` or `simulated`.
+ * `twilio`, `whatsapp`, `retell`, `simulated` or `simulated_retell`.
  */
 provider: string, 
 /**

@@ -12,6 +12,7 @@ use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::vocabulary::AgentStatus;
 use tokio::time::Instant;
 
+use super::hear::name_of;
 use super::line::line;
 use super::{CampaignEntity, SliceEntity, callees};
 use crate::agent::AgentNow;
@@ -40,12 +41,12 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, effect: Effect) {
             }
             dial(tools, handle, &tenant, target, attempt, not_before_ms).await
         }
-        Effect::LookUp { target, attempt, dial: _, from, dialed_ms, call } => {
-            let call = Call { target, attempt, from, dialed_ms, name: call };
+        Effect::LookUp { target, attempt, dial, from, dialed_ms, call } => {
+            let call = Call { target, attempt, dial: name_of(&dial), from, dialed_ms, name: call };
             look_up(tools, handle, &tenant, call).await
         }
-        Effect::Act { target, attempt, dial: _, from, dialed_ms, call, act, message } => {
-            let call = Call { target, attempt, from, dialed_ms, name: call };
+        Effect::Act { target, attempt, dial, from, dialed_ms, call, act, message } => {
+            let call = Call { target, attempt, dial: name_of(&dial), from, dialed_ms, name: call };
             let until_done = async {
                 has_acted(tools, handle, &tenant, &call, act, message.as_deref()).await;
                 bring(handle, &tenant, "acted", Command::Acted { target, attempt, act }).await
@@ -69,6 +70,8 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, effect: Effect) {
 struct Call {
     target: u32,
     attempt: u32,
+    /// As it stands in what the provider was given along.
+    dial: String,
     from: String,
     dialed_ms: i64,
     name: Option<String>,
@@ -214,6 +217,10 @@ async fn look_up(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, call: 
                 let ringing = Report::Ringing { call: Some(found.call) };
                 bring(handle, tenant, "named", Command::Heard { target, attempt, report: ringing }).await?;
             }
+            if let Some(machine) = found.machine {
+                let report = Report::Machine { machine };
+                bring(handle, tenant, "machine", Command::Heard { target, attempt, report }).await?;
+            }
             found.report
         }
         None => None,
@@ -236,7 +243,7 @@ async fn find(
         None => callees::one(client, tenant, &handle.key().id, call.target).await.map_err(|error| error.to_string())?,
     };
     let to = who.as_ref().map(|who| who.phone.as_str());
-    line.find(call.name.as_deref(), to, &call.from, call.dialed_ms).await.map_err(|fault| fault.to_string())
+    line.find(call.name.as_deref(), to, &call.from, call.dialed_ms, &call.dial).await.map_err(|fault| fault.to_string())
 }
 
 /// Has the provider do it, until it has, or there is nobody to ask.

@@ -220,8 +220,8 @@ pub fn account_of(lines: &Lines, numbers: &[String]) -> Result<String, Rejection
     Ok(format!("{}:{}", provider.word(), connection.credentials.account))
 }
 
-/// Refuses calls that nobody could answer for: of an agent that does not work, over Twilio where Twilio cannot reach this installation, or within a budget
-/// where calls have no price.
+/// Refuses calls that nobody could answer for: of an agent that does not work, over a provider that cannot reach this installation, or within a budget where
+/// calls have no price. Where the provider has agents of its own, the one that speaks for this agent is brought to what it is to be.
 ///
 /// # Errors
 /// Says which of them.
@@ -235,7 +235,16 @@ pub async fn ready(
     let now = tools.agent(client, tenant, &settings.agent_id).await?;
     let carriers = &tools.carriers.settings;
     answerable(now.status, now.suspended, account, &carriers.api_url)?;
-    Ok(priced(settings.budget.is_some(), carriers.minute_micros)?)
+    priced(settings.budget.is_some(), carriers.minute_micros)?;
+    if let Some(provider) = provider_of(account).filter(|provider| provider.as_retell()) {
+        crate::retell::setup::agent(client, tools, tenant, provider, &settings.agent_id).await?;
+    }
+    Ok(())
+}
+
+/// The provider of an account, as pacers are named.
+fn provider_of(account: &str) -> Option<Provider> {
+    account.split_once(':').and_then(|(provider, _)| Provider::of(provider))
 }
 
 /// A budget counts what each call may cost at most; without a price it would never be used up.
@@ -256,11 +265,14 @@ fn answerable(status: AgentStatus, suspended: bool, account: &str, api_url: &str
             "this agent is not active, so nobody would speak; activate it first",
         ));
     }
-    let over_twilio = account.split_once(':').is_some_and(|(provider, _)| provider == Provider::Twilio.word());
-    if over_twilio && !api_url.starts_with("https://") {
+    let real = provider_of(account).filter(|provider| !provider.simulated());
+    if let Some(provider) = real.filter(|_| !api_url.starts_with("https://")) {
         return Err(Rejection::conflict(
             "no_public_address",
-            "Twilio cannot reach this installation, so nobody would speak: set `public.api_url` to its https address",
+            format!(
+                "{} cannot reach this installation, so nobody would speak: set `public.api_url` to its https address",
+                provider.name()
+            ),
         ));
     }
     Ok(())
@@ -352,7 +364,9 @@ mod tests {
         let (active, https) = (AgentStatus::Active, "https://a.example");
         assert_eq!(code(active, false, "twilio:AC1", https), "fine");
         assert_eq!(code(active, false, "twilio:AC1", "http://127.0.0.1:8080"), "no_public_address");
+        assert_eq!(code(active, false, "retell:key-1", "http://127.0.0.1:8080"), "no_public_address");
         assert_eq!(code(active, false, "simulated:AC1", "http://127.0.0.1:8080"), "fine");
+        assert_eq!(code(active, false, "simulated_retell:key-1", "http://127.0.0.1:8080"), "fine");
         assert_eq!(code(AgentStatus::Paused, false, "simulated:AC1", https), "agent_not_active");
         assert_eq!(code(active, true, "simulated:AC1", https), "agent_not_active");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use colloquy_domain::lines::{Credentials, Provider};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
+use colloquy_telephony::retell::rest::{BASE_URL as RETELL, Retell};
 use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
 use futures::StreamExt as _;
@@ -25,7 +26,9 @@ pub struct CarrierSettings {
     pub twilio_url: String,
     /// Meta's.
     pub whatsapp_url: String,
-    /// A simulated carrier's; none: there is none here.
+    /// Retell's.
+    pub retell_url: String,
+    /// A simulated carrier's, which speaks Twilio's side and Retell's; none: there is none here.
     pub simulated_url: Option<String>,
     /// Where providers call us back.
     pub api_url: String,
@@ -42,6 +45,7 @@ impl Default for CarrierSettings {
         Self {
             twilio_url: TWILIO.to_owned(),
             whatsapp_url: WHATSAPP.to_owned(),
+            retell_url: RETELL.to_owned(),
             simulated_url: None,
             api_url: String::new(),
             unconfirmed_after_ms: colloquy_domain::conversation::delivery::UNCONFIRMED_AFTER_MS,
@@ -97,7 +101,8 @@ impl Carriers {
         match provider {
             Provider::Twilio => Some(&self.settings.twilio_url),
             Provider::Whatsapp => Some(&self.settings.whatsapp_url),
-            Provider::Simulated => self.settings.simulated_url.as_deref(),
+            Provider::Retell => Some(&self.settings.retell_url),
+            Provider::Simulated | Provider::SimulatedRetell => self.settings.simulated_url.as_deref(),
         }
     }
 
@@ -133,6 +138,11 @@ impl Carriers {
 /// Twilio's requests for an account.
 pub(crate) fn twilio(credentials: &Credentials) -> Twilio {
     Twilio::new(&credentials.account, &credentials.token.clone().into())
+}
+
+/// Retell's requests for an account.
+pub(crate) fn retell(credentials: &Credentials) -> Retell {
+    Retell::new(credentials.token.clone().into())
 }
 
 /// WhatsApp's requests for a number.

@@ -385,13 +385,17 @@ pub async fn try_account(
     number: Option<&NewNumber>,
     now_ms: i64,
 ) -> Result<(), String> {
+    use colloquy_telephony::error::Fault;
     use colloquy_telephony::rest::{Repeat, Request};
     use colloquy_telephony::twilio::rest::read_numbers;
     let name = provider.name();
     if tools.carriers.base(provider).is_none() {
         return Err("There is no simulated carrier here: set `messages.simulated_url`.".to_owned());
     }
-    let refused = |fault: colloquy_telephony::error::Fault| format!("{name} says: {fault}.");
+    let refused = |fault: Fault| match provider.as_retell() {
+        true => crate::retell::sentence(provider, &fault),
+        false => format!("{name} says: {fault}."),
+    };
     let call = async |request: Request| tools.carriers.call(provider, &request, now_ms).await.map_err(refused);
     match (provider, number) {
         (Provider::Twilio | Provider::Simulated, None) => {
@@ -403,6 +407,17 @@ pub async fn try_account(
             let numbers = read_numbers(&answer.as_answer()).map_err(refused)?;
             let owned = numbers.iter().any(|owned| owned.phone_number == number.number);
             if owned { Ok(()) } else { Err(format!("{name} knows no such number in your account.")) }
+        }
+        (Provider::Retell | Provider::SimulatedRetell, None) => {
+            let answer = call(super::carrier::retell(credentials).list_agents(1)).await?;
+            answer.as_answer().done(Repeat::Safe).map_err(refused)
+        }
+        (Provider::Retell | Provider::SimulatedRetell, Some(number)) => {
+            let answer = call(super::carrier::retell(credentials).number(&number.number)).await?;
+            match answer.as_answer().done(Repeat::Safe) {
+                Err(Fault::NotFound) => Err(format!("{name} knows no such number in your account.")),
+                done => done.map_err(refused),
+            }
         }
         // Meta's keys are tried with a number: without one there is nothing that both may read.
         (Provider::Whatsapp, None) => Ok(()),

@@ -172,6 +172,9 @@ fn build(
             };
             whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))
         }
+        Provider::Retell | Provider::SimulatedRetell => {
+            return Err(Unfit { field: "from", problem: "is a number that carries calls only" });
+        }
     };
     Ok((request, count))
 }
@@ -180,6 +183,8 @@ fn read_sent(provider: Provider, answer: &Answered) -> Result<String, Fault> {
     match provider {
         Provider::Twilio | Provider::Simulated => read_created_message(&answer.as_answer()).map(|message| message.sid),
         Provider::Whatsapp => whatsapp::read_sent(&answer.as_answer()),
+        // Never asked to: it carries no messages.
+        Provider::Retell | Provider::SimulatedRetell => Err(Fault::Unreadable),
     }
 }
 

@@ -17,6 +17,10 @@ pub struct Connect {
     pub access_token: Option<String>,
     /// WhatsApp: the app secret; webhooks are checked with it.
     pub app_secret: Option<String>,
+    /// Retell: an API key.
+    pub api_key: Option<String>,
+    /// Retell: the API key with the webhook badge, which webhooks are checked with, if that is another one.
+    pub webhook_key: Option<String>,
 }
 
 impl std::fmt::Debug for Connect {
@@ -43,7 +47,7 @@ pub struct WhatsappTemplate {
 pub struct NewNumber {
     /// E.164.
     pub number: String,
-    /// `twilio`, `whatsapp` or `simulated`.
+    /// `twilio`, `whatsapp`, `retell`, `simulated` or `simulated_retell`.
     pub provider: String,
     /// Who answers there.
     pub agent_id: String,

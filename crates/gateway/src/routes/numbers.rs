@@ -11,6 +11,7 @@ use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::lines::{ask_lines, register, release};
 use colloquy_actors::messages::{connection_id, inbound, trial};
+use colloquy_actors::retell;
 use colloquy_wire::messages as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,6 +74,13 @@ async fn connect(
         Provider::Twilio | Provider::Simulated => {
             Credentials { account: text(body.account_sid), token: text(body.auth_token), ..Credentials::default() }
         }
+        Provider::Retell | Provider::SimulatedRetell => {
+            let token = text(body.api_key);
+            // Another key of what is connected is taken for one of the same account: what calls over it goes on being paced together.
+            let account = before.connections.get(&provider).map(|connection| connection.credentials.account.clone());
+            let account = account.unwrap_or_else(|| retell::fingerprint(tools, &token));
+            Credentials { account, token, signing: text(body.webhook_key), ..Credentials::default() }
+        }
         Provider::Whatsapp => Credentials {
             token: text(body.access_token),
             signing: text(body.app_secret),
@@ -134,14 +142,15 @@ async fn list(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     Ok(listing::whole(numbers.into_iter().filter(mine).collect::<Vec<_>>()))
 }
 
-/// Register a number of a connected account and say which agent answers there. The provider is asked whether it is yours.
+/// Register a number of a connected account and say which agent answers there. The provider is asked whether it is yours; at Retell it is set up
+/// whole: the same call again changes nothing, or does what could not be done the first time.
 #[utoipa::path(post, path = "/api/voice/numbers", tag = "numbers", request_body = wire::NewNumber, responses((status = 201, body = Value)))]
 async fn create(State(app): State<App>, console: Console, Json(body): Json<wire::NewNumber>) -> Result<Response> {
     console.need(Role::Manager, "register a number")?;
     unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
-    let provider =
-        provider_of(&body.provider).map_err(|_| Problem::field("provider", "must be twilio, whatsapp or simulated"))?;
+    let provider = provider_of(&body.provider)
+        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, retell, simulated or simulated_retell"))?;
     let agent = agent_of(&app, &console, &body.agent_id).await?;
     let number = NewNumber {
         number: body.number.trim().to_owned(),
@@ -159,6 +168,10 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
             .map_err(|said| Problem::conflict("number_refused", said))?;
     }
     let id = register(client, tools, &console.by, number).await?;
+    if provider.as_retell() {
+        // What stands in the way is told, and stands with the number: the same call again goes on from there.
+        retell::setup::number(client, tools, console.tenant(), &id).await?;
+    }
     Ok((StatusCode::CREATED, Json(json!(one(&app, &console, &id).await?))).into_response())
 }
 
@@ -177,7 +190,11 @@ async fn update(
         None => before.agent_id,
     };
     let command = Command::Assign { id: id.clone(), agent, template: body.whatsapp_template.map(template) };
-    ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    ask_lines(client, tools, &console.by, command).await?;
+    if before.provider.as_retell() {
+        retell::setup::number(client, tools, console.tenant(), &id).await?;
+    }
     Ok(Json(json!(one(&app, &console, &id).await?)))
 }
 
@@ -212,7 +229,7 @@ struct Which {
     number: Option<String>,
 }
 
-/// Give a number up here. It stays yours at the provider.
+/// Give a number up here. It stays yours at the provider, bound there to what it was bound to before.
 #[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204)))]
 async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
     console.need(Role::Admin, "give up a number")?;
@@ -237,7 +254,7 @@ async fn give_up(State(app): State<App>, console: Console, Query(which): Query<W
 async fn view(app: &AppState, console: &Console) -> Result<LinesView> {
     match ask_lines(&app.actors.client, &app.actors.tools, &console.by, Command::View).await? {
         Reply::View(view) => Ok(*view),
-        Reply::Done | Reply::Number { .. } | Reply::State(_) => Err(Problem::not_found("number")),
+        Reply::Done | Reply::Number { .. } | Reply::Agent { .. } | Reply::State(_) => Err(Problem::not_found("number")),
     }
 }
 
@@ -286,9 +303,15 @@ async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -
     let folder = match connection.provider {
         Provider::Twilio | Provider::Simulated => "twilio",
         Provider::Whatsapp => "whatsapp",
+        Provider::Retell | Provider::SimulatedRetell => "retell",
     };
     let mut body = json!(connection);
     body["connection_id"] = json!(id);
+    if connection.provider.as_retell() {
+        // Entered at Retell by us, with each agent.
+        body["webhook_url"] = json!(format!("{}/api/voice/retell/webhook/{id}", app.settings.api_url));
+        return Ok(body);
+    }
     body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));
     if connection.provider.carries(Channel::Voice) {
         body["voice_url"] = json!(format!("{}/api/voice/{folder}/voice/{id}", app.settings.api_url));

@@ -495,6 +495,10 @@ export interface Line {
   external_id: string | null;
   whatsapp_template: { name: string; language: string } | null;
   connected: boolean;
+  /** Whether the provider is known to bring its calls to us: `ready` or `not_set_up`. */
+  state: string;
+  /** Why it could not be set up. */
+  trouble: string | null;
   created_at: string;
 }
 

@@ -456,6 +456,9 @@ pub struct Dial {
     pub questions: Vec<String>,
     /// What is done when a machine answers.
     pub voicemail: Voicemail,
+    /// What a machine hears, where it is told something.
+    #[serde(default)]
+    pub voicemail_message: Option<String>,
     /// How long it rings, seconds.
     pub ring_seconds: u32,
     /// How long it may last, minutes.

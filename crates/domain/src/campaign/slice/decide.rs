@@ -204,6 +204,7 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32, minute_micros: i
         script: settings.script.clone(),
         questions: settings.questions.clone(),
         voicemail: settings.voicemail,
+        voicemail_message: settings.voicemail_message.clone(),
         ring_seconds: settings.ring_seconds,
         max_call_minutes: settings.max_call_minutes,
         settings_version: state.orders.settings_version,

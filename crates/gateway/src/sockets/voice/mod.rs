@@ -7,6 +7,7 @@ mod mouth;
 mod played;
 mod recorder;
 pub mod retell;
+pub mod stranger;
 pub mod stream;
 mod talker;
 pub mod twilio;
@@ -49,6 +50,7 @@ pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
     utoipa_axum::router::OpenApiRouter::new()
         .merge(browser::routes())
         .merge(retell::routes())
+        .merge(stranger::routes())
         .merge(stream::routes())
         .merge(twilio::routes())
 }
