@@ -603,3 +603,62 @@ async fn a_call_is_recorded_after_the_caller_was_told_listened_to_by_those_who_m
     owner.api.get(&path).await.refused(404);
     assert!(files(&folder).is_empty(), "and nothing is left of it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_with_a_microphone_is_heard_interrupts_and_only_what_was_played_stands() {
+    let voices = Voices::start().await;
+    let server = voices.server(&[]).await;
+    let (owner, agent) = founded(&server, json!({ "voice_provider": "elevenlabs" })).await;
+    let status = owner.api.get("/api/voice/status").await.expect(200);
+    assert_eq!(status["browser"]["listening"], "deepgram", "{status}");
+    let mut bad = Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
+    bad.send(&json!({ "type": "start", "token": owner.token, "microphone_hz": 100 })).await;
+    assert_eq!(bad.until("a refusal", |frame| frame["type"] == "error").await["code"], "invalid_fields");
+
+    let mut socket =
+        Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
+    socket.send(&json!({ "type": "start", "token": owner.token, "microphone_hz": 16_000 })).await;
+    let hello = socket.try_next().await.expect("a frame").expect("an answer");
+    assert_eq!(hello["listening"], "deepgram", "{hello}");
+    assert!(!text(&hello, "note").contains("You type"), "{hello}");
+    let greeting = utterance(&mut socket).await;
+    socket.send(&json!({ "type": "played", "utterance": greeting[0].0, "ms": lasts_ms(GREETING) })).await;
+    socket.try_bytes(vec![1; 1_280]).await.expect("sound is taken");
+    eventually("the sound arrives", SOON, || async { (voices.heard().0 >= 1_280).then_some(()) }).await;
+    assert!(voices.heard().1.contains("encoding=linear16&sample_rate=16000"), "{:?}", voices.heard());
+
+    // Written down as it is heard, and answered once it is over.
+    voices.hears("StartOfTurn", "When");
+    voices.hears("Update", "When are you open?");
+    let hearing = socket.until("words", |frame| frame["type"] == "hearing" && frame["done"] == false).await;
+    assert!(hearing["turn"].is_null(), "{hearing}");
+    voices.hears("EndOfTurn", "When are you open?");
+    let heard = socket.until("the turn", |frame| frame["type"] == "hearing" && frame["done"] == true).await;
+    assert_eq!((&heard["text"], &heard["turn"]), (&json!("When are you open?"), &json!(1)));
+    let told = utterance(&mut socket).await;
+    assert!(told[0].1.contains("nine to six"), "{told:?}");
+
+    // A listener's sound stops nothing; words do, and only what was played until then was heard.
+    voices.says("mhm");
+    socket.until("nothing", |frame| frame["type"] == "hearing" && frame["done"] == true && frame["text"] == "").await;
+    socket.send(&json!({ "type": "played", "utterance": told[0].0, "ms": lasts_ms("We are open") })).await;
+    socket.send(&json!({ "type": "silent_is_unknown" })).await;
+    socket.until("the frame before was taken", |frame| frame["code"] == "bad_frame").await;
+    voices.says("And on Sundays?");
+    let stop = socket.until("silence", |frame| frame["type"] == "stop").await;
+    assert_eq!(stop["utterance"], told[0].0);
+    let then = utterance(&mut socket).await;
+    assert!(then[0].0 > told[0].0, "another utterance");
+    let shown = owner.settled(&conversation(&owner).await, SOON).await;
+    let stands = lines(&shown);
+    assert_eq!(stands[2].1, "We are open", "{stands:?}");
+    assert_eq!(stands[3].1, "And on Sundays?", "{stands:?}");
+    assert_eq!(stands.iter().filter(|(role, _)| role == "user").count(), 2, "{stands:?}");
+
+    // Typing goes on beside it.
+    socket.send(&json!({ "type": "said", "turn": 3, "text": "Thank you" })).await;
+    utterance(&mut socket).await;
+    socket.send(&json!({ "type": "hangup" })).await;
+    socket.until("goodbye", |frame| frame["type"] == "bye").await;
+    eventually("nobody listens any more", SOON, || async { (!voices.listens()).then_some(()) }).await;
+}

@@ -146,7 +146,9 @@ pub async fn home(client: &Client, provider: Provider, number: &str) -> Result<O
 fn called(number: &NewNumber) -> &str {
     match number.provider {
         Provider::Whatsapp => number.external_id.as_deref().unwrap_or(&number.number),
-        Provider::Twilio | Provider::Simulated | Provider::Retell | Provider::SimulatedRetell => &number.number,
+        Provider::Twilio | Provider::Simulated | Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => {
+            &number.number
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 import OpenAI from "openai";
 import { answer, task } from "./task.mjs";
 
-const { base_url, key } = await task();
+const { base_url, key, ask: own = {}, refuse = { model: "refuse" } } = await task();
 const client = new OpenAI({ apiKey: key, baseURL: base_url, maxRetries: 0 });
 const ask = {
   model: "our-model",
@@ -15,6 +15,7 @@ const ask = {
   tools: [{ type: "function", function: { name: "book", parameters: { type: "object" } } }],
   call: { id: "call_1" },
   metadata: { tenant: "t1" },
+  ...own,
 };
 const heard = { text: "", tools: [], finish: null, usage: null, chunks: 0 };
 const stream = await client.chat.completions.create({ ...ask, stream: true, stream_options: { include_usage: true } });
@@ -30,7 +31,7 @@ for await (const chunk of stream) {
 const whole = await client.chat.completions.create({ ...ask, stream: false });
 let refused;
 try {
-  await client.chat.completions.create({ ...ask, model: "refuse", stream: true });
+  await client.chat.completions.create({ ...ask, ...refuse, stream: true });
 } catch (error) {
   refused = { status: error.status, code: error.code, message: error.message };
 }

@@ -407,7 +407,12 @@ token: string | null,
 /**
  * The call to go on with.
  */
-call_id: string | null, } | { "type": "said", 
+call_id: string | null, 
+/**
+ * The page will send what its microphone hears: binary frames of 16-bit little-endian sound, one channel, so many samples a second (8000 to
+ * 48000). Without speech-to-text here, or without this, the caller types.
+ */
+microphone_hz: number | null, } | { "type": "said", 
 /**
  * Counts from 1 what the caller says in this call. The same number with more words: the caller went on before anything was answered.
  */
@@ -450,7 +455,7 @@ conversation_id: string,
  */
 agent: string, 
 /**
- * How the caller is heard: `typed`, because no speech-to-text is connected.
+ * How the caller is heard: `deepgram`, or `typed` where no speech-to-text is connected or the page sends no sound.
  */
 listening: string, 
 /**
@@ -484,7 +489,23 @@ then: string,
 /**
  * To whom a real call would be put through.
  */
-to?: string, } | { "type": "error", 
+to?: string, } | { "type": "stop", 
+/**
+ * Which.
+ */
+utterance: bigint, } | { "type": "hearing", 
+/**
+ * All words of the turn so far; none if it was nothing.
+ */
+text: string, 
+/**
+ * Whether the caller has finished: then they stand as what was said, and are answered.
+ */
+done: boolean, 
+/**
+ * The number of the caller's turn, once it is done; the same number again takes the place of what was said before.
+ */
+turn?: number, } | { "type": "error", 
 /**
  * A stable code.
  */

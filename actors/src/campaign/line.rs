@@ -196,7 +196,7 @@ impl Line<'_> {
 pub(super) fn carried_by(account: &str) -> Carrier {
     match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
         Some(Provider::Retell | Provider::SimulatedRetell) => Carrier::Retell,
-        Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated) | None => Carrier::Twilio,
+        Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated | Provider::Vapi) | None => Carrier::Twilio,
     }
 }
 

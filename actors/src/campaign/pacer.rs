@@ -31,7 +31,7 @@ impl Pacing {
         match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
             Some(Provider::Simulated | Provider::SimulatedRetell) => self.simulated,
             Some(Provider::Retell) => self.retell,
-            Some(Provider::Twilio | Provider::Whatsapp) | None => self.twilio,
+            Some(Provider::Twilio | Provider::Whatsapp | Provider::Vapi) | None => self.twilio,
         }
     }
 }

@@ -7,6 +7,7 @@ use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
 use colloquy_telephony::retell::rest::{BASE_URL as RETELL, Retell};
 use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
+use colloquy_telephony::vapi::rest::BASE_URL as VAPI;
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
 use futures::StreamExt as _;
 
@@ -28,6 +29,8 @@ pub struct CarrierSettings {
     pub whatsapp_url: String,
     /// Retell's.
     pub retell_url: String,
+    /// Vapi's.
+    pub vapi_url: String,
     /// A simulated carrier's, which speaks Twilio's side and Retell's; none: there is none here.
     pub simulated_url: Option<String>,
     /// Where providers call us back.
@@ -46,6 +49,7 @@ impl Default for CarrierSettings {
             twilio_url: TWILIO.to_owned(),
             whatsapp_url: WHATSAPP.to_owned(),
             retell_url: RETELL.to_owned(),
+            vapi_url: VAPI.to_owned(),
             simulated_url: None,
             api_url: String::new(),
             unconfirmed_after_ms: colloquy_domain::conversation::delivery::UNCONFIRMED_AFTER_MS,
@@ -102,6 +106,7 @@ impl Carriers {
             Provider::Twilio => Some(&self.settings.twilio_url),
             Provider::Whatsapp => Some(&self.settings.whatsapp_url),
             Provider::Retell => Some(&self.settings.retell_url),
+            Provider::Vapi => Some(&self.settings.vapi_url),
             Provider::Simulated | Provider::SimulatedRetell => self.settings.simulated_url.as_deref(),
         }
     }

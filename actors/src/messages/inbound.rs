@@ -388,6 +388,7 @@ pub async fn try_account(
     use colloquy_telephony::error::Fault;
     use colloquy_telephony::rest::{Repeat, Request};
     use colloquy_telephony::twilio::rest::read_numbers;
+    use colloquy_telephony::vapi::rest as vapi;
     let name = provider.name();
     if tools.carriers.base(provider).is_none() {
         return Err("There is no simulated carrier here: set `messages.simulated_url`.".to_owned());
@@ -418,6 +419,13 @@ pub async fn try_account(
                 Err(Fault::NotFound) => Err(format!("{name} knows no such number in your account.")),
                 done => done.map_err(refused),
             }
+        }
+        // Reading the numbers is how the key is tried.
+        (Provider::Vapi, number) => {
+            let answer = call(vapi::numbers(&credentials.token.clone().into())).await?;
+            let numbers = vapi::read_numbers(&answer.as_answer()).map_err(refused)?;
+            let owned = number.is_none_or(|wanted| numbers.iter().any(|owned| *owned == wanted.number));
+            if owned { Ok(()) } else { Err(format!("{name} knows no such number in your account.")) }
         }
         // Meta's keys are tried with a number: without one there is nothing that both may read.
         (Provider::Whatsapp, None) => Ok(()),

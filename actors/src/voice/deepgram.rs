@@ -66,6 +66,11 @@ impl Ears {
         Self { key, url: url.replacen("http", "ws", 1), model: model.to_owned() }
     }
 
+    /// Who listens.
+    pub fn name(&self) -> &'static str {
+        NAME
+    }
+
     /// Listens to a caller: `encoding` is `mulaw` or `linear16`.
     pub fn listen(&self, encoding: &'static str, rate_hz: u32, language: &str) -> Listening {
         let (sound, sounds) = mpsc::channel(WAITING_MAX);

@@ -212,6 +212,7 @@ fn tools(
         twilio_url: settings.messages.twilio_url.clone(),
         whatsapp_url: settings.messages.whatsapp_url.clone(),
         retell_url: settings.messages.retell_url.clone(),
+        vapi_url: settings.voice.vapi.url.clone(),
         simulated_url: Some(settings.messages.simulated_url.clone()).filter(|url| !url.is_empty()),
         api_url: settings.api_url().to_owned(),
         unconfirmed_after_ms: i64::from(settings.messages.unconfirmed_after_s) * 1000,

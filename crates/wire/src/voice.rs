@@ -58,6 +58,10 @@ pub enum VoiceClient {
         /// The call to go on with.
         #[serde(default)]
         call_id: Option<String>,
+        /// The page will send what its microphone hears: binary frames of 16-bit little-endian sound, one channel, so many samples a second (8000 to
+        /// 48000). Without speech-to-text here, or without this, the caller types.
+        #[serde(default)]
+        microphone_hz: Option<u32>,
     },
     /// The caller said something. Saying the same again under the same number asks for the same answer, not for another.
     Said {
@@ -99,7 +103,7 @@ pub enum VoiceServer {
         conversation_id: String,
         /// The agent's name.
         agent: String,
-        /// How the caller is heard: `typed`, because no speech-to-text is connected.
+        /// How the caller is heard: `deepgram`, or `typed` where no speech-to-text is connected or the page sends no sound.
         listening: String,
         /// Who speaks: `elevenlabs`, `espeak-ng`, or `none` where the words are only shown.
         speech: String,
@@ -127,6 +131,22 @@ pub enum VoiceServer {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         to: Option<String>,
+    },
+    /// The caller talks over it: nothing more of this utterance is to be heard.
+    Stop {
+        /// Which.
+        utterance: u64,
+    },
+    /// What is being heard of the caller's microphone.
+    Hearing {
+        /// All words of the turn so far; none if it was nothing.
+        text: String,
+        /// Whether the caller has finished: then they stand as what was said, and are answered.
+        done: bool,
+        /// The number of the caller's turn, once it is done; the same number again takes the place of what was said before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        turn: Option<u32>,
     },
     /// A frame was refused.
     Error {

@@ -149,8 +149,8 @@ fn transfer(state: &Call, cx: &Context, to: String, kind: TransferKind) -> Resul
     let to = number::normal(&to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?.e164;
     let carrier = state.is.as_ref().map(|call| call.carrier);
     match (carrier, kind) {
-        (Some(Carrier::Retell | Carrier::Twilio), TransferKind::Cold) => {}
-        (Some(Carrier::Retell | Carrier::Twilio), TransferKind::Warm) => {
+        (Some(Carrier::Retell | Carrier::Twilio | Carrier::Vapi), TransferKind::Cold) => {}
+        (Some(Carrier::Retell | Carrier::Twilio | Carrier::Vapi), TransferKind::Warm) => {
             let detail = "this provider puts callers through at once: ask for a transfer of kind `cold`";
             return Err(Rejection::conflict("warm_not_possible", detail));
         }

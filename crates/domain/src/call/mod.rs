@@ -67,6 +67,8 @@ pub enum Carrier {
     Twilio,
     /// A page of the console: a test, in which the caller types.
     Browser,
+    /// Vapi, which asks for each turn as an OpenAI client would.
+    Vapi,
 }
 
 impl Carrier {
@@ -76,6 +78,7 @@ impl Carrier {
             Self::Retell => "retell",
             Self::Twilio => "twilio",
             Self::Browser => "browser",
+            Self::Vapi => "vapi",
         }
     }
 }

@@ -116,6 +116,11 @@ pub fn transfer(config: &AgentConfig) -> &str {
     config.voice_scripts.get("transfer").map(|text| text.trim()).filter(|text| !text.is_empty()).unwrap_or(TRANSFER)
 }
 
+/// Said where a person is wanted and nobody can be put through to.
+pub fn nobody() -> &'static str {
+    NOBODY
+}
+
 /// What follows the newest answer of a call, from how the conversation stands after it.
 pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
     let id: &CallId = &call.id;

@@ -29,6 +29,8 @@ pub const KIND: &str = "lines";
 pub const NUMBERS_MAX: usize = 500;
 /// Characters of a credential: Meta's tokens have some 250.
 const CREDENTIAL_CHARS_MAX: usize = 1_000;
+/// Characters of a secret that people make up themselves.
+const SECRET_CHARS_MIN: usize = 16;
 /// Characters of an account's name at its provider.
 const ACCOUNT_CHARS_MAX: usize = 100;
 
@@ -49,11 +51,14 @@ pub enum Provider {
     Retell,
     /// The same simulated carrier, speaking Retell's side.
     SimulatedRetell,
+    /// Vapi: it carries calls that come in and asks us what to say. Nothing is sent over it.
+    Vapi,
 }
 
 impl Provider {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Twilio, Self::Whatsapp, Self::Retell, Self::Simulated, Self::SimulatedRetell];
+    pub const ALL: [Self; 6] =
+        [Self::Twilio, Self::Whatsapp, Self::Retell, Self::Vapi, Self::Simulated, Self::SimulatedRetell];
 
     /// As it stands in addresses.
     pub fn word(self) -> &'static str {
@@ -63,6 +68,7 @@ impl Provider {
             Self::Simulated => "simulated",
             Self::Retell => "retell",
             Self::SimulatedRetell => "simulated_retell",
+            Self::Vapi => "vapi",
         }
     }
 
@@ -79,6 +85,7 @@ impl Provider {
             Self::Simulated => "the simulated carrier",
             Self::Retell => "Retell",
             Self::SimulatedRetell => "the simulated carrier (Retell's side)",
+            Self::Vapi => "Vapi",
         }
     }
 
@@ -86,7 +93,7 @@ impl Provider {
     pub fn simulated(self) -> bool {
         match self {
             Self::Simulated | Self::SimulatedRetell => true,
-            Self::Twilio | Self::Whatsapp | Self::Retell => false,
+            Self::Twilio | Self::Whatsapp | Self::Retell | Self::Vapi => false,
         }
     }
 
@@ -94,11 +101,16 @@ impl Provider {
     pub fn as_retell(self) -> bool {
         match self {
             Self::Retell | Self::SimulatedRetell => true,
-            Self::Twilio | Self::Whatsapp | Self::Simulated => false,
+            Self::Twilio | Self::Whatsapp | Self::Simulated | Self::Vapi => false,
         }
     }
 
-    /// What it carries.
+    /// What comes in over it.
+    pub fn answers(self, channel: Channel) -> bool {
+        self.carries(channel) || (self == Self::Vapi && channel == Channel::Voice)
+    }
+
+    /// What we can send and begin over it.
     pub fn carries(self, channel: Channel) -> bool {
         match channel {
             Channel::Sms => matches!(self, Self::Twilio | Self::Simulated),
@@ -115,9 +127,9 @@ impl Provider {
 pub struct Credentials {
     /// Twilio: the account (`AC…`); Retell, which names none: a fingerprint of its first key, made by us.
     pub account: String,
-    /// Twilio: the auth token; WhatsApp: the access token; Retell: the API key.
+    /// Twilio: the auth token; WhatsApp: the access token; Retell: the API key; Vapi: the private key.
     pub token: String,
-    /// The key webhooks are signed with where it is another one: WhatsApp's app secret, Retell's key with the webhook badge.
+    /// The key webhooks are signed with where it is another one: WhatsApp's app secret, Retell's key with the webhook badge, Vapi's server secret.
     pub signing: String,
     /// What WhatsApp repeats to us when a webhook is set up; made by us.
     pub verify_token: String,
@@ -216,9 +228,11 @@ impl Lines {
             known.is.provider == provider
                 && match provider {
                     Provider::Whatsapp => known.is.external_id.as_deref() == Some(number),
-                    Provider::Twilio | Provider::Simulated | Provider::Retell | Provider::SimulatedRetell => {
-                        known.is.number == number
-                    }
+                    Provider::Twilio
+                    | Provider::Simulated
+                    | Provider::Retell
+                    | Provider::SimulatedRetell
+                    | Provider::Vapi => known.is.number == number,
                 }
         })
     }
@@ -446,9 +460,25 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
                 "without the API key nobody can be called, and no webhook can be believed",
             );
         }
+        Provider::Vapi => {
+            key("api_key", &credentials.token, "without the private key nobody knows which numbers are yours");
+            key(
+                "server_secret",
+                &credentials.signing,
+                "without the server secret nothing that Vapi asks can be believed",
+            );
+        }
     }
     checks.line("webhook_key", &credentials.signing, 0, CREDENTIAL_CHARS_MAX);
     checks.line("account_sid", &credentials.account, 0, ACCOUNT_CHARS_MAX);
+    if provider == Provider::Vapi && !credentials.signing.trim().is_empty() {
+        let long = credentials.signing.chars().count() >= SECRET_CHARS_MIN;
+        checks.ensure(
+            long,
+            "server_secret",
+            format!("must have at least {SECRET_CHARS_MIN} characters: whoever guesses it speaks for you"),
+        );
+    }
     checks.finish()
 }
 
@@ -462,6 +492,7 @@ pub fn connected(state: &Lines, provider: Provider) -> Result<&Connection, Rejec
             Provider::Twilio | Provider::Simulated => "account_sid and auth_token",
             Provider::Whatsapp => "access_token and app_secret",
             Provider::Retell | Provider::SimulatedRetell => "api_key",
+            Provider::Vapi => "api_key and server_secret",
         };
         Rejection::conflict(
             "not_connected",

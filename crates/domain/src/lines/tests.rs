@@ -84,6 +84,22 @@ fn a_number_is_registered_once_and_answered_by_its_agent() {
 }
 
 #[test]
+fn over_vapi_calls_come_in_and_nothing_goes_out() {
+    let mut run = run();
+    let keys = |signing: &str| {
+        let credentials = Credentials { token: "private".into(), signing: signing.into(), ..Credentials::default() };
+        Command::Connect { provider: Provider::Vapi, credentials: Box::new(credentials) }
+    };
+    let Err(Rejection::Invalid { errors }) = run.by(person(Role::Owner), keys("short")) else { panic!("accepted") };
+    assert_eq!(errors[0].field, "server_secret");
+    run.by(person(Role::Owner), keys("a-secret-of-our-own")).expect("connected");
+    run.by(person(Role::Owner), number("+14155550100", Provider::Vapi)).expect("registered");
+    assert_eq!(run.state.of_agent(&"a".into(), Channel::Voice), None, "no campaign calls over it");
+    let Ok(Reply::View(view)) = run.by(person(Role::Viewer), Command::View) else { panic!("a view") };
+    assert_eq!(view.numbers[0].channels, [Channel::Voice]);
+}
+
+#[test]
 fn whatsapp_goes_over_the_number_that_meta_carries() {
     let mut run = run();
     run.by(person(Role::Admin), Command::Connect { provider: Provider::Twilio, credentials: twilio() })

@@ -93,7 +93,7 @@ pub fn view(state: &Lines) -> LinesView {
                 agent_id: number.is.agent.clone(),
                 channels: [Channel::Sms, Channel::Whatsapp, Channel::Voice]
                     .into_iter()
-                    .filter(|channel| number.is.provider.carries(*channel))
+                    .filter(|channel| number.is.provider.answers(*channel))
                     .collect(),
                 external_id: number.is.external_id.clone(),
                 whatsapp_template: number.is.template.clone(),

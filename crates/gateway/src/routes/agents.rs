@@ -135,6 +135,7 @@ async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) 
         // Whoever knows it can answer calls in the agent's name: it is for those who set the telephone up.
         let key = colloquy_actors::calls::socket_key(&app.actors.tools, &agent.id);
         let address = app.settings.api_url.replacen("http", "ws", 1);
+        shown["vapi_url"] = json!(format!("{}/api/voice/vapi/{key}", app.settings.api_url));
         shown["voice_socket_url"] = json!(format!("{address}/api/voice/retell/llm/{key}"));
     }
     Ok(etag::tagged(&shown, u64::from(agent.config_version)))

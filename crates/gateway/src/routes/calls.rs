@@ -12,6 +12,7 @@ use colloquy_actors::domain::call::view::{CallView, view};
 use colloquy_actors::domain::call::{Call, Command, TransferKind};
 use colloquy_actors::domain::conversation::view::message;
 use colloquy_actors::domain::ids::CallId;
+use colloquy_actors::domain::lines::Provider;
 use colloquy_actors::domain::principal::Role;
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::voice as wire;
@@ -152,11 +153,13 @@ async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>>
     let note =
         [&["Test calls from the console work without any account.".to_owned()], voices.missing().as_slice()].concat();
     Ok(Json(json!({
-        "browser": { "available": true, "listening": "typed", "speech": speaks(&app), "note": note.join(" ") },
+        "browser": { "available": true, "listening": voices.listening(), "speech": speaks(&app), "note": note.join(" ") },
         "twilio": { "sound": if voices.ears().is_some() { "ours" } else { "theirs" },
             "note": "Twilio listens and speaks, unless an agent's voice_provider is elevenlabs or espeak-ng: then the sound is made here, which needs Deepgram." },
         "retell": { "available": true,
             "note": "Connect the account and register its numbers: they are set up there. Without that, enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
+        "vapi": { "available": true, "connected": lines.connections.contains_key(&Provider::Vapi),
+            "note": "Connect the account, register its number, and enter its webhook_url at Vapi as the number's server URL; or enter an agent's vapi_url as the custom LLM address of an assistant there." },
         "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),
         "numbers": numbers.count(),
     })))

@@ -90,6 +90,9 @@ async fn connect(
             }),
             ..Credentials::default()
         },
+        Provider::Vapi => {
+            Credentials { token: text(body.api_key), signing: text(body.server_secret), ..Credentials::default() }
+        }
     };
     domain::check(provider, &credentials)?;
     inbound::try_account(tools, provider, &credentials, None, app.now_ms())
@@ -150,7 +153,7 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let provider = provider_of(&body.provider)
-        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, retell, simulated or simulated_retell"))?;
+        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, retell, vapi, simulated or simulated_retell"))?;
     let agent = agent_of(&app, &console, &body.agent_id).await?;
     let number = NewNumber {
         number: body.number.trim().to_owned(),
@@ -304,12 +307,13 @@ async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -
         Provider::Twilio | Provider::Simulated => "twilio",
         Provider::Whatsapp => "whatsapp",
         Provider::Retell | Provider::SimulatedRetell => "retell",
+        Provider::Vapi => "vapi",
     };
     let mut body = json!(connection);
     body["connection_id"] = json!(id);
-    if connection.provider.as_retell() {
-        // Entered at Retell by us, with each agent.
-        body["webhook_url"] = json!(format!("{}/api/voice/retell/webhook/{id}", app.settings.api_url));
+    if connection.provider.as_retell() || connection.provider == Provider::Vapi {
+        // Retell's is entered there by us, with each agent.
+        body["webhook_url"] = json!(format!("{}/api/voice/{folder}/webhook/{id}", app.settings.api_url));
         return Ok(body);
     }
     body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));

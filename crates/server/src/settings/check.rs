@@ -159,6 +159,7 @@ impl Settings {
             ("messages.simulated_url", &self.messages.simulated_url),
             ("voice.elevenlabs.url", &self.voice.elevenlabs.url),
             ("voice.deepgram.url", &self.voice.deepgram.url),
+            ("voice.vapi.url", &self.voice.vapi.url),
         ] {
             let absolute = url.starts_with("http://") || url.starts_with("https://");
             need(

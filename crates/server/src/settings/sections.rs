@@ -341,6 +341,16 @@ pub(crate) struct Voice {
     pub(crate) elevenlabs: ElevenLabsSettings,
     /// Speech to text.
     pub(crate) deepgram: DeepgramSettings,
+    /// Vapi, which carries calls.
+    pub(crate) vapi: VapiSettings,
+}
+
+/// `[voice.vapi]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VapiSettings {
+    /// Its interface.
+    pub(crate) url: String,
 }
 
 /// `[voice.espeak]`

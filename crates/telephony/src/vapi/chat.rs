@@ -57,6 +57,10 @@ pub struct Ask {
     pub customer_number: Option<String>,
     /// Our number.
     pub phone_number: Option<String>,
+    /// Whether we called them.
+    pub outbound: bool,
+    /// How often the caller has had the floor. Together with [`Ask::pending_words`] it names a turn, however often it is asked for.
+    pub user_turns: usize,
     /// What we or the customer gave along, wherever Vapi put it.
     pub metadata: Map<String, Value>,
 }
@@ -67,7 +71,43 @@ impl Ask {
         let last = self.messages.iter().rev().find(|message| message.role != Role::System)?;
         (last.role == Role::User && !last.text.trim().is_empty()).then_some(last.text.as_str())
     }
+
+    /// What the caller said since we last spoke, joined; `None` when nothing is to be answered. Whoever goes on after a pause is written down twice.
+    pub fn pending_words(&self) -> Option<String> {
+        let said = self.messages.iter().rev().filter(|message| message.role != Role::System);
+        let mut words: Vec<&str> = said
+            .take_while(|message| message.role == Role::User)
+            .map(|message| message.text.trim())
+            .filter(|text| !text.is_empty())
+            .collect();
+        words.reverse();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
+    /// What the caller heard of us before the words that are pending: Vapi cuts what it was interrupted in.
+    pub fn heard_before(&self) -> String {
+        let said = self.messages.iter().rev().filter(|message| message.role != Role::System);
+        let before = said.skip_while(|message| message.role == Role::User);
+        let mut heard: Vec<&str> = before
+            .take_while(|message| message.role != Role::User)
+            .filter(|message| message.role == Role::Assistant)
+            .map(|message| message.text.trim())
+            .filter(|text| !text.is_empty())
+            .collect();
+        heard.reverse();
+        heard.join(" ")
+    }
+
+    /// The tool with which an answer ends the call or hands it on, under the name that the assistant has it by.
+    pub fn tool(&self, names: &[&'static str]) -> Option<&'static str> {
+        names.iter().copied().find(|name| self.tools.iter().any(|tool| tool == name))
+    }
 }
+
+/// The names of Vapi's own tool for hanging up; which one is there depends on the assistant's age.
+pub const END_CALL: [&str; 3] = ["endCall", "end_call_tool", "end_call"];
+/// Those of its tool for handing a call on.
+pub const TRANSFER_CALL: [&str; 3] = ["transferCall", "transfer_call_tool", "transfer_call"];
 
 /// Names that are fields of the question itself and therefore no metadata when it is spread among them.
 const OWN_FIELDS: [&str; 20] = [
@@ -100,6 +140,7 @@ const OWN_FIELDS: [&str; 20] = [
 pub fn read(body: &[u8]) -> Result<Ask, Malformed> {
     let mut question = object(body)?;
     let Some(Value::Array(messages)) = question.remove("messages") else { return Err(Malformed::Field("messages")) };
+    let user_turns = turns(messages.iter());
     let skipped = messages.len().saturating_sub(MESSAGES_MAX);
     let messages = messages.iter().skip(skipped).filter_map(read_message).collect();
     let text = |value: Option<&Value>| value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -127,8 +168,29 @@ pub fn read(body: &[u8]) -> Result<Ask, Malformed> {
         call_id: text(question.get("call").and_then(|call| call.get("id"))),
         customer_number: number("customer"),
         phone_number: number("phoneNumber"),
+        outbound: question
+            .get("call")
+            .and_then(|call| call.get("type"))
+            .is_some_and(|kind| kind == "outboundPhoneCall"),
+        user_turns,
         metadata,
     })
+}
+
+/// How often the caller had the floor: whoever goes on has it still.
+fn turns<'a>(messages: impl Iterator<Item = &'a Value>) -> usize {
+    let (mut turns, mut theirs) = (0, false);
+    for message in messages {
+        match message.get("role").and_then(Value::as_str) {
+            Some("user") => {
+                turns += usize::from(!theirs);
+                theirs = true;
+            }
+            Some("assistant") => theirs = false,
+            Some(_) | None => {}
+        }
+    }
+    turns
 }
 
 fn read_message(message: &Value) -> Option<Message> {
@@ -207,6 +269,38 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_is_named_by_its_number_and_its_words_and_what_was_heard_before() {
+        let read = |messages: Value| read(json!({ "messages": messages }).to_string().as_bytes()).expect("a question");
+        let said = |role: &str, text: &str| json!({ "role": role, "content": text });
+        let first = read(json!([
+            said("system", "x"),
+            said("assistant", "Hello."),
+            said("user", "I need"),
+            said("user", "a plumber")
+        ]));
+        assert_eq!((first.user_turns, first.pending_words().as_deref()), (1, Some("I need a plumber")));
+        assert_eq!(first.heard_before(), "Hello.");
+        let second = read(json!([
+            said("assistant", "Hello."),
+            said("user", "I need a plumber"),
+            said("assistant", "When"),
+            said("user", "Now"),
+        ]));
+        assert_eq!((second.user_turns, second.heard_before().as_str()), (2, "When"), "only what was heard of it");
+        let ours = read(json!([said("user", "Hi"), said("assistant", "Hello.")]));
+        assert_eq!((ours.user_turns, ours.pending_words()), (1, None), "nothing is to be answered");
+        assert!(read(json!([])).pending_words().is_none());
+    }
+
+    #[test]
+    fn what_ends_a_call_goes_by_the_name_the_assistant_has_it_by() {
+        let tools =
+            json!({ "messages": [], "tools": [{ "type": "function", "function": { "name": "end_call_tool" } }] });
+        let ask = read(tools.to_string().as_bytes()).expect("a question");
+        assert_eq!((ask.tool(&END_CALL), ask.tool(&TRANSFER_CALL)), (Some("end_call_tool"), None));
+    }
+
+    #[test]
     fn the_newest_messages_are_kept() {
         let messages: Vec<Value> = (0..1500).map(|n| json!({"role": "user", "content": n.to_string()})).collect();
         let ask = read(json!({ "messages": messages }).to_string().as_bytes()).expect("a question");
@@ -220,7 +314,7 @@ mod tests {
         #[test]
         fn any_body_is_answered(text in prop_oneof![mutated(&[ASK]), bent(&[ASK]), "\\PC{0,80}"]) {
             if let Ok(ask) = read(text.as_bytes()) {
-                let _ = ask.last_words();
+                let _ = (ask.last_words(), ask.pending_words(), ask.heard_before());
                 prop_assert!(ask.messages.len() <= MESSAGES_MAX);
             }
         }

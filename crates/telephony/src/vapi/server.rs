@@ -1,5 +1,6 @@
 //! What Vapi posts about its calls, and the answers that matter to it. The status is always 200: Vapi takes anything else for an outage.
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::chat::time_ms;
@@ -249,6 +250,41 @@ fn text(message: &Map<String, Value>, path: &[&str]) -> Option<String> {
     let (first, rest) = path.split_first()?;
     let value = rest.iter().try_fold(message.get(*first)?, |value, name| value.get(*name))?;
     value.as_str().filter(|text| !text.is_empty()).map(|text| clip(text, TEXT_CHARS_MAX))
+}
+
+/// An assistant for one call, whose words are ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Assistant<'a> {
+    /// Its name, for people.
+    pub name: &'a str,
+    /// What it says first; it waits for the caller if empty.
+    pub greeting: &'a str,
+    /// Where it asks for words, without `/chat/completions`.
+    pub model_url: &'a str,
+    /// Where it tells of the call.
+    pub server_url: &'a str,
+}
+
+/// The longest name of an assistant, characters.
+const NAME_CHARS_MAX: usize = 40;
+
+/// This assistant, made for the call, answers it. `secret` is what it proves itself with. To whom a call is handed on is asked when it is.
+pub fn transient(of: Assistant<'_>, secret: &SecretString) -> String {
+    let mode = if of.greeting.is_empty() { "assistant-waits-for-user" } else { "assistant-speaks-first" };
+    let mut assistant = json!({
+        "name": clip(of.name, NAME_CHARS_MAX),
+        "firstMessageMode": mode,
+        // What must be heard is heard.
+        "firstMessageInterruptionsEnabled": false,
+        "model": { "provider": "custom-llm", "url": of.model_url, "model": "colloquy", "metadataSendMode": "variable",
+            "tools": [{ "type": "endCall" }, { "type": "transferCall", "destinations": [] }] },
+        "server": { "url": of.server_url, "headers": { "X-Vapi-Secret": secret.expose_secret() } },
+        "serverMessages": ["status-update", "end-of-call-report", "transfer-destination-request", "tool-calls", "transcript", "hang"],
+    });
+    if !of.greeting.is_empty() {
+        assistant["firstMessage"] = of.greeting.into();
+    }
+    json!({ "assistant": assistant }).to_string()
 }
 
 /// This assistant of the account answers the call.

@@ -12,8 +12,6 @@ const TELL_MS = 250;
 
 export type Phase = 'idle' | 'connecting' | 'on' | 'lost' | 'over';
 type Hello = Extract<VoiceServer, { type: 'call' }>;
-/** Frames of newer servers, which older ones do not send. */
-type Frame = VoiceServer | { type: 'stop'; utterance: number } | { type: 'hearing'; text: string; done: boolean };
 
 export interface Line {
   key: string;
@@ -103,7 +101,7 @@ export class TestCall {
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
       try {
-        this.take(JSON.parse(String(data)) as Frame);
+        this.take(JSON.parse(String(data)) as VoiceServer);
       } catch {
         // What is no frame is nothing.
       }
@@ -163,7 +161,7 @@ export class TestCall {
   }
 
   /** What the server tells. */
-  take(frame: Frame) {
+  take(frame: VoiceServer) {
     switch (frame.type) {
       case 'call': {
         const back = this.hello !== null;
@@ -193,6 +191,10 @@ export class TestCall {
       case 'hearing':
         this.hearing = frame.done ? '' : frame.text;
         if (frame.done && frame.text) {
+          // Whoever went on before anything was answered said one thing.
+          if (frame.turn !== undefined && frame.turn === this.#said) this.#takeBack();
+          this.#said = frame.turn ?? this.#said + 1;
+          this.#open = { turn: this.#said, text: frame.text };
           this.#add('caller', frame.text);
           this.turn = 'thinking';
         }
@@ -225,6 +227,10 @@ export class TestCall {
 
   #add(who: Line['who'], text: string, utterance: number | null = null) {
     this.lines = [...this.lines, { key: `${who}-${this.#next++}`, who, text, utterance, cut: false }];
+  }
+
+  #takeBack() {
+    if (this.lines.at(-1)?.who === 'caller') this.lines = this.lines.slice(0, -1);
   }
 
   /** Sentences of one answer are one line. */

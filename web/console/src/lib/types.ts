@@ -140,6 +140,7 @@ export interface Agent extends AgentRow, Config {
   publishable_key: string;
   /** The secret address of its calls at Retell; for managers and above. */
   voice_socket_url?: string;
+  vapi_url?: string;
 }
 
 export interface Version {

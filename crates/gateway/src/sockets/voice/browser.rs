@@ -1,5 +1,5 @@
-//! A test call from the console: the page shows and, where there is a voice, plays what is said; the caller types. It is a call like any other, and labelled
-//! as a test.
+//! A test call from the console: the page shows and, where there is a voice, plays what is said; the caller speaks into the microphone where somebody
+//! listens, and types otherwise. It is a call like any other, and labelled as a test.
 
 use std::time::Duration;
 
@@ -15,7 +15,9 @@ use colloquy_actors::domain::call::script::{self, Next};
 use colloquy_actors::domain::call::{Carrier, Direction, End};
 use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::principal::Role;
-use colloquy_actors::voice::Manner;
+use colloquy_actors::telephony::speech::Heard;
+use colloquy_actors::telephony::turn::words::is_backchannel;
+use colloquy_actors::voice::{Listening, Manner};
 use colloquy_wire::voice::{VoiceClient, VoiceServer};
 use serde::Deserialize;
 use tokio::time::{Instant, interval_at, timeout};
@@ -46,6 +48,11 @@ const SEND_WITHIN: Duration = Duration::from_secs(10);
 const NOTE: &str = "This is a test call in your browser. It is answered like a real call, and what it books is booked.";
 /// How the caller is heard although there is speech-to-text.
 const TYPED: &str = "You type what the caller says: this page sends no sound.";
+/// Said when speech-to-text ends in the middle of a call.
+const UNHEARD: &str =
+    "The microphone is not heard any more: speech-to-text cannot be reached. Type what the caller says.";
+/// The rates that a microphone may have, Hz: those that speech-to-text takes.
+const MICROPHONE_HZ: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -84,6 +91,9 @@ async fn open(
                 line: None,
                 mouth: None,
                 played: None,
+                ears: None,
+                turns: 0,
+                unanswered: None,
                 utterance: 0,
                 then: None,
                 heard: Instant::now(),
@@ -121,6 +131,12 @@ struct Session {
     mouth: Option<Mouth>,
     /// What the page got to hear, where there is a voice.
     played: Option<Played>,
+    /// Makes words of the caller's sound, where the page sends it.
+    ears: Option<Listening>,
+    /// How often the caller has had the floor.
+    turns: u32,
+    /// What the caller said last by voice, until anything of the answer was spoken: whoever goes on before that has not finished.
+    unanswered: Option<String>,
     /// The newest utterance.
     utterance: u64,
     /// What follows the sentences of it that are still being spoken.
@@ -163,8 +179,8 @@ impl Session {
             Ok(Some(Ok(Frame::Text(text)))) => text,
             Ok(_) | Err(_) => return Err(Ended::Gone),
         };
-        let (given, call_id) = match serde_json::from_str::<VoiceClient>(&frame) {
-            Ok(VoiceClient::Start { token, call_id }) => (token, call_id),
+        let (given, call_id, microphone_hz) = match serde_json::from_str::<VoiceClient>(&frame) {
+            Ok(VoiceClient::Start { token, call_id, microphone_hz }) => (token, call_id, microphone_hz),
             Ok(
                 VoiceClient::Said { .. }
                 | VoiceClient::Played { .. }
@@ -175,6 +191,9 @@ impl Session {
                 return Err(refused(Problem::field("type", "the first frame must be `start`")));
             }
         };
+        if microphone_hz.is_some_and(|hz| !MICROPHONE_HZ.contains(&hz)) {
+            return Err(refused(Problem::field("microphone_hz", "must be 8000 to 48000")));
+        }
         let token = given.or(token).ok_or_else(|| refused(Problem::unauthorized("Sign in to make a test call.")))?;
         let console = auth::of_token(&self.app, &token).await.map_err(refused)?;
         let agent = reached(&self.app, &console, agent).await.map_err(refused)?;
@@ -202,14 +221,20 @@ impl Session {
             .map(|speech| Mouth::new(speech.clone(), voices.instead_of(speech.name()), Manner::of(config, false)));
         let mut note = vec![NOTE.to_owned()];
         note.extend(voices.missing());
-        if voices.ears().is_some() {
-            note.push(TYPED.to_owned());
+        let listening = voices.ears().filter(|_| microphone_hz.is_some()).map_or("typed", |ears| ears.name());
+        match (voices.ears(), microphone_hz) {
+            (Some(ears), Some(hz)) => {
+                self.ears = Some(ears.listen("linear16", hz, &config.voice_language));
+                self.turns = line.turns().await.unwrap_or(0);
+            }
+            (Some(_), None) => note.push(TYPED.to_owned()),
+            (None, _) => {}
         }
         let hello = VoiceServer::Call {
             call_id: line.live.call.to_string(),
             conversation_id: line.live.conversation.to_string(),
             agent: line.agent.now.config.name.clone(),
-            listening: "typed".to_owned(),
+            listening: listening.to_owned(),
             speech: self.mouth.as_ref().map_or("none", Mouth::name).to_owned(),
             note: note.join(" "),
         };
@@ -245,11 +270,18 @@ impl Session {
                     self.heard = Instant::now();
                     match frame {
                         Some(Ok(Frame::Text(text))) => self.take(&text).await,
-                        Some(Ok(Frame::Binary(_))) => self.refuse("not_text", "Send text frames, one JSON object each.").await,
+                        Some(Ok(Frame::Binary(sound))) => match &self.ears {
+                            Some(ears) => {
+                                ears.sound(sound.to_vec());
+                                Ok(())
+                            }
+                            None => self.refuse("not_text", "Send text frames, one JSON object each: nobody listens to sound here.").await,
+                        },
                         Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => Ok(()),
                         Some(Ok(Frame::Close(_)) | Err(_)) | None => return Ended::Gone,
                     }
                 }
+                heard = hears(&mut self.ears) => self.hears(heard).await,
                 spoken = next_of(&mut self.mouth) => self.spoken(spoken).await,
                 raw = listen(&mut self.line) => self.told(raw).await,
             };
@@ -280,6 +312,8 @@ impl Session {
                 let heard = heard.or_else(|| self.played.as_mut().map(Played::take));
                 let spoken = Spoken { call: line.live.call.clone(), turn, heard };
                 line.hear(spoken, words.to_owned());
+                self.turns = self.turns.max(turn);
+                self.unanswered = None;
                 self.next_utterance();
                 Ok(())
             }
@@ -334,6 +368,75 @@ impl Session {
         }
     }
 
+    /// Something about what the microphone hears.
+    async fn hears(&mut self, heard: Option<Heard>) -> Result<(), Ended> {
+        match heard {
+            None => {
+                self.ears = None;
+                self.send(&VoiceServer::Hearing { text: String::new(), done: true, turn: None }).await?;
+                self.refuse("not_heard", UNHEARD).await
+            }
+            // Words decide who has the floor: a cough begins no turn.
+            Some(Heard::Started | Heard::Resumed) => Ok(()),
+            Some(Heard::Partial(text) | Heard::Eager(text)) => {
+                if text.trim().is_empty() || (self.is_heard() && is_backchannel(&text)) {
+                    return Ok(());
+                }
+                self.interrupt().await?;
+                self.send(&VoiceServer::Hearing { text, done: false, turn: None }).await
+            }
+            Some(Heard::Ended(text)) => {
+                let words: String = text.trim().chars().take(self.app.settings.message_chars_max).collect();
+                if words.is_empty() || (self.is_heard() && is_backchannel(&words)) {
+                    return self.send(&VoiceServer::Hearing { text: String::new(), done: true, turn: None }).await;
+                }
+                self.interrupt().await?;
+                let words = match self.unanswered.take() {
+                    Some(before) => format!("{before} {words}"),
+                    None => {
+                        self.turns += 1;
+                        words
+                    }
+                };
+                let heard = self.played.as_mut().map(Played::take);
+                if let Some(line) = &mut self.line {
+                    let spoken = Spoken { call: line.live.call.clone(), turn: self.turns, heard };
+                    line.hear(spoken, words.clone());
+                }
+                self.next_utterance();
+                self.unanswered = Some(words.clone());
+                self.send(&VoiceServer::Hearing { text: words, done: true, turn: Some(self.turns) }).await
+            }
+        }
+    }
+
+    /// Whether the caller is hearing something of us.
+    fn is_heard(&self) -> bool {
+        self.played.as_ref().is_some_and(|played| played.is_playing(self.utterance))
+    }
+
+    /// The caller has the floor: what is being played stops, and what is being made for them is not spoken.
+    async fn interrupt(&mut self) -> Result<(), Ended> {
+        let Some(line) = &mut self.line else { return Ok(()) };
+        let makes = line.is_answering() || self.mouth.as_ref().is_some_and(Mouth::is_busy) || self.then.is_some();
+        if !makes && !self.played.as_ref().is_some_and(|played| played.is_playing(self.utterance)) {
+            return Ok(());
+        }
+        match &self.unanswered {
+            Some(_) => line.take_back(),
+            None => line.let_go(),
+        }
+        // Noted already: whoever is to take the call is waiting for it. Who goes on talking is not hung up on.
+        let follows = self.then.take().filter(|next| matches!(next, Next::Transfer { .. }));
+        let cut = self.utterance;
+        self.next_utterance();
+        self.send(&VoiceServer::Stop { utterance: cut }).await?;
+        match follows {
+            Some(next) => self.done(&next).await,
+            None => Ok(()),
+        }
+    }
+
     /// Another takes the place of what is being said.
     fn next_utterance(&mut self) {
         self.utterance += 1;
@@ -349,6 +452,7 @@ impl Session {
                 Some(mouth) => mouth.say(self.utterance, sentence.to_owned()),
                 None => {
                     let text = sentence.to_owned();
+                    self.unanswered = None;
                     self.send(&VoiceServer::Say { utterance: self.utterance, text, audio: None }).await?;
                 }
             }
@@ -368,6 +472,7 @@ impl Session {
                 (0, None, None)
             }
         };
+        self.unanswered = None;
         if let Some(played) = &mut self.played {
             played.sent(spoken.of, &spoken.text, duration_ms, alignment);
         }
@@ -432,6 +537,14 @@ async fn provider_id(app: &App, console: &Console, agent: &Reached, call: &str) 
     };
     let is = call.is.filter(|is| is.carrier == Carrier::Browser && is.agent_id == agent.id).ok_or_else(gone)?;
     Ok(is.provider_call_id)
+}
+
+/// What the microphone hears next; never, where nobody listens.
+async fn hears(ears: &mut Option<Listening>) -> Option<Heard> {
+    match ears {
+        Some(ears) => ears.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next thing a call tells; never, before it has begun.

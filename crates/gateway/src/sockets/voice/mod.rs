@@ -11,6 +11,7 @@ pub mod stranger;
 pub mod stream;
 mod talker;
 pub mod twilio;
+mod vapi;
 
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
         .merge(stranger::routes())
         .merge(stream::routes())
         .merge(twilio::routes())
+        .merge(vapi::routes())
 }
 
 /// What came in of a watch; to be handed to [`Line::take`].
@@ -108,8 +110,12 @@ pub(super) struct Line {
     pub(super) agent: Reached,
     pub(super) live: Live,
     by: Principal,
-    /// Names this socket.
+    /// Names the connection, as the call knows it.
     socket: String,
+    /// Tells what is said over this connection from what is said over others of the same name.
+    nonce: String,
+    /// Whether the provider can hand the call on.
+    pub(super) hands_on: bool,
     talk: WatchStream,
     news: WatchStream,
     /// The caller's words on their way to the conversation.
@@ -137,23 +143,40 @@ impl Drop for Line {
 impl Line {
     /// Begins a call or goes on with it, and takes its place.
     pub(super) async fn open(app: &App, agent: Reached, heard: calls::Heard) -> Result<(Self, Call), ActorError> {
+        Self::begin(app, agent, heard, &hex(&rand::random::<[u8; 16]>())).await
+    }
+
+    /// The same over a connection of this name.
+    pub(super) async fn begin(
+        app: &App,
+        agent: Reached,
+        heard: calls::Heard,
+        socket: &str,
+    ) -> Result<(Self, Call), ActorError> {
         let (client, tools) = (&app.actors.client, &app.actors.tools);
         let live = calls::begin(client, tools, &agent.tenant, &agent.now, heard).await?;
+        Self::go_on(app, agent, live, socket).await
+    }
+
+    /// Goes on with a call that stands in its conversation.
+    pub(super) async fn go_on(app: &App, agent: Reached, live: Live, socket: &str) -> Result<(Self, Call), ActorError> {
+        let client = &app.actors.client;
         let by = Principal::system(agent.tenant.clone());
         let tenant = agent.tenant.as_str();
         // Watched before anything is said, so that nothing is missed.
         let key = EntityKey::new(tenant, conversation::KIND, live.conversation.as_str());
         let talk = client.watch(&key).followed().await;
         let news = client.watch(&EntityKey::new(tenant, call::KIND, live.call.as_str())).followed().await;
-        let socket = hex(&rand::random::<[u8; 16]>());
-        let call = calls::attach(client, &by, &live.call, &socket).await?;
+        let call = calls::attach(client, &by, &live.call, socket).await?;
         let transferred = call.transfer.is_some();
         let line = Self {
             app: app.clone(),
             agent,
             live,
             by,
-            socket,
+            socket: socket.to_owned(),
+            nonce: hex(&rand::random::<[u8; 16]>()),
+            hands_on: true,
             talk,
             news,
             hearing: None,
@@ -227,6 +250,14 @@ impl Line {
             self.open = Some(Open { turn, answer_id, answer: Answer::new() });
         }
         Ok(u32::try_from(turns).unwrap_or(u32::MAX))
+    }
+
+    /// How often the caller has said something in this call.
+    pub(super) async fn turns(&self) -> Result<u32, ActorError> {
+        let state = self.state().await?;
+        let theirs =
+            |message: &&Message| message.call.as_ref() == Some(&self.live.call) && message.role == MessageRole::User;
+        Ok(u32::try_from(state.messages.iter().filter(theirs).count()).unwrap_or(u32::MAX))
     }
 
     /// Whether an answer is on its way.
@@ -352,7 +383,7 @@ impl Line {
                 // It stands like all that is heard: what a provider hears of us is compared with it.
                 self.holds += 1;
                 let words = script::on_hold(&self.agent.now.config).to_owned();
-                if let Err(error) = self.speak(&format!("hold/{}/{}", self.socket, self.holds), &words).await {
+                if let Err(error) = self.speak(&format!("hold/{}/{}", self.nonce, self.holds), &words).await {
                     tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
                 }
                 Some(Told::Say(vec![format!("{words} ")]))
@@ -489,6 +520,9 @@ impl Line {
         let Ok(Some(call)) = calls::find(client, &self.by, &self.live.call).await else { return Next::Listen };
         let next = script::next(&state, &call, &self.agent.now.config);
         let Next::Transfer { to, .. } = &next else { return next };
+        if !self.hands_on {
+            return Next::Sorry { words: script::nobody().to_owned() };
+        }
         self.transferred = true;
         let command = Command::Transfer { to: to.clone(), kind: TransferKind::Cold };
         match ask::<CallEntity>(client, &self.by, self.live.call.as_str(), command).await {

@@ -5,6 +5,8 @@ use colloquy_actors::telephony::twilio::playback::{Heard, Segment};
 
 /// Utterances that are kept between two turns of the caller: more than anybody listens to without a word.
 const UTTERANCES_MAX: usize = 32;
+/// What may be missing of an utterance that was played, ms: pages round.
+const NEARLY_MS: u64 = 50;
 
 /// A sentence that was sent.
 #[derive(Debug)]
@@ -53,6 +55,15 @@ impl Played {
         if let Some(utterance) = self.utterances.iter_mut().find(|utterance| utterance.id == id) {
             utterance.played_ms = Some(ms);
         }
+    }
+
+    /// Whether some of an utterance is still to be played, as far as the page says. One that is not known is not.
+    pub(super) fn is_playing(&self, id: u64) -> bool {
+        let utterance = self.utterances.iter().find(|utterance| utterance.id == id);
+        utterance.is_some_and(|utterance| {
+            let whole_ms: u64 = utterance.sentences.iter().map(|sentence| sentence.duration_ms).sum();
+            utterance.played_ms.unwrap_or(0).saturating_add(NEARLY_MS) < whole_ms
+        })
     }
 
     /// The words that were heard, in order; then the caller has the floor, and all begins anew.
@@ -111,6 +122,16 @@ mod tests {
             assert_eq!(played.take(), expected, "{ms}");
             assert_eq!(played.take(), "", "and the next turn begins anew");
         }
+    }
+
+    #[test]
+    fn an_utterance_is_playing_until_the_page_says_that_it_is_over() {
+        let mut played = two();
+        assert!(played.is_playing(1) && !played.is_playing(2));
+        played.played(1, 1_900);
+        assert!(played.is_playing(1));
+        played.played(1, 1_960);
+        assert!(!played.is_playing(1));
     }
 
     #[test]

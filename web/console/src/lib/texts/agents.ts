@@ -138,6 +138,7 @@ export const agents = {
     scriptOf: { on_hold: 'An answer takes a moment', transfer: 'The caller is put through', after_hours: 'Somebody calls outside of business hours' } as Record<string, string>,
     transferTo: 'Callers are put through to',
     transferHint: 'With the country. Without a number nobody can take the call, and your team is told.',
+    vapiText: 'Enter this as the custom LLM address of an assistant at Vapi. An assistant that is chosen by the number asks for it by itself. Whoever knows it can answer in the agent’s name.',
     socketText: 'Enter this as the custom LLM address of the agent at Retell. Whoever knows it can answer in the agent’s name.',
   },
   autoCall: {
