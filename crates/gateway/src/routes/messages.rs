@@ -221,7 +221,7 @@ pub(crate) fn form(body: &[u8]) -> Result<Form> {
 fn as_twilio(provider: Provider) -> bool {
     match provider {
         Provider::Twilio | Provider::Simulated => true,
-        Provider::Whatsapp | Provider::Retell | Provider::SimulatedRetell => false,
+        Provider::Whatsapp | Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => false,
     }
 }
 
