@@ -69,7 +69,6 @@ pub(super) struct Talk {
     said: usize,
     /// How many of these were answered.
     answered: usize,
-    greeted: bool,
     /// What they heard.
     heard: Vec<String>,
 }
@@ -98,7 +97,6 @@ impl Talk {
             next_id: 1,
             said: 0,
             answered: 0,
-            greeted: false,
             heard: Vec::new(),
         }
     }
@@ -229,7 +227,6 @@ impl Talk {
                         self.transcript.push(json!({ "role": "agent", "content": spoken }));
                     }
                     if response_id == 0 {
-                        self.greeted |= !spoken.is_empty();
                         if self.said > self.answered {
                             // It was lost before the answer came.
                             match self.ask(&mut socket).await {
@@ -238,7 +235,7 @@ impl Talk {
                             }
                             continue;
                         }
-                    } else {
+                    } else if !spoken.is_empty() {
                         self.answered = self.said;
                     }
                     if let Some(to) = &actions.transfer_number {
