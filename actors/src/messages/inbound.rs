@@ -9,7 +9,7 @@ use colloquy_domain::ids::{AgentId, ConversationId, MessageId, TenantId};
 use colloquy_domain::lines::{NewNumber, Provider};
 use colloquy_domain::rejection::Rejection;
 use colloquy_domain::text::Words;
-use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX, Proof};
+use colloquy_domain::thread::{self, Proof};
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, check};
 use colloquy_telephony::twilio::keywords::{self, Keyword, keyword};
@@ -167,7 +167,7 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
         };
         match ask::<ConversationEntity>(client, &by, goes.conversation.as_str(), Command::Post(Box::new(post))).await {
             Ok(Reply::Posted(posted)) => {
-                link(client, &by, &goes).await;
+                link(client, &by, &goes.conversation, &goes.link).await;
                 return Ok(Heard::Stands { conversation: goes.conversation, repeated: posted.repeated });
             }
             Ok(_) => return Err(ActorError::Failed),
@@ -304,14 +304,6 @@ async fn goes(
     closed: Option<ConversationId>,
 ) -> Result<Goes, ActorError> {
     let agent = &of.number.agent;
-    let facts = tools.tenant_copy(client, tenant).await?;
-    let hours = facts
-        .facts
-        .settings
-        .get("continue_within_hours")
-        .and_then(serde_json::Value::as_i64)
-        .unwrap_or(CONTINUE_WITHIN_HOURS)
-        .clamp(0, CONTINUE_WITHIN_HOURS_MAX);
     // A message that comes a second time because its conversation was closed begins another one than the first time.
     let name = match &closed {
         Some(closed) => format!("{}/{closed}", of.message),
@@ -323,20 +315,20 @@ async fn goes(
         fresh: crate::thread::conversation(tools, agent, &of.from, &name),
         code,
         closed,
-        within_ms: hours * 3_600_000,
+        within_ms: crate::thread::within_ms(client, tools, tenant).await?,
     };
     let id = crate::thread::id(tools, agent, &of.from);
     match ask::<ThreadEntity>(client, &Principal::system(tenant.clone()), &id, heard).await? {
         thread::Reply::Goes { conversation, proof, link } => Ok(Goes { conversation, proof, link }),
-        thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
+        thread::Reply::Person { .. } | thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
     }
 }
 
 /// Shows both sides that they claim the same person. It is a note for people: one that fails is missed, not wrong.
-async fn link(client: &Client, by: &Principal, goes: &Goes) {
-    let others: BTreeSet<&ConversationId> = goes.link.iter().collect();
-    let own = (goes.conversation.as_str(), goes.link.clone());
-    let theirs = others.into_iter().map(|other| (other.as_str(), vec![goes.conversation.clone()]));
+pub(crate) async fn link(client: &Client, by: &Principal, one: &ConversationId, with: &[ConversationId]) {
+    let others: BTreeSet<&ConversationId> = with.iter().collect();
+    let own = (one.as_str(), with.to_vec());
+    let theirs = others.into_iter().map(|other| (other.as_str(), vec![one.clone()]));
     for (conversation, with) in std::iter::once(own).chain(theirs).filter(|(_, with)| !with.is_empty()) {
         if let Err(error) = ask::<ConversationEntity>(client, by, conversation, Command::Link { with }).await {
             tracing::info!(conversation, %error, "a link between conversations could not be noted");

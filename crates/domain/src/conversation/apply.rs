@@ -236,6 +236,12 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             }
             remember_former(state, corrected);
         }
+        Event::Claimed { person } => {
+            let before = std::mem::replace(&mut state.visitor.id, person.clone());
+            state.claimed_from.get_or_insert(before);
+            // Whoever asked for it may not be this person.
+            state.join = None;
+        }
         Event::Read { user, seq } => {
             state.read.insert(user.clone(), *seq);
         }

@@ -127,6 +127,16 @@ async function run(link: Link) {
       agent = { ...agent, ...fresh };
       dress();
     },
+    identified({ conversation_id: conversation, visitor_token: token, seq }) {
+      keeper.set('token', token);
+      if ((held.conv || null) !== (conversation || null)) {
+        // This person goes on elsewhere: what is shown is not theirs, what was not delivered yet is.
+        keeper.set('conv', conversation || undefined);
+        store.clear();
+        for (const request of outbox.waiting.values()) if (request.type === 'message') store.posted(request);
+      }
+      store.began(seq);
+    },
     ack({ client_message_id: id, seq }) {
       outbox.settle(id);
       store.acked(id, seq);
@@ -170,7 +180,7 @@ async function run(link: Link) {
 
   function receive(frame: ServerFrame) {
     const { conversation_id: conversation } = frame;
-    if (conversation && conversation !== held.conv) {
+    if (conversation && conversation !== held.conv && frame.type !== 'identified') {
       keeper.set('conv', conversation);
       identify();
     }
