@@ -155,6 +155,16 @@ impl Entity for ConversationEntity {
             let command = contact_guard::Command::AddEntry(Box::new(entry));
             messages.push(message(&key.tenant, contact_guard::KIND, &guard, command));
         }
+        for wished in conversation::contacting::wished(state, event) {
+            let command = contact_guard::Command::Wish {
+                masked: wished.address.masked(),
+                reach: wished.reach,
+                conversation: state.id.to_string(),
+                stop: wished.stop,
+            };
+            let guard = wished.address.id(&self.tools.contact_key);
+            messages.push(message(&key.tenant, contact_guard::KIND, &guard, command));
+        }
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use colloquy_cluster::Client;
-use colloquy_domain::contact_guard::{self, Address, said};
+use colloquy_domain::contact_guard::said::{self, Tongue};
+use colloquy_domain::contact_guard::{self, Address};
 use colloquy_domain::conversation::{self, Carried, Command, MessageStatus, Order, Post, Reply};
 use colloquy_domain::ids::{AgentId, ConversationId, MessageId, TenantId};
 use colloquy_domain::lines::{NewNumber, Provider};
@@ -35,7 +36,6 @@ const CLOCKS_DIFFER_MS: i64 = 5 * 60 * 1000;
 const TRIES: u32 = 3;
 
 /// What is said where no carrier says it: over WhatsApp, and to who says it in other words than the carrier's.
-const STOPPED: &str = "You will get no more messages from us. Write START to hear from us again.";
 const STARTED: &str = "You will hear from us again. Write STOP at any time to end messages.";
 const JOINED: &str = "Thanks! We go on here: everything you told us before is in this conversation.";
 const NOT_JOINED: &str =
@@ -102,11 +102,11 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
     let word = keyword(&of.text, carried_channel(of.channel), stopped);
     // Who asks for it in other words means the same; no carrier knows these, so it is for us to obey and to confirm.
     let words = Words::of(&of.text);
-    let asked = word.is_none() && said::never_write(&words);
+    let asked = if word.is_none() { said::never_write_in(&words) } else { None };
     let orders = match word {
         Some(Keyword::Stop) => Some(true),
         Some(Keyword::Start) => Some(false),
-        Some(Keyword::Help) | None => asked.then_some(true),
+        Some(Keyword::Help) | None => asked.map(|_| true),
     };
     if let Some(stop) = orders {
         // Before the message stands anywhere: what is asked for holds even if the rest fails.
@@ -129,10 +129,9 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
         guard::ask_guard(client, tools, &by, &address, contact_guard::Command::AddEntry(Box::new(entry))).await?;
     }
     let code = claimed(client, tenant, agent, &of.text).await?;
-    let order = if asked && !stopped {
-        Some(Order { reply: Some(STOPPED.to_owned()) })
-    } else {
-        order(&of, word, stopped, now.live())
+    let order = match asked {
+        Some(tongue) if !stopped => Some(Order { reply: Some(said::stopped(tongue).to_owned()) }),
+        Some(_) | None => order(&of, word, stopped, now.live()),
     };
 
     let mut closed: Option<ConversationId> = None;
@@ -342,7 +341,7 @@ fn order(of: &Incoming, word: Option<Keyword>, stopped: bool, live: bool) -> Opt
     // For SMS the carrier answers these words itself; a second answer would be one too many.
     let reply = |text: &str| whatsapp.then(|| text.to_owned());
     match word {
-        Some(Keyword::Stop) => Some(Order { reply: reply(STOPPED) }),
+        Some(Keyword::Stop) => Some(Order { reply: reply(said::stopped(Tongue::English)) }),
         Some(Keyword::Start) => Some(Order { reply: reply(STARTED) }),
         Some(Keyword::Help) if !whatsapp => Some(Order { reply: None }),
         // Who said STOP is not answered, and an agent that is switched off does not answer; people see what was written.

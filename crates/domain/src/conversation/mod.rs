@@ -7,6 +7,7 @@ mod alerts;
 mod apply;
 pub mod command;
 pub mod confidential;
+pub mod contacting;
 pub mod delivery;
 #[cfg(test)]
 mod delivery_tests;

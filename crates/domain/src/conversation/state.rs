@@ -221,6 +221,9 @@ impl Default for State {
 pub struct Visitor {
     /// The browser's own id.
     pub id: VisitorId,
+    /// Somebody of the organization who tries the agent: no visitor, and counted as none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
     /// Name, if known.
     pub name: Option<String>,
     /// E-mail address, if known.

@@ -223,6 +223,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
         channel: Channel::Chat,
         visitor: conversation::Visitor {
             id: guest.visitor.acting().clone(),
+            trial: guest.agent.tested,
             ip: facts.ip,
             page_url: facts.metadata.page_url.map(|url| clip(url, 2000)),
             referrer: facts.metadata.referrer.map(|url| clip(url, 2000)),
