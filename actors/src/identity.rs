@@ -2,7 +2,7 @@
 
 use colloquy_cluster::Client;
 use colloquy_domain::conversation::{self, Command, State};
-use colloquy_domain::ids::{AgentId, ConversationId, TenantId, VisitorId};
+use colloquy_domain::ids::{AgentId, ConversationId, VisitorId};
 use colloquy_domain::rejection::Rejection;
 use colloquy_domain::{Principal, thread};
 

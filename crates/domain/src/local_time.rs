@@ -131,7 +131,7 @@ pub fn minute_of_day(text: &str) -> Option<u16> {
 
 /// How people write the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
+pub enum DayClock {
     /// `4:00 PM`.
     Twelve,
     /// `16:00`.
@@ -204,13 +204,17 @@ const TWELVE_HOURS: [&str; 61] = [
 ];
 
 /// How people write the time of day in a zone. Where no zone is known they do as in the one it is taken for.
-pub fn clock(timezone: &str) -> Clock {
+pub fn day_clock(timezone: &str) -> DayClock {
     let american = TWELVE_HOURS.iter().any(|zone| timezone.starts_with(zone));
-    if american || matches!(timezone, "" | "UTC" | "CST6CDT" | "PST8PDT") { Clock::Twelve } else { Clock::TwentyFour }
+    if american || matches!(timezone, "" | "UTC" | "CST6CDT" | "PST8PDT") {
+        DayClock::Twelve
+    } else {
+        DayClock::TwentyFour
+    }
 }
 
 /// Business hours in one readable phrase, such as `Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon`; `None` if none are set.
-pub fn hours_phrase(hours: &BusinessHours, clock: Clock) -> Option<String> {
+pub fn hours_phrase(hours: &BusinessHours, clock: DayClock) -> Option<String> {
     let day = |index: usize| hours.get(WEEKDAYS[index]).and_then(Option::as_ref);
     let mut spans = Vec::new();
     let mut index = 0;
@@ -233,7 +237,7 @@ pub fn hours_phrase(hours: &BusinessHours, clock: Clock) -> Option<String> {
     }
 }
 
-fn span(first: usize, last: usize, open: &OpenHours, clock: Clock) -> String {
+fn span(first: usize, last: usize, open: &OpenHours, clock: DayClock) -> String {
     const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let days = match last - first {
         0 => NAMES[first].to_owned(),
@@ -248,9 +252,9 @@ fn span(first: usize, last: usize, open: &OpenHours, clock: Clock) -> String {
     }
 }
 
-fn spoken(minute: u16, clock: Clock) -> String {
+fn spoken(minute: u16, clock: DayClock) -> String {
     match minute {
-        _ if clock == Clock::TwentyFour => format!("{}:{:02}", minute / 60, minute % 60),
+        _ if clock == DayClock::TwentyFour => format!("{}:{:02}", minute / 60, minute % 60),
         0 | 1440 => "midnight".to_owned(),
         720 => "noon".to_owned(),
         _ => {
@@ -330,12 +334,12 @@ mod tests {
         let mut all = week.clone();
         all.push(("sat", "09:00", "12:00"));
         assert_eq!(
-            hours_phrase(&hours(&all), Clock::Twelve).as_deref(),
+            hours_phrase(&hours(&all), DayClock::Twelve).as_deref(),
             Some("Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon")
         );
         let always: Vec<_> = WEEKDAYS.iter().map(|day| (*day, "00:00", "24:00")).collect();
-        assert_eq!(hours_phrase(&hours(&always), Clock::Twelve).as_deref(), Some("every day around the clock"));
-        assert_eq!(hours_phrase(&BusinessHours::new(), Clock::Twelve), None);
+        assert_eq!(hours_phrase(&hours(&always), DayClock::Twelve).as_deref(), Some("every day around the clock"));
+        assert_eq!(hours_phrase(&BusinessHours::new(), DayClock::Twelve), None);
     }
 
     #[test]
@@ -357,7 +361,7 @@ mod tests {
             ("America/Sao_Paulo", "Monday 8:00 to 16:00"),
         ] {
             assert!(super::zone(zone).is_some());
-            assert_eq!(hours_phrase(&hours, clock(zone)).as_deref(), Some(phrase), "{zone}");
+            assert_eq!(hours_phrase(&hours, day_clock(zone)).as_deref(), Some(phrase), "{zone}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{config::AgentConfig, patch::patched};
 use crate::{
     catalog::template::{SampleFaq, Template},
     check::is_key,
-    local_time::{clock, hours_phrase},
+    local_time::{day_clock, hours_phrase},
     rejection::Rejection,
     tenant::{profile::Address, view::OrgFacts},
     text,
@@ -139,7 +139,7 @@ fn organization_variables(facts: &OrgFacts, website: Option<&str>) -> BTreeMap<S
         put("location_answer", (!address.street.trim().is_empty()).then(|| format!("You can find us at {line}.")));
         put("business_address", Some(line));
     }
-    if let Some(hours) = hours_phrase(&facts.business_hours, clock(&facts.timezone)) {
+    if let Some(hours) = hours_phrase(&facts.business_hours, day_clock(&facts.timezone)) {
         put("business_hours_answer", Some(format!("We're open {hours}.")));
         put("support_hours_answer", Some(format!("You can write here at any time. Our team is there {hours}.")));
         put("business_hours", Some(hours));

@@ -18,7 +18,7 @@
 //! Reading order: [`address`], [`state`], [`command`]; then `list` (entries and consents), `authorize`, `apply`.
 
 mod abroad;
-mod address;
+pub mod address;
 mod apply;
 mod authorize;
 pub mod command;

@@ -104,7 +104,7 @@ async function run(link: Link) {
       state(state) {
         if (state === 'ready') {
           identify();
-          for (const request of outbox.waiting.values()) connection.send(request);
+          outbox.waiting.forEach((request) => connection.send(request));
         }
         refresh();
       },
@@ -115,28 +115,8 @@ async function run(link: Link) {
   const composer = createComposer(config.message_chars_max ?? MESSAGE_CHARS_DEFAULT, post, () => connection.send({ type: 'typing' }, false));
 
   const handlers: { [T in ServerFrame['type']]: (frame: ServerFrame & { type: T }) => void } = {
-    welcome({ conversation_id: conversation, visitor_token: token, seq, agent: fresh }) {
-      keeper.set('token', token);
-      if (held.conv && !conversation) {
-        // Erased, or never stored: what was not delivered opens a new one.
-        keeper.set('conv');
-        store.clear();
-        for (const request of outbox.waiting.values()) if (request.type === 'message') store.posted(request);
-      }
-      store.began(seq);
-      agent = { ...agent, ...fresh };
-      dress();
-    },
-    identified({ conversation_id: conversation, visitor_token: token, seq }) {
-      keeper.set('token', token);
-      if ((held.conv || null) !== (conversation || null)) {
-        // This person goes on elsewhere: what is shown is not theirs, what was not delivered yet is.
-        keeper.set('conv', conversation || undefined);
-        store.clear();
-        for (const request of outbox.waiting.values()) if (request.type === 'message') store.posted(request);
-      }
-      store.began(seq);
-    },
+    welcome,
+    identified: welcome,
     ack({ client_message_id: id, seq }) {
       outbox.settle(id);
       store.acked(id, seq);
@@ -178,9 +158,27 @@ async function run(link: Link) {
     },
   };
 
+  /** Who the visitor is: at first, and again once the host page has vouched for them. */
+  function welcome({ conversation_id: conversation, visitor_token: token, seq, agent: fresh }: ServerFrame & { type: 'welcome' | 'identified' }) {
+    keeper.set('token', token);
+    // Erased, never stored, or somebody else's.
+    if (held.conv && !conversation) forget();
+    store.began(seq);
+    agent = { ...agent, ...fresh };
+    dress();
+  }
+
+  /** Another conversation goes on: what was not delivered is said in it. */
+  function forget() {
+    keeper.set('conv');
+    store.clear();
+    outbox.waiting.forEach((request) => request.type === 'message' && store.posted(request));
+  }
+
   function receive(frame: ServerFrame) {
     const { conversation_id: conversation } = frame;
-    if (conversation && conversation !== held.conv && frame.type !== 'identified') {
+    if (conversation && conversation !== held.conv) {
+      if (held.conv) forget();
       keeper.set('conv', conversation);
       identify();
     }
@@ -276,8 +274,7 @@ async function run(link: Link) {
 
   function startOver() {
     const unsent = store.items.filter((item) => item.state === 'failed').map((item) => item.text);
-    keeper.set('conv');
-    store.clear();
+    forget();
     person = status = '';
     closed = false;
     connection.restart();

@@ -95,8 +95,7 @@ export type ClientFrame =
 
 /** Every frame may also carry the conversation it belongs to. */
 export type ServerFrame = { conversation_id?: string | null } & (
-  | { type: 'welcome'; visitor_token: string; seq: number; agent?: Agent }
-  | { type: 'identified'; visitor_token: string; seq: number }
+  | { type: 'welcome' | 'identified'; visitor_token: string; seq: number; agent?: Agent }
   | { type: 'ack'; client_message_id: string; seq: number }
   | { type: 'token'; message_id: string; attempt: number; index: number; text: string }
   | { type: 'discard'; message_id: string; reason?: string }

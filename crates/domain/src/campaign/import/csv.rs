@@ -163,13 +163,12 @@ impl Csv {
         self.reader.reset();
         (self.written, self.ended, self.overflow) = (0, 0, false);
         loop {
-            let (result, read, written, ended) =
+            let (result, _, written, ended) =
                 self.reader.read_record(bytes, &mut self.output[self.written..], &mut self.ends[self.ended..]);
-            bytes = &bytes[read..];
             self.written += written;
             self.ended += ended;
             match result {
-                ReadRecordResult::InputEmpty => bytes = &[],
+                ReadRecordResult::InputEmpty => bytes = &[], // All of it is read: to the reader that is the end.
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     self.overflow = true;
                     return;

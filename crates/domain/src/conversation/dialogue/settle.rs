@@ -106,7 +106,11 @@ impl Turn<'_> {
         };
         let now = self.result.facts.escalations.iter().any(|told| alike(&told.rule));
         let before = self.brief.dialogue.fired.iter().any(|id| alike(id));
-        now || before && rules::advice(rule, self.reading.words).is_empty()
+        let said = |advice: &String| {
+            let advice = self.fill(advice);
+            self.brief.history.iter().any(|line| line.text.contains(&advice))
+        };
+        now || before && rules::advice(rule, self.reading.words).iter().all(said)
     }
 
     pub(super) fn transfer(&mut self, again: bool, reply: String) {
