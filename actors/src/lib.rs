@@ -21,6 +21,7 @@ pub mod digest;
 mod error;
 pub mod feed;
 pub mod guard;
+pub mod identity;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;

@@ -222,6 +222,16 @@ impl Lines {
             .copied()
     }
 
+    /// The number that text messages of an agent leave from, else the organization's oldest one for them.
+    pub fn for_texts(&self, agent: Option<&AgentId>) -> Option<&Number> {
+        let own = agent.and_then(|agent| self.of_agent(agent, Channel::Sms)).map(|(_, number)| number);
+        let any = || {
+            let texts = self.numbers.values().filter(|number| number.is.provider.carries(Channel::Sms));
+            texts.min_by_key(|number| number.created_ms)
+        };
+        own.or_else(any)
+    }
+
     /// A number as its provider names it.
     pub fn called(&self, provider: Provider, number: &str) -> Option<(&String, &Number)> {
         self.numbers.iter().find(|(_, known)| {

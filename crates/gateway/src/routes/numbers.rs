@@ -220,7 +220,8 @@ async fn test(
     let words = format!("This is a test message: {} answers at this number.", agent.config.name);
     // Each is one message: the guard counts it, and a repeat of the request is answered before it comes here.
     let name = format!("test/{id}/{}", fresh_id());
-    let sent = trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone()).await?;
+    let sent =
+        trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone(), async || Ok(())).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(json!({ "id": sent, "from": number.is.number, "to": body.to.trim(), "text": words })),

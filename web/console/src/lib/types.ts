@@ -277,6 +277,8 @@ export interface ConversationRow {
 
 export interface Conversation extends ConversationRow {
   closed: boolean;
+  /** The visitor said not to be contacted any more. */
+  no_contact?: boolean;
   floor: { holder: 'assistant' } | { holder: 'person'; user: string; name: string };
   lead_id: string | null;
   lead_fields: Record<string, string>;

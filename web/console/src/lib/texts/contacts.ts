@@ -108,7 +108,7 @@ export const contacts = {
     channels: { phone: 'Phone, in any way', voice: 'Calls', sms: 'Text messages', whatsapp: 'WhatsApp', email: 'E-mail' } as Record<string, string>,
     why: 'Why',
     by: 'Said by',
-    sources: { staff: 'Your team', keyword: 'The person (STOP)', carrier: 'The carrier', complaint: 'A complaint', import: 'An imported list' } as Record<string, string>,
+    sources: { staff: 'Your team', keyword: 'The person (STOP)', carrier: 'The carrier', complaint: 'A complaint', import: 'An imported list', person: 'The person (in a chat)' } as Record<string, string>,
     since: 'Since',
     ends: 'Ends',
     never: 'never',

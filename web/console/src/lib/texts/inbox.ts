@@ -103,6 +103,8 @@ export const inbox = {
       started: 'Started',
       messages: 'Messages',
       rating: 'Rating',
+      contact: 'Contact',
+      noContact: 'Asked not to be contacted',
       lead: 'Lead',
       openLead: 'Open the lead',
       handling: 'Handling',
