@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::carrier::{Carrier, Mood, OURS, connect_twilio};
 use support::people::{Member, SOON, Visitor, mailbox, text};
 use support::{Server, eventually};
 
@@ -296,7 +297,8 @@ async fn a_hold_outlives_a_killed_server_and_a_reminder_goes_out_once_after_it()
     let starts: jiff::Timestamp = text(&free[5], "starts_at").parse().expect("a time");
     let ahead = (starts.as_second() - jiff::Timestamp::now().as_second()) / 60;
     let quick = salon(&owner, json!({ "slot_step_minutes": 5, "name": "Quick", "reminder_minutes": ahead - 1 })).await;
-    let body = json!({ "calendar_id": quick["id"], "starts_at": free[5]["starts_at"], "name": "Ann", "phone": "217-555-0144" });
+    let body =
+        json!({ "calendar_id": quick["id"], "starts_at": free[5]["starts_at"], "name": "Ann", "phone": awake() });
     let made = owner.api.post("/api/appointments", body).await.expect(201);
     assert_eq!(made["reminder_sent"], false);
     server.kill();
@@ -308,13 +310,67 @@ async fn a_hold_outlives_a_killed_server_and_a_reminder_goes_out_once_after_it()
         (shown["reminder_sent"] == true).then_some(())
     })
     .await;
-    let sent = mailbox(&server, "+12175550144").await;
+    let sent = mailbox(&server, awake()).await;
     assert!(sent.len() == 1 && sent[0]["kind"] == "recorded_sms", "{sent:?}");
     server.kill();
     server.boot().await;
     let owner = owner.at(&server);
     assert_eq!(owner.api.get(&path).await.expect(200)["reminder_sent"], true);
-    assert!(mailbox(&server, "+12175550144").await.is_empty(), "not a second time");
+    assert!(mailbox(&server, awake()).await.is_empty(), "not a second time");
+}
+
+/// A number of somebody who is not asleep while this test runs.
+fn awake() -> &'static str {
+    match jiff::Timestamp::now().as_second() / 3600 % 24 {
+        8..=18 => "+442079460123",
+        3..=7 => "+81312345678",
+        _ => "+14155550144",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_only_a_number_is_told_over_the_agents_line_once_and_not_against_their_will() {
+    let carrier = Carrier::start().await;
+    let mut server = carrier.server(&[]).await;
+    let owner = Member::sign_up(&server, "Snip").await;
+    let agent = receptionist(&owner).await;
+    connect_twilio(&owner, &agent).await;
+    salon(&owner, json!({ "slot_step_minutes": 5 })).await;
+    let free = slots(&owner, "limit=20").await;
+    let starts: jiff::Timestamp = text(&free[5], "starts_at").parse().expect("a time");
+    let ahead = (starts.as_second() - jiff::Timestamp::now().as_second()) / 60;
+    let quick = salon(&owner, json!({ "slot_step_minutes": 5, "name": "Quick", "reminder_minutes": ahead - 1 })).await;
+    let book = async |slot: usize| {
+        let body = json!({ "calendar_id": quick["id"], "starts_at": free[slot]["starts_at"], "name": "Ann", "phone": awake() });
+        let made = owner.api.post("/api/appointments", body).await.expect(201);
+        format!("/api/appointments/{}", text(&made, "id"))
+    };
+    let path = book(5).await;
+    // A kill while the carrier has it and has not answered: it is not sent again.
+    carrier.mood(Mood::Holding);
+    let sent =
+        eventually("the reminder at the carrier", REMINDED_WITHIN, || async { carrier.sent_to(awake()).pop() }).await;
+    assert!(sent.text.starts_with("Snip: reminder of your appointment") && sent.from == OURS, "{sent:?}");
+    server.kill();
+    carrier.mood(Mood::Kind);
+    server.boot().await;
+    let owner = owner.at(&server);
+    // Moved: who has only a number is told.
+    let update = json!({ "starts_at": free[15]["starts_at"] });
+    owner.api.patch(&path, update).await.expect(200);
+    let told = carrier.has_sent(awake(), 2).await;
+    assert!(told[1].text.contains("has a new time"), "{told:?}");
+    // Who is on the list is told nothing.
+    let listed = json!({ "channel": "sms", "address": awake(), "reason": "asked" });
+    owner.api.post("/api/dnc", listed).await.expect(201);
+    owner.api.patch(&path, json!({ "status": "canceled" })).await.expect(200);
+    let other = json!({ "starts_at": free[5]["starts_at"], "name": "Bea", "email": "bea@example.com", "calendar_id": quick["id"] });
+    owner.api.post("/api/appointments", other).await.expect(201);
+    eventually("a later letter", SOON, || async {
+        (!mailbox(&server, "bea@example.com").await.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(carrier.sent_to(awake()).len(), 2, "neither twice nor against their will");
 }
 
 #[tokio::test(flavor = "multi_thread")]

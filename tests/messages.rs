@@ -494,6 +494,41 @@ async fn a_lead_is_followed_up_by_text_message_and_mail_unless_it_must_not_be() 
     assert_eq!(carrier.sent_to(ANN).len(), 1);
 }
 
+#[tokio::test]
+async fn who_writes_on_the_website_not_to_be_contacted_is_left_alone_and_only_they_take_it_back() {
+    let carrier = Carrier::start().await;
+    let server = carrier.server(&[]).await;
+    let (owner, agent) = founded(&server).await;
+    let mut visitor = Visitor::new(&server, &agent);
+    visitor.say("My name is Ann Lee and my number is 217-555-0133, I need a quote").await;
+    let said = visitor.say("Bitte kontaktieren Sie mich nicht mehr").await;
+    assert!(text(&said, "response").contains("Sperrliste"), "confirmed in their language: {said}");
+    let listed = async || owner.api.list("/api/dnc?address=%2B12175550133").await;
+    let entry = eventually("the entry", SOON, || async { listed().await.pop() }).await;
+    assert_eq!((&entry["source"], &entry["channel"]), (&json!("person"), &json!("phone")));
+    assert_eq!(owner.conversation(visitor.talk()).await["conversation"]["no_contact"], true, "people see it");
+    let path = format!("/api/conversations/{}/messages", visitor.talk());
+    owner.api.post(&path, json!({ "content": "Please come back", "channel": "sms" })).await.expect(201);
+    let failed = delivered(&owner, visitor.talk(), "failed").await;
+    assert!(text(&failed, "error").starts_with("do_not_contact"), "{failed}");
+    // Nobody of the business takes it back, and nobody who types the number elsewhere.
+    let removed = owner.api.delete(&format!("/api/dnc/{}", text(&entry, "id"))).await;
+    assert_eq!(removed.refused(409)["code"], "stopped_by_person");
+    let mut mallory = Visitor::new(&server, &agent);
+    mallory.say("My number is 217-555-0133, don't contact me").await;
+    mallory.say("START").await;
+    assert_eq!(listed().await.len(), 1);
+    // A number told afterwards is meant too.
+    owner.api.post(&format!("/api/conversations/{}/handback", visitor.talk()), json!({})).await.expect(200);
+    visitor.say("my other number is 217-555-0144").await;
+    eventually("the other number", SOON, || async { owner.api.list("/api/dnc?address=%2B12175550144").await.pop() })
+        .await;
+    let again = visitor.say("START").await;
+    assert!(text(&again, "response").contains("contact you again"), "{again}");
+    eventually("off the list", SOON, || async { listed().await.is_empty().then_some(()) }).await;
+    assert!(carrier.sent_to(ANN).is_empty());
+}
+
 /// The wall clock, Unix seconds.
 fn jiff_now_s() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");

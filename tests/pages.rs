@@ -346,6 +346,32 @@ async fn the_development_mailbox_is_named_only_to_whoever_can_read_it_and_only_w
 }
 
 #[tokio::test]
+async fn a_browser_reads_the_development_mailbox_as_a_page_whose_links_can_be_followed() {
+    let server = Server::start().await;
+    let empty = Browser::open(&server, "/dev/mailbox").await;
+    empty.shows(200, "Nothing was sent yet");
+    let email = address();
+    Browser::sign_up(&server, HOSTILE, &email).await;
+    let mut browser = Browser::open(&server, "/magic-link").await;
+    browser.submit("/magic-link", &[("email", &email)]).await.is_at("/magic-link?done=1");
+    let link = mailed(&server, &email, "/api/auth/magic/").await;
+    let other = format!("/dev/mailbox?to={}", encoded("nobody@example.com"));
+    browser.go(&other).await.shows(200, "Nothing was sent to nobody@example.com.");
+    browser.go(&format!("/dev/mailbox?to={}", encoded(&email))).await.shows(200, &email);
+    let page = &browser.page;
+    assert!(page.text.contains(&format!("{link}\">")), "{}", page.text);
+    assert!(!page.text.contains(HOSTILE), "{}", page.text);
+    for (name, value) in [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("vary", "accept")] {
+        assert_eq!(page.header(name), Some(value), "{name}");
+    }
+    // A program gets what it always got.
+    let listed = server.api().get("/dev/mailbox").await.expect(200);
+    assert!(listed["items"].as_array().is_some_and(|items| !items.is_empty()), "{listed}");
+    let elsewhere = server.api().header("accept", "text/html").header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(elsewhere.get("/dev/mailbox").await.status, 404);
+}
+
+#[tokio::test]
 async fn the_home_page_prints_a_command_that_works_here_and_hides_the_folder_from_others() {
     let server = Server::start().await;
     let options = format!("quickstart --url https://your.site --vertical home_services --server {}", server.url(""));

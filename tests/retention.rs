@@ -1,5 +1,5 @@
-//! Conversations that are kept for a number of days, over the real binary whose clock is set ahead: at night those in which nothing was said for so long
-//! are erased, and nothing else.
+//! Conversations, and the people on lists of campaigns, that are kept for a number of days, over the real binary whose clock is set ahead: at night what is
+//! older is erased, and nothing else. And who only watches sees none of these people.
 
 mod support;
 
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::carrier::{Carrier, OURS, connect_twilio};
 use support::people::{Member, PASSWORD, SOON, Visitor, text};
 use support::{Server, eventually};
 
@@ -112,4 +113,61 @@ async fn what_is_older_than_it_is_to_be_kept_is_erased_at_night_and_nothing_else
     days_later(&mut server, 400).await;
     let owner = back(&server, &owner).await;
     owner.conversation(recent.talk()).await;
+}
+
+#[tokio::test]
+async fn people_on_the_list_of_a_campaign_that_ended_are_erased_and_who_only_watches_never_saw_them() {
+    let carrier = Carrier::start().await;
+    let mut server = carrier.server(&[]).await;
+    let owner = Member::sign_up(&server, "Oak").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    connect_twilio(&owner, &agent).await;
+    let watcher = owner.invite(&server, "viewer", "Vera").await;
+    let campaign = async |name: &str| {
+        let body = json!({ "name": name, "agent_id": agent, "from_numbers": [OURS], "consent": "none" });
+        let id = text(&owner.api.post("/api/calling/campaigns", body).await.expect(201), "id");
+        let list = format!("phone,name,company\n+12175550133,Ann Lee,{name}\n+12175550144,Bob Moe,{name}\n");
+        let path = format!("/api/calling/campaigns/{id}/targets");
+        owner.api.try_raw("POST", &path, "text/csv", Some(list.into_bytes())).await.expect("an answer").expect(200);
+        path
+    };
+    let (over, draft) = (campaign("Acme over").await, campaign("Acme draft").await);
+    let shown = owner.api.get(&over).await.expect(200);
+    assert_eq!((&shown["items"][0]["phone"], &shown["items"][0]["name"]), (&json!("+12175550133"), &json!("Ann Lee")));
+    let seen = watcher.api.get(&over).await.expect(200);
+    assert_eq!((&seen["items"][0]["phone"], &seen["items"][0]["name"]), (&json!("***33"), &Value::Null), "{seen}");
+    assert!(!seen.to_string().contains("Acme") && !seen.to_string().contains("Ann"), "{seen}");
+    owner.api.post(&over.replace("/targets", "/stop"), json!({})).await.expect(200);
+    let keep = json!({ "settings": { "retention": { "campaign_targets_days": 7 } } });
+    owner.api.patch("/api/organization", keep).await.expect(200);
+    owner
+        .api
+        .patch("/api/organization", json!({ "settings": { "retention": { "campaign_targets_days": 0 } } }))
+        .await
+        .refused(422);
+
+    // Young enough: everything is there.
+    days_later(&mut server, 5).await;
+    let back_then = back(&server, &owner).await;
+    assert_eq!(back_then.api.get(&over).await.expect(200)["items"][0]["name"], "Ann Lee");
+    days_later(&mut server, 9).await;
+    let owner = back(&server, &owner).await;
+    let gone = eventually("the list is empty of people", ERASED_WITHIN, || async {
+        let shown = owner.api.get(&over).await.expect(200);
+        shown["items"][0]["name"].is_null().then_some(shown)
+    })
+    .await;
+    let items = gone["items"].as_array().expect("targets");
+    assert!(items.len() == 2 && items.iter().all(|one| one["phone"].is_null() && one["fields"].is_null()), "{gone}");
+    assert_eq!(
+        owner.api.get(&draft).await.expect(200)["items"][1]["name"],
+        "Bob Moe",
+        "one that has not ended keeps its list"
+    );
+    let noted = eventually("the log", SOON, || async {
+        let entries: Vec<Value> = owner.api.list("/api/audit?action=campaign.targets_expired").await;
+        entries.into_iter().next()
+    })
+    .await;
+    assert_eq!(noted["detail"], "2", "{noted}");
 }

@@ -14,14 +14,16 @@ use colloquy_domain::appointment::{
     Wish, letter, view,
 };
 use colloquy_domain::bulletin::{About, Kind as NewsKind, News};
-use colloquy_domain::calendar;
+use colloquy_domain::contact_guard::{Address, Purpose, Verdict};
 use colloquy_domain::ids::{AppointmentId, TenantId};
-use colloquy_domain::{Principal, Rejection};
+use colloquy_domain::vocabulary::Channel;
+use colloquy_domain::{Principal, Rejection, calendar, thread};
 use serde_json::json;
 
 use crate::calendar::CalendarEntity;
 use crate::core::{Asked, Core, ask, ask_after_rows, ask_with, message, pure_core, pure_work};
-use crate::{ActorError, Tools, bulletin, feed};
+use crate::messages::trial;
+use crate::{ActorError, Tools, bulletin, feed, guard};
 
 /// The list of appointments by when they were asked for.
 pub const LIST: &str = "appointments";
@@ -266,17 +268,20 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
     };
     let key = format!("appointment:{}:{}", handle.key().id, owed.id);
     let file = tools.file_address(&tenant, &state.id);
-    let to_phone = state.details.phone.clone().filter(|_| owed.kind == LetterKind::Reminder);
+    let to_phone = state.details.phone.clone().filter(|_| owed.kind != LetterKind::Confirmation);
     let (channel, outcome) = match (&state.details.email, to_phone) {
         (Some(email), _) => {
             let Some(words) = letter::words(&state, owed.kind, &file) else { return };
             let mail =
                 Mail { to: email.clone(), subject: words.subject, text: words.text, html: None, idempotency_key: key };
-            ("email", tools.mailer.send(&mail).await)
+            ("email", tools.mailer.send(&mail).await.map(|_| ()).map_err(|error| Unsent { retry: error.retryable() }))
         }
         (None, Some(phone)) => {
-            let Some(text) = letter::text_message(&state) else { return };
-            ("sms", tools.sms.send(&Sms { to: phone, text, idempotency_key: key }).await)
+            let Some(text) = letter::text_message(&state, owed.kind) else { return };
+            match text_to(tools, handle, &tenant, &state, &owed, Sms { to: phone, text, idempotency_key: key }).await {
+                Some(outcome) => ("sms", outcome),
+                None => return, // A newer attempt has it.
+            }
         }
         // Nobody can be reached any more.
         (None, None) => {
@@ -287,9 +292,73 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
     metrics::counter!(crate::telemetry::APPOINTMENT_LETTERS, "channel" => channel, "outcome" => if outcome.is_ok() { "sent" } else { "failed" }).increment(1);
     let result = match outcome {
         Ok(_) => Command::LetterSent { id: owed.id, attempt: owed.attempt },
-        Err(error) => Command::LetterFailed { id: owed.id, attempt: owed.attempt, retry: error.retryable() },
+        Err(Unsent { retry }) => Command::LetterFailed { id: owed.id, attempt: owed.attempt, retry },
     };
     bring(handle, result).await;
+}
+
+/// A letter that is not on its way.
+struct Unsent {
+    /// Whether it surely did not leave and may another time.
+    retry: bool,
+}
+
+/// Writes a text message to who comes: from a number of the organization, if the guard of theirs permits it, once. `None`: another attempt has it.
+async fn text_to(
+    tools: &Tools,
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    state: &Appointment,
+    owed: &Letter,
+    sms: Sms,
+) -> Option<Result<(), Unsent>> {
+    let client = handle.client();
+    let to = Address::of_carrier(&sms.to);
+    let lines = match tools.lines(client, tenant).await {
+        Ok(lines) => lines,
+        Err(_) => return Some(Err(Unsent { retry: true })),
+    };
+    let Some(number) = lines.for_texts(state.source.agent_id.as_ref()) else {
+        // Without a number of its own an organization's messages are only recorded, for developers; the list holds for these too.
+        let asked =
+            guard::may_send(client, tools, tenant, &to, sms.idempotency_key.clone(), Channel::Sms, Purpose::Service);
+        return Some(match asked.await {
+            Ok(Verdict::Permitted(_)) => {
+                tools.sms.send(&sms).await.map(|_| ()).map_err(|error| Unsent { retry: error.retryable() })
+            }
+            Ok(Verdict::Refused(_)) => Err(Unsent { retry: false }),
+            Err(_) => Err(Unsent { retry: true }),
+        });
+    };
+    let leaves = async || {
+        // In the journal before it leaves: a crash in between sends it no second time.
+        let by = Principal::system(tenant.clone());
+        let leaves = Command::LetterLeaves { id: owed.id.clone(), attempt: owed.attempt };
+        // Whatever hinders that: it has not left, and the clock takes it up again.
+        let journaled = handle.command::<AppointmentEntity>(Asked { by, command: leaves }).await;
+        journaled.map_err(|_| ActorError::Rejected(Rejection::Superseded))?;
+        if let (Some(agent), Some(conversation)) = (&state.source.agent_id, &state.source.conversation_id) {
+            // What they answer belongs to the conversation in which it was agreed.
+            let thread = crate::thread::id(tools, agent, &sms.to);
+            let wrote = thread::Command::Wrote { agent: agent.clone(), conversation: conversation.clone() };
+            let by = Principal::system(tenant.clone());
+            if let Err(error) = ask::<crate::thread::ThreadEntity>(client, &by, &thread, wrote).await {
+                tracing::info!(appointment = %state.id, %error, "an answer to a text message may begin a new conversation");
+            }
+        }
+        Ok(())
+    };
+    match trial::text(client, tools, tenant, &number.is, &to, sms.idempotency_key.clone(), sms.text.clone(), leaves)
+        .await
+    {
+        Ok(_) => Some(Ok(())),
+        Err(ActorError::Rejected(Rejection::Superseded)) => None,
+        Err(ActorError::Busy { .. } | ActorError::Unavailable(_)) => Some(Err(Unsent { retry: true })),
+        Err(error) => {
+            tracing::info!(appointment = %state.id, %error, "a text message about an appointment was not sent");
+            Some(Err(Unsent { retry: false }))
+        }
+    }
 }
 
 /// Brings a result back. A refusal means that a newer attempt has it.

@@ -1,7 +1,7 @@
 //! The business actors: effects around the pure core of the domain.
 //!
 //! Reading order: [`core`] (how a pure core becomes an entity), [`Tools`] and [`Actors`] below, then one file per kind:
-//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], [`campaign`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`], the sound of calls in [`voice`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
+//! [`account`], [`tenant`], [`agent`], [`knowledge`], [`conversation`], [`lead`], [`calendar`], [`appointment`], [`campaign`]; carriers ([`lines`], [`thread`], [`guard`], [`messages`], [`retell`], the sound of calls in [`voice`]); the live [`feed`], what is made of it ([`days`], [`questions`], [`digest`]), what people are told ([`bulletin`], [`letters`]), and the [`audit`] log. [`signup`] strings steps of several together, [`demo`] too.
 
 pub mod account;
 pub mod agent;
@@ -21,6 +21,7 @@ pub mod digest;
 mod error;
 pub mod feed;
 pub mod guard;
+pub mod identity;
 pub mod inbox;
 pub mod knowledge;
 pub mod lead;
@@ -31,6 +32,7 @@ pub mod once;
 pub mod ops_log;
 pub mod presence;
 pub mod questions;
+pub mod retell;
 pub mod search;
 pub mod signup;
 pub mod telemetry;

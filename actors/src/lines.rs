@@ -8,6 +8,7 @@ use colloquy_cluster::entity::{At, Entity};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::lines::{self, Command, Event, Lines, NewNumber, Provider, Reply};
+use colloquy_domain::principal::Role;
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection, conversation};
 
@@ -45,7 +46,7 @@ impl Tools {
         let load = async {
             match ask::<LinesEntity>(client, &Principal::system(tenant.clone()), tenant.as_str(), Command::Get).await? {
                 Reply::State(state) => Ok(*state),
-                Reply::Done | Reply::Number { .. } | Reply::View(_) => Err(ActorError::Failed),
+                Reply::Done | Reply::Number { .. } | Reply::Agent { .. } | Reply::View(_) => Err(ActorError::Failed),
             }
         };
         self.lines.get(client, &key(tenant), load).await
@@ -113,16 +114,22 @@ pub async fn register(client: &Client, tools: &Tools, by: &Principal, number: Ne
             unique.confirm(NUMBERS, &value, owner).await?;
             Ok(id)
         }
-        Ok(Reply::Done | Reply::View(_) | Reply::State(_)) => Err(ActorError::Failed),
+        Ok(Reply::Done | Reply::Agent { .. } | Reply::View(_) | Reply::State(_)) => Err(ActorError::Failed),
         // What could not be found out keeps its reservation: the same call again settles it, and anybody else finds that nobody has the number.
         Err(error) => Err(error),
     }
 }
 
-/// Gives a number up.
+/// Gives a number up. What we set up for it at its provider is taken back first: a provider that cannot be reached leaves everything as it is.
 pub async fn release(client: &Client, tools: &Tools, by: &Principal, id: String) -> Result<(), ActorError> {
     let lines = tools.lines(client, &by.tenant).await?;
     let number = lines.numbers.get(&id).ok_or_else(|| Rejection::not_found("number"))?.is.clone();
+    if number.provider.as_retell() {
+        if !by.at_least(Role::Admin) {
+            return Err(Rejection::forbidden("to give up a number you need the role admin or above").into());
+        }
+        crate::retell::setup::take_back(client, tools, &by.tenant, &id).await?;
+    }
     ask_lines(client, tools, by, Command::Release { id }).await?;
     let value = value(number.provider, called(&number));
     client.store().unique.release(NUMBERS, &value, by.tenant.as_str()).await?;
@@ -139,7 +146,9 @@ pub async fn home(client: &Client, provider: Provider, number: &str) -> Result<O
 fn called(number: &NewNumber) -> &str {
     match number.provider {
         Provider::Whatsapp => number.external_id.as_deref().unwrap_or(&number.number),
-        Provider::Twilio | Provider::Simulated | Provider::Vapi => &number.number,
+        Provider::Twilio | Provider::Simulated | Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => {
+            &number.number
+        }
     }
 }
 

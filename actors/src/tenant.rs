@@ -74,6 +74,7 @@ impl Entity for TenantEntity {
             let plan = upkeep::Command::Plan {
                 timezone: state.profile.timezone.clone(),
                 keep_days: tenant::profile::keep_days(&state.profile.settings),
+                keep_targets_days: tenant::profile::keep_targets_days(&state.profile.settings),
                 fresh: matches!(event, Event::Created { .. }),
             };
             messages.push(message(state.id.as_str(), upkeep::KIND, state.id.as_str(), plan));

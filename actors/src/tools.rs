@@ -85,6 +85,8 @@ pub struct Tools {
     /// Vectors of visitors' questions, to bring those together that mean the same.
     pub(crate) vectors: Vectors,
     pub(crate) homes: Mutex<HashMap<AgentId, TenantId>>,
+    /// Settings up at Retell that go on here, and what its calls were found to be.
+    pub(crate) retell: crate::retell::Doing,
 }
 
 impl Tools {
@@ -128,6 +130,7 @@ impl Tools {
             lines: Copies::default(),
             vectors: Vectors::default(),
             homes: Mutex::default(),
+            retell: crate::retell::Doing::default(),
         }
     }
 

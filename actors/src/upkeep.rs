@@ -10,7 +10,7 @@ use colloquy_cluster::store::rows::{After, Range};
 use colloquy_cluster::{Ask, Client, ClusterError};
 use colloquy_domain::audit::{ActorKind, Entry};
 use colloquy_domain::ids::TenantId;
-use colloquy_domain::tenant::profile::keep_days;
+use colloquy_domain::tenant::profile::{keep_days, keep_targets_days};
 use colloquy_domain::upkeep::{Command, Effect, Place};
 use colloquy_domain::{Principal, account, conversation};
 use serde_json::Value;
@@ -56,8 +56,8 @@ impl Entity for UpkeepEntity {
         let tenant = TenantId::from(&*handle.key().tenant);
         let (what, outcome) = match effect {
             Effect::Index { attempt, after } => ("index", index(&handle, &tenant, attempt, after).await),
-            Effect::Sweep { attempt, before_ms } => {
-                ("sweep", sweep(&self.tools, &handle, &tenant, attempt, before_ms).await)
+            Effect::Sweep { attempt, before_ms, targets_before_ms } => {
+                ("sweep", sweep(&self.tools, &handle, &tenant, attempt, before_ms, targets_before_ms).await)
             }
         };
         match outcome {
@@ -72,8 +72,13 @@ impl Entity for UpkeepEntity {
 /// Tells an organization's upkeep what it wants.
 async fn plan(client: &Client, tools: &Tools, tenant: &TenantId) -> Result<(), ActorError> {
     let copy = tools.tenant_copy(client, tenant).await?;
-    let (timezone, keep_days) = (copy.facts.timezone.clone(), keep_days(&copy.facts.settings));
-    let command = Command::Plan { timezone, keep_days, fresh: false };
+    let settings = &copy.facts.settings;
+    let command = Command::Plan {
+        timezone: copy.facts.timezone.clone(),
+        keep_days: keep_days(settings),
+        keep_targets_days: keep_targets_days(settings),
+        fresh: false,
+    };
     ask::<UpkeepEntity>(client, &Principal::system(tenant.clone()), tenant.as_str(), command).await?;
     Ok(())
 }
@@ -169,9 +174,28 @@ async fn sweep(
     tenant: &TenantId,
     attempt: u32,
     before_ms: i64,
+    targets_before_ms: Option<i64>,
 ) -> Result<(), ActorError> {
     let client = handle.client();
     let mut erased = 0_u64;
+    if let Some(before_ms) = targets_before_ms {
+        let (mut people, mut after) = (0, None);
+        while let Some(erased) = crate::campaign::erase::expired(client, tenant, before_ms, &mut after).await? {
+            people += erased;
+            bring(handle, tenant, Command::Swept { attempt, ended: false }).await?;
+        }
+        if people > 0 {
+            let entry = Entry {
+                actor_kind: ActorKind::System,
+                action: "campaign.targets_expired".to_owned(),
+                resource_kind: "campaign".to_owned(),
+                done: true,
+                detail: Some(people.to_string()),
+                ..Entry::default()
+            };
+            audit::record(client, tenant, entry).await?;
+        }
+    }
     for list in [LIST, SANDBOXES] {
         let mut after: Option<After> = None;
         loop {

@@ -132,6 +132,8 @@ impl Books {
                     Some((Some(_), _)) => &[("answered", "")],
                     Some((None, _)) | None => &[("voicemail", ""), ("answered", ""), ("failed", "fax")],
                 },
+                // The line broke in the middle: what was said by then counts.
+                "lost" => &[("answered", ""), ("not_interested", ""), ("callback", ""), ("failed", "carrier")],
                 "busy" => &[("busy", "")],
                 "no-answer" => &[("no_answer", "")],
                 "failed" => &[("failed", "invalid_number"), ("failed", "carrier")],

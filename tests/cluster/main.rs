@@ -5,6 +5,7 @@ mod belonging;
 mod cables;
 mod cql;
 mod everywhere;
+mod fair;
 mod fences;
 mod history;
 mod limits;

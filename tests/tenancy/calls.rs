@@ -11,7 +11,7 @@ use crate::support::{Server, random_id};
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// Paths that belong to nobody: sign-in, files of the widget, descriptions of the interface. Those with a tenant's data have tests of their own.
-pub(crate) const PUBLIC: [&str; 16] = [
+pub(crate) const PUBLIC: [&str; 17] = [
     "/api/auth/",
     "/widget/",
     "/demo/",
@@ -25,6 +25,8 @@ pub(crate) const PUBLIC: [&str; 16] = [
     "/api/messages/",
     // The same: tests/calls.rs, tests/campaigns.rs.
     "/api/voice/twilio/",
+    // And this: tests/retell.rs.
+    "/api/voice/retell/webhook",
     // The same: tests/vapi.rs.
     "/api/voice/vapi/",
     "/assets/",

@@ -171,3 +171,75 @@ test('filters stand in the address and hold for what comes live; a viewer looks 
   await browser.context.clearCookies();
   await signIn(page, colloquy.url, office.email);
 });
+
+/** A recording as the server sends it: µ-law, the caller loud in the first half, the agent in the second. */
+function recordingOf(seconds) {
+  const sound = Buffer.alloc(seconds * 16_000, 0xff);
+  for (let frame = 0; frame < seconds * 8_000; frame += 1) sound[frame * 2 + (frame < seconds * 4_000 ? 0 : 1)] = frame % 16 < 8 ? 0x90 : 0x10;
+  const head = Buffer.alloc(58);
+  head.write('RIFF', 0);
+  head.writeUInt32LE(50 + sound.length, 4);
+  head.write('WAVEfmt ', 8);
+  head.writeUInt32LE(18, 16);
+  for (const [at, value] of [[20, 7], [22, 2], [32, 2], [34, 8], [36, 0]]) head.writeUInt16LE(value, at);
+  head.writeUInt32LE(8_000, 24);
+  head.writeUInt32LE(16_000, 28);
+  head.write('fact', 38);
+  head.writeUInt32LE(4, 42);
+  head.writeUInt32LE(sound.length / 2, 46);
+  head.write('data', 50);
+  head.writeUInt32LE(sound.length, 54);
+  return Buffer.concat([head, sound]);
+}
+
+test('a recording is played from anywhere by mouse and keys, shows who spoke when, and says when it is kept no more', async () => {
+  const [made] = await calls('?status=completed');
+  const file = recordingOf(20);
+  let kept = true;
+  const asked = [];
+  await page.route(`**/api/voice/calls/${made.id}`, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), recording: { seconds: 20, bytes: file.length } } });
+  });
+  await page.route(`**/api/voice/calls/${made.id}/recording`, (route) => {
+    const range = /bytes=(\d+)-(\d*)/.exec(route.request().headers().range ?? '');
+    asked.push(range?.[0] ?? 'all');
+    if (!kept) return route.fulfill({ status: 404, json: { type: '', title: 'Not found', status: 404, code: 'not_found', detail: 'no recording', retry: 'never' } });
+    const headers = { 'Accept-Ranges': 'bytes', 'Content-Type': 'audio/wav' };
+    if (!range) return route.fulfill({ status: 200, headers, body: file });
+    const [from, to] = [Number(range[1]), range[2] ? Number(range[2]) : file.length - 1];
+    return route.fulfill({ status: 206, headers: { ...headers, 'Content-Range': `bytes ${from}-${to}/${file.length}` }, body: file.subarray(from, to + 1) });
+  });
+  await go('/calls/' + made.id);
+  const player = drawer().getByRole('group', { name: 'Recording' });
+  await player.getByText('0:00 of 0:20').waitFor();
+  assert.deepEqual(asked, [], 'who listened stands in the audit log: nothing is fetched before somebody wants to listen');
+  await player.getByRole('button', { name: 'Listen' }).click();
+  await player.getByRole('button', { name: 'Pause' }).waitFor();
+  // Each lane is high where its own voice is loud.
+  const heights = (lane) => player.locator(`path.${lane}`).evaluate((path) => [...path.getAttribute('d').matchAll(/M[\d.]+ ([\d.]+)V([\d.]+)/g)].map(([, from, to]) => to - from));
+  await player.locator('path.caller').waitFor({ state: 'attached' });
+  const [caller, agent] = [await heights('caller'), await heights('agent')];
+  assert.ok(caller[20] > 10 && caller.at(-20) < 2 && agent[20] < 2 && agent.at(-20) > 10, JSON.stringify([caller[20], caller.at(-20), agent[20], agent.at(-20)]));
+  await player.getByRole('button', { name: 'Pause' }).click();
+  const slider = player.getByRole('slider', { name: 'Place in the recording' });
+  await slider.focus();
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowRight');
+  await player.getByText('0:10 of 0:20').waitFor();
+  assert.equal(Math.round(await player.locator('audio').evaluate((sound) => sound.currentTime)), 10);
+  const box = await slider.boundingBox();
+  await page.mouse.click(box.x + box.width * 0.75, box.y + box.height / 2);
+  await player.getByText('0:15 of 0:20').waitFor();
+  await page.keyboard.press(' ');
+  await player.getByRole('button', { name: 'Pause' }).waitFor();
+  await until(async () => (await player.locator('audio').evaluate((sound) => sound.currentTime)) > 15.2, 'it goes on from there');
+  await page.keyboard.press(' ');
+  await look(page, 'call-recording');
+  kept = false;
+  await page.reload();
+  await player.getByRole('button', { name: 'Listen' }).click();
+  await drawer().getByRole('alert').getByText('not kept any more').waitFor();
+  await look(page, 'call-recording-gone', { widths: [390] });
+});

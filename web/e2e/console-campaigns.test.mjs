@@ -59,19 +59,26 @@ test('a campaign is set up in steps that are saved, with a number, a list with w
   await page.getByLabel('Questions that every call asks').fill('How many people are you?\nWhat do you use today?\n\nWhen do you decide?');
   await look(page, 'campaign-what');
   // What is typed outlives a closed tab, before it is saved.
-  await page.getByLabel('What it says').fill('Good day');
+  await page.getByLabel('Script').fill('Good day');
   await page.reload();
-  assert.equal(await page.getByLabel('What it says').inputValue(), 'Good day');
+  assert.equal(await page.getByLabel('Script').inputValue(), 'Good day');
+  // First words have a length that somebody listens to; the server says so where they stand.
+  await page.getByLabel('First words').fill('x'.repeat(601));
+  await page.getByText('1 characters too long').waitFor();
+  await page.getByRole('button', { name: 'Next' }).click();
+  await page.locator('.field').filter({ hasText: 'First words' }).locator('.wrong').waitFor();
+  await page.getByLabel('First words').fill('Hello {{name}} of {{company}}.');
   await page.getByRole('button', { name: 'Next' }).click();
   await page.getByText('Nobody is on the list').waitFor();
   const kept = await campaign(id);
-  assert.deepEqual([kept.objective, kept.questions, kept.script], ['Invite customers of last year to the webinar.', ['How many people are you?', 'What do you use today?', 'When do you decide?'], 'Good day']);
+  assert.deepEqual([kept.objective, kept.opening, kept.questions, kept.script], ['Invite customers of last year to the webinar.', 'Hello {{name}} of {{company}}.', ['How many people are you?', 'What do you use today?', 'When do you decide?'], 'Good day']);
 
   await page.getByLabel('Paste a list').fill(`${list(100, 30)}\n12,Nobody\n${number(100)},Twice`);
   await page.getByRole('button', { name: 'Add to the list' }).click();
   await page.getByText('30 added').waitFor();
   await page.getByText('1 already there').waitFor();
-  await page.getByRole('row', { name: /^32 / }).waitFor();
+  // A refused line stands with its number, why, and what it says.
+  await page.getByRole('row', { name: /^32 .*12,Nobody/ }).waitFor();
   await page.getByText('Person 100').waitFor();
   await look(page, 'campaign-who');
   // A file does the same; JSON is told by its first character.
@@ -150,6 +157,13 @@ test('a campaign that runs is paused, taken back, edited and stopped, and each w
   await until(async () => (await state.innerText()) === 'Running', 'it runs');
   await until(async () => Number(await card('Calls').first().innerText()) > 0, 'the first call', 30_000);
   await look(page, 'campaign-running');
+  // The home page tells of it, and leads to it.
+  const tab = await browser.context.newPage();
+  await tab.goto(colloquy.url + '/app');
+  const home = tab.getByRole('region', { name: 'Campaigns' });
+  await home.getByText('Running').waitFor();
+  await home.getByText(/ of 60 done · /).waitFor();
+  await tab.close();
   await page.getByRole('button', { name: 'Pause' }).click();
   await until(async () => (await state.innerText()) === 'Paused', 'it is paused');
   assert.equal((await campaign(made.id)).status, 'paused');
@@ -262,4 +276,52 @@ test('a viewer watches and orders nothing; another organization sees nothing', a
   assert.equal(await page.getByText('A secret of Northwind').count(), 0);
   await browser.context.clearCookies();
   await signIn(page, colloquy.url, office.email);
+});
+
+test('an agent calls new leads back by itself: what is wrong is said where it stands, what is set is stored, and it can be switched off', async () => {
+  await connected();
+  await go(`/agents/${office.agent.id}/voice`);
+  const stored = async () => (await office.api.call('GET', `/api/agents/${office.agent.id}`)).auto_call_leads;
+  assert.equal(await stored(), null);
+  await page.getByLabel('Call new leads back by itself').check();
+  await page.getByLabel('Within (minutes)').fill('0');
+  await page.getByLabel('Countries besides your own').fill('gb, Utopia');
+  await page.getByLabel('Questions that every call asks').fill('What is it about?\n\nWhen does it suit you?');
+  const save = page.getByRole('button', { name: 'Save', exact: true });
+  await save.click();
+  await page.locator('.field').filter({ hasText: 'Within (minutes)' }).locator('.wrong').filter({ hasText: '1 to 60' }).waitFor();
+  await page.locator('.field').filter({ hasText: 'Countries besides' }).locator('.wrong').filter({ hasText: 'two letters' }).waitFor();
+  await look(page, 'voice-auto-call');
+  await page.getByLabel('Within (minutes)').fill('10');
+  await page.getByLabel('Countries besides your own').fill('gb JP');
+  await page.getByLabel('Whom it may call').selectOption('calls');
+  await save.click();
+  await page.getByText('Saved', { exact: true }).first().waitFor();
+  assert.deepEqual(await stored(), { within_minutes: 10, questions: ['What is it about?', 'When does it suit you?'], consent: 'calls', countries: ['GB', 'JP'] });
+  await page.reload();
+  assert.equal(await page.getByLabel('Within (minutes)').inputValue(), '10');
+  await page.getByLabel('Call new leads back by itself').uncheck();
+  await save.click();
+  await until(async () => (await stored()) === null, 'it is off');
+});
+
+test('calls are recorded only with words that tell it; how long recordings are kept is a number of days', async () => {
+  await go(`/agents/${office.agent.id}/voice`);
+  const stored = () => office.api.call('GET', `/api/agents/${office.agent.id}`);
+  await page.getByLabel('Record calls').check();
+  const words = page.getByLabel('By which words callers learn it');
+  await words.fill('');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.field').filter({ hasText: 'By which words' }).locator('.wrong').waitFor();
+  await words.fill('We record this call to learn from it.');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await until(async () => (await stored()).voice_recording, 'it is on');
+  assert.ok((await stored()).compliance_notices.some((one) => one.type === 'call_recording' && one.text === 'We record this call to learn from it.'));
+  await go('/settings/privacy');
+  await page.getByLabel('Recordings of calls: days').fill('99999');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.locator('.field').filter({ hasText: 'Recordings of calls' }).locator('.wrong').waitFor();
+  await page.getByLabel('Recordings of calls: days').fill('30');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await until(async () => (await office.api.call('GET', '/api/organization')).settings.retention?.recordings_days === 30, 'thirty days');
 });

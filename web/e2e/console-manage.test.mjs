@@ -325,3 +325,31 @@ test('everything is found by name, and two keys go to a page', async () => {
   await page.goBack();
   await until(() => new URL(page.url()).pathname === '/app/settings/hours', 'back');
 });
+
+test('days and times read as the organization chooses, at once and for everybody', async () => {
+  const { settings } = await office.api.call('GET', '/api/organization');
+  await go('/settings');
+  await page.getByLabel('Dates and times').selectOption('en-GB');
+  await save();
+  assert.deepEqual((await office.api.call('GET', '/api/organization')).settings, { ...settings, locale: 'en-GB' });
+  // Without a reload: a link of the console.
+  await page.getByRole('link', { name: 'Audit log' }).click();
+  await page.getByRole('row').nth(1).getByText(/\d \w{3} \d{4}, \d\d:\d\d/).waitFor();
+  await go('/settings');
+  await page.getByLabel('Dates and times').selectOption('');
+  await save();
+  await page.getByRole('link', { name: 'Audit log' }).click();
+  await page.getByRole('row').nth(1).getByText(/\w{3} \d+, \d{4}, \d+:\d\d.*[AP]M/).waitFor();
+});
+
+test('a conversation that was begun on the sample page is named a trial', async () => {
+  const visitor = office.visitor();
+  await visitor.say('Where can I park?', { page_url: `${colloquy.url}/demo/${office.agent.id}` });
+  await go('/conversations/' + visitor.conversation);
+  await page.getByText('Trial', { exact: true }).waitFor();
+  const real = office.visitor();
+  await real.say('Where can I park?', { page_url: 'https://shop.example/demo/1' });
+  await go('/conversations/' + real.conversation);
+  await page.getByRole('log').getByText('Where can I park?').waitFor();
+  assert.equal(await page.getByText('Trial', { exact: true }).count(), 0);
+});

@@ -63,6 +63,7 @@ test('pages before a log-in', async () => {
     ['confirm', '/magic-link?token=a.b'],
     ['invitation-void', '/signup?invitation=a.b'],
     ['docs', '/docs'],
+    ['mailbox-empty', '/dev/mailbox?to=nobody@example.com'],
   ]) {
     await go(path);
     await look(name);
@@ -93,6 +94,23 @@ test('a person signs up, and is in the console; an invitation and the way out ar
   await page.goto(link);
   await page.getByRole('heading', { name: /Join Brightwell/ }).waitFor();
   await look('invitation');
+});
+
+test('the development mailbox is a page: a letter is found by its address, and its link is followed', async () => {
+  await page.context().clearCookies();
+  await go('/magic-link');
+  await page.getByLabel('E-mail').fill(email);
+  await page.getByRole('main').getByRole('button').click();
+  await page.getByRole('link', { name: 'Open the development mailbox' }).click();
+  await page.getByRole('heading', { name: 'Development mailbox' }).waitFor();
+  await look('mailbox');
+  await page.getByLabel('Only to').fill(email);
+  await page.getByRole('button', { name: 'Show' }).click();
+  await until(() => new URL(page.url()).searchParams.get('to') === email, 'only those');
+  await page.getByRole('main').getByRole('link', { name: /\/api\/auth\/magic\// }).first().click();
+  await page.getByRole('main').getByRole('button').click();
+  await arrived('/app/onboarding');
+  await page.context().clearCookies();
 });
 
 test('whoever is not signed in is led to the log-in and back to the page that was asked for', async () => {

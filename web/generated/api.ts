@@ -372,9 +372,13 @@ access_token?: string,
  */
 app_secret?: string, 
 /**
- * Vapi: the private key.
+ * Retell: an API key; Vapi: the private key.
  */
 api_key?: string, 
+/**
+ * Retell: the API key with the webhook badge, which webhooks are checked with, if that is another one.
+ */
+webhook_key?: string, 
 /**
  * Vapi: the secret of your own that it sends along with all it asks and posts (`X-Vapi-Secret`, a bearer token, or a code over the body).
  */
@@ -1074,7 +1078,7 @@ export type NewNumber = {
  */
 number: string, 
 /**
- * `twilio`, `whatsapp`, `vapi` or `simulated`.
+ * `twilio`, `whatsapp`, `retell`, `vapi`, `simulated` or `simulated_retell`.
  */
 provider: string, 
 /**

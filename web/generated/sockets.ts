@@ -72,7 +72,8 @@ metadata: ChatMetadata | null, } | { "type": "identify",
  */
 external_id: string, 
 /**
- * HMAC-SHA-256 of it under the tenant's identity secret, hexadecimal.
+ * HMAC-SHA-256 under the tenant's identity secret, hexadecimal, of `external_id`; with `phone_signed` or `expires_at` also of the lines
+ * `phone=…` and `expires_at=…` after it.
  */
 hmac: string, 
 /**
@@ -86,7 +87,15 @@ email: string | null,
 /**
  * The person's phone number.
  */
-phone: string | null, } | { "type": "message", 
+phone: string | null, 
+/**
+ * Whether the host's server vouches for the phone number too: then text messages and calls of it are the same conversation.
+ */
+phone_signed: boolean, 
+/**
+ * Until when the proof is good, Unix seconds: at most a day ahead.
+ */
+expires_at: number | null, } | { "type": "message", 
 /**
  * The client's id of the message.
  */
@@ -135,7 +144,19 @@ seq: bigint,
 /**
  * The agent.
  */
-agent: AgentFace, } | { "type": "ack", 
+agent: AgentFace, } | { "type": "identified", 
+/**
+ * The conversation that this person goes on in, if any. Another one than before: its messages follow.
+ */
+conversation_id: string | null, 
+/**
+ * Keep it in place of the one before: it opens this person's conversations, for a day.
+ */
+visitor_token: string, 
+/**
+ * The conversation's sequence number.
+ */
+seq: bigint, } | { "type": "ack", 
 /**
  * The client's id of it.
  */

@@ -73,7 +73,7 @@ wanted.set(
   'frame.html',
   html
     .replace(/\n/g, '')
-    .replace(/="([a-z][\w-]*|\d)"/g, '=$1')
+    .replace(/="(-?[a-z\d][\w./-]*)"/g, '=$1')
     .replaceAll('__BUILD__', folder),
 );
 

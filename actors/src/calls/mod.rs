@@ -20,7 +20,7 @@ use colloquy_domain::campaign::slice;
 use colloquy_domain::conversation::{self, CallBegun, Post, Posted, Spoken};
 use colloquy_domain::ids::{AgentId, CallId, ConversationId, TenantId, VisitorId};
 use colloquy_domain::local_time::{is_open, zone_or_utc};
-use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX};
+use colloquy_domain::thread;
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection, check, pacer};
 
@@ -391,14 +391,6 @@ async fn of_number(
     call: &CallId,
     closed: Option<&ConversationId>,
 ) -> Result<ConversationId, ActorError> {
-    let facts = tools.tenant_copy(client, tenant).await?;
-    let hours = facts
-        .facts
-        .settings
-        .get("continue_within_hours")
-        .and_then(serde_json::Value::as_i64)
-        .unwrap_or(CONTINUE_WITHIN_HOURS)
-        .clamp(0, CONTINUE_WITHIN_HOURS_MAX);
     let name = match closed {
         Some(closed) => format!("{call}/{closed}"),
         None => call.to_string(),
@@ -409,12 +401,12 @@ async fn of_number(
         fresh: crate::thread::conversation(tools, agent, person, &name),
         code: None,
         closed: closed.cloned(),
-        within_ms: hours * 3_600_000,
+        within_ms: crate::thread::within_ms(client, tools, tenant).await?,
     };
     let thread = crate::thread::id(tools, agent, person);
     match ask::<ThreadEntity>(client, &Principal::system(tenant.clone()), &thread, heard).await? {
         thread::Reply::Goes { conversation, .. } => Ok(conversation),
-        thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
+        thread::Reply::Person { .. } | thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
     }
 }
 

@@ -5,13 +5,17 @@ use std::time::Duration;
 use colloquy_cluster::Ask;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::Principal;
+use colloquy_domain::campaign::core;
 use colloquy_domain::campaign::slice::{Command, Dial, DialAnswer, Effect, Refused, Reply, Report};
 use colloquy_domain::contact_guard::{self, Address, Verdict};
-use colloquy_domain::ids::TenantId;
+use colloquy_domain::ids::{AgentId, TenantId};
+use colloquy_domain::vocabulary::AgentStatus;
 use tokio::time::Instant;
 
+use super::hear::name_of;
 use super::line::line;
-use super::{SliceEntity, callees};
+use super::{CampaignEntity, SliceEntity, callees};
+use crate::agent::AgentNow;
 use crate::core::{Asked, ask};
 use crate::guard::ContactGuardEntity;
 use crate::telemetry::{DIAL_SECONDS, DIALS};
@@ -31,15 +35,18 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, effect: Effect) {
         Effect::Authorize { target, attempt, guard, request } => {
             authorize(tools, handle, &tenant, target, attempt, &guard, *request).await
         }
-        Effect::Dial { target, attempt, not_before_ms } => {
+        Effect::Dial { target, attempt, not_before_ms, agent_id } => {
+            if unmanned(tools, handle, &tenant, &agent_id).await {
+                return;
+            }
             dial(tools, handle, &tenant, target, attempt, not_before_ms).await
         }
-        Effect::LookUp { target, attempt, dial: _, from, dialed_ms, call } => {
-            let call = Call { target, attempt, from, dialed_ms, name: call };
+        Effect::LookUp { target, attempt, dial, from, dialed_ms, call } => {
+            let call = Call { target, attempt, dial: name_of(&dial), from, dialed_ms, name: call };
             look_up(tools, handle, &tenant, call).await
         }
-        Effect::Act { target, attempt, dial: _, from, dialed_ms, call, act, message } => {
-            let call = Call { target, attempt, from, dialed_ms, name: call };
+        Effect::Act { target, attempt, dial, from, dialed_ms, call, act, message } => {
+            let call = Call { target, attempt, dial: name_of(&dial), from, dialed_ms, name: call };
             let until_done = async {
                 has_acted(tools, handle, &tenant, &call, act, message.as_deref()).await;
                 bring(handle, &tenant, "acted", Command::Acted { target, attempt, act }).await
@@ -63,6 +70,8 @@ pub(super) async fn run(tools: &Tools, handle: &EffectHandle, effect: Effect) {
 struct Call {
     target: u32,
     attempt: u32,
+    /// As it stands in what the provider was given along.
+    dial: String,
     from: String,
     dialed_ms: i64,
     name: Option<String>,
@@ -107,6 +116,24 @@ async fn authorize(
     }
     // Said even when it is not wanted any more: the guard counts what it has permitted, and the slice gives it back.
     bring(handle, tenant, "verdict", Command::Authorized { target, attempt, verdict }).await
+}
+
+/// Whether the agent does not work any more: then the campaign is told, which pauses, and this call is not made.
+async fn unmanned(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, agent: &AgentId) -> bool {
+    let client = handle.client();
+    // What cannot be read now is no reason: the start has asked.
+    let works = |now: AgentNow| now.status == AgentStatus::Active && !now.suspended;
+    if tools.agent(client, tenant, agent).await.is_ok_and(works) {
+        return false;
+    }
+    let (by, id) = (Principal::system(tenant.clone()), &handle.key().id);
+    let Ok(Reply::State(slice)) = ask::<SliceEntity>(client, &by, id, Command::Get).await else { return false };
+    // Somebody asked for this one call; its answer says what became of it.
+    if slice.campaign.is_single_call() {
+        return false;
+    }
+    let command = core::Command::Unmanned { agent_id: agent.clone() };
+    ask::<CampaignEntity>(client, &by, slice.campaign.as_str(), command).await.is_ok()
 }
 
 async fn dial(
@@ -190,6 +217,10 @@ async fn look_up(tools: &Tools, handle: &EffectHandle, tenant: &TenantId, call: 
                 let ringing = Report::Ringing { call: Some(found.call) };
                 bring(handle, tenant, "named", Command::Heard { target, attempt, report: ringing }).await?;
             }
+            if let Some(machine) = found.machine {
+                let report = Report::Machine { machine };
+                bring(handle, tenant, "machine", Command::Heard { target, attempt, report }).await?;
+            }
             found.report
         }
         None => None,
@@ -212,7 +243,7 @@ async fn find(
         None => callees::one(client, tenant, &handle.key().id, call.target).await.map_err(|error| error.to_string())?,
     };
     let to = who.as_ref().map(|who| who.phone.as_str());
-    line.find(call.name.as_deref(), to, &call.from, call.dialed_ms).await.map_err(|fault| fault.to_string())
+    line.find(call.name.as_deref(), to, &call.from, call.dialed_ms, &call.dial).await.map_err(|fault| fault.to_string())
 }
 
 /// Has the provider do it, until it has, or there is nobody to ask.

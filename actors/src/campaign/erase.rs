@@ -52,6 +52,46 @@ pub(crate) async fn person(
     }
 }
 
+/// Takes everybody off the lists of the next campaigns that ended before then; how many people that were, and none once there is no further campaign.
+/// Counts and outcomes stay, numbers and names go.
+pub(crate) async fn expired(
+    client: &Client,
+    tenant: &TenantId,
+    before_ms: i64,
+    after: &mut Option<After>,
+) -> Result<Option<u64>, ActorError> {
+    let by = Principal::system(tenant.clone());
+    let rows = pages(client, tenant.as_str(), KEPT, after, BATCH).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut erased = 0;
+    for (id, _) in rows {
+        let campaign = CampaignId(id);
+        let state = match super::state(client, &by, campaign.as_str()).await {
+            Ok(state) => state,
+            // A single call is no campaign; it goes with its conversation.
+            Err(ActorError::Rejected(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let ended = state.ended_ms.is_some_and(|ended_ms| ended_ms < before_ms);
+        if !ended || !super::is_over(state.status) || state.import.is_some() {
+            continue;
+        }
+        let mut index = 0;
+        let everybody = |_: &Value| true;
+        while let Some(count) = from_slice(client, tenant, &campaign, index, &BTreeSet::new(), &everybody)
+            .await
+            .map_err(ActorError::Unavailable)?
+        {
+            erased += count;
+            index += 1;
+        }
+        delete_files(client, tenant, &campaign).await.map_err(ActorError::Unavailable)?;
+    }
+    Ok(Some(erased))
+}
+
 /// Waits until a campaign reads no list, and destroys what is left of lists it has read.
 async fn read(client: &Client, tenant: &TenantId, campaign: &CampaignId) -> Result<(), String> {
     for _ in 0..IMPORT_LOOKS {

@@ -1,10 +1,10 @@
 //! What a provider is asked about calls: make one (once), find one whose creation nobody heard of, end one, leave a message. Twilio and the simulated
-//! carrier, which speaks Twilio's side.
+//! carrier on its side here; Retell in [`crate::retell`].
 
 use colloquy_cluster::Client;
 use colloquy_domain::call::Carrier;
 use colloquy_domain::campaign::slice::{Dial, DialAnswer, Refused, Report};
-use colloquy_domain::campaign::target::Act;
+use colloquy_domain::campaign::target::{Act, Machine};
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::lines::{Credentials, Provider};
 use colloquy_domain::local_time::rfc3339;
@@ -18,7 +18,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::hear;
 use crate::messages::{carrier, connection_id};
-use crate::{ActorError, Tools};
+use crate::{ActorError, Tools, retell};
 
 /// Calls of a number that are listed when one is looked for: a number is called a few times a day.
 const LISTED: u32 = 50;
@@ -33,6 +33,7 @@ const MINUTE_S: u32 = 60;
 pub(crate) struct Line<'a> {
     tools: &'a Tools,
     client: &'a Client,
+    tenant: TenantId,
     provider: Provider,
     credentials: Credentials,
     connection: String,
@@ -42,6 +43,8 @@ pub(crate) struct Line<'a> {
 pub(crate) struct Found {
     /// Its name there.
     pub(crate) call: String,
+    /// What answered it, where that is known only now.
+    pub(crate) machine: Option<Machine>,
     /// Where it stands.
     pub(crate) report: Option<Report>,
 }
@@ -59,12 +62,16 @@ pub(crate) async fn line<'a>(
     let Some(provider) = number.map(|known| known.is.provider) else { return Ok(None) };
     let Some(connection) = lines.connections.get(&provider) else { return Ok(None) };
     let credentials = connection.credentials.clone();
-    Ok(Some(Line { tools, client, provider, credentials, connection: connection_id(provider, tenant) }))
+    let (tenant, connection) = (tenant.clone(), connection_id(provider, &tenant));
+    Ok(Some(Line { tools, client, tenant, provider, credentials, connection }))
 }
 
 impl Line<'_> {
     /// Makes the call. Once: whoever calls this has journaled that it will, and never calls it again for the same dial.
     pub(crate) async fn create(&self, dial: &Dial, to: &str) -> DialAnswer {
+        if let Some(retell) = self.retell() {
+            return retell.place(dial, to).await;
+        }
         let api = &self.tools.carriers.settings.api_url;
         let name = hear::name_of(&dial.dial);
         let at = |what: &str| format!("{api}/api/voice/twilio/{what}/{}?d={name}", self.connection);
@@ -95,14 +102,18 @@ impl Line<'_> {
         }
     }
 
-    /// Looks for a call: by its name, or among those to a number since it was dialled.
+    /// Looks for a call: by its name, or among those to a number since it was dialled; at Retell by the name of the dial, which it keeps.
     pub(crate) async fn find(
         &self,
         call: Option<&str>,
         to: Option<&str>,
         from: &str,
         dialed_ms: i64,
+        dial: &str,
     ) -> Result<Option<Found>, Fault> {
+        if let Some(retell) = self.retell() {
+            return retell.find(call, dial).await;
+        }
         let twilio = carrier::twilio(&self.credentials);
         if let Some(call) = call {
             let answer = self.call(&twilio.call(call)).await?;
@@ -128,6 +139,9 @@ impl Line<'_> {
 
     /// Has something done with a call. That it is over is as good as done.
     pub(crate) async fn act(&self, call: &str, act: Act, message: Option<&str>) -> Result<(), Fault> {
+        if let Some(retell) = self.retell() {
+            return retell.act(call, act).await;
+        }
         let twilio = carrier::twilio(&self.credentials);
         let changes = match act {
             // What still waits is taken back; what was answered meanwhile is hung up.
@@ -149,6 +163,17 @@ impl Line<'_> {
         Ok(())
     }
 
+    /// The account as Retell's, if it is one.
+    fn retell(&self) -> Option<retell::Account<'_>> {
+        self.provider.as_retell().then(|| retell::Account {
+            tools: self.tools,
+            client: self.client,
+            tenant: self.tenant.clone(),
+            provider: self.provider,
+            credentials: self.credentials.clone(),
+        })
+    }
+
     /// What a call came to, millionths of a US dollar, by the price of this installation's settings: minutes count from their begin.
     fn cost(&self, seconds: Option<i64>) -> Option<i64> {
         Some(cost(self.tools, u32::try_from(seconds?).ok()?))
@@ -159,7 +184,7 @@ impl Line<'_> {
             .status
             .as_ref()
             .and_then(|status| hear::of_status(status, &call.sid, call.duration, None, self.cost(call.duration)));
-        Found { call: call.sid, report }
+        Found { call: call.sid, machine: None, report }
     }
 
     async fn call(&self, request: &Request) -> Result<carrier::Answered, Fault> {
@@ -167,9 +192,10 @@ impl Line<'_> {
     }
 }
 
-/// How calls over an account are carried, as their entities are named: the simulated carrier speaks as Twilio does.
+/// How calls over an account are carried, as their entities are named: the simulated carrier speaks as those do whose side it takes.
 pub(super) fn carried_by(account: &str) -> Carrier {
     match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
+        Some(Provider::Retell | Provider::SimulatedRetell) => Carrier::Retell,
         Some(Provider::Twilio | Provider::Whatsapp | Provider::Simulated | Provider::Vapi) | None => Carrier::Twilio,
     }
 }
@@ -180,7 +206,7 @@ pub fn cost(tools: &Tools, seconds: u32) -> i64 {
 }
 
 /// What a fault means for the call that was to be made.
-fn answer_of(fault: &Fault) -> DialAnswer {
+pub(crate) fn answer_of(fault: &Fault) -> DialAnswer {
     let why = match fault {
         Fault::RateLimited { .. } => Refused::TooFast,
         Fault::Unavailable { .. } => Refused::Down,

@@ -24,6 +24,7 @@ use colloquy_cluster::store::rows::{After, Range, Row};
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::campaign::core::{self as domain, Campaign, Command, Effect, Event, Imported, Reply, Status};
 use colloquy_domain::campaign::counters::Counters;
+use colloquy_domain::campaign::settings::Settings;
 use colloquy_domain::campaign::slice as calls;
 use colloquy_domain::ids::{AgentId, CampaignId, TenantId};
 use colloquy_domain::lines::{self, Lines, Provider};
@@ -219,19 +220,42 @@ pub fn account_of(lines: &Lines, numbers: &[String]) -> Result<String, Rejection
     Ok(format!("{}:{}", provider.word(), connection.credentials.account))
 }
 
-/// Refuses calls that nobody could answer for: of an agent that does not work, or over Twilio where Twilio cannot reach this installation.
+/// Refuses calls that nobody could answer for: of an agent that does not work, over a provider that cannot reach this installation, or within a budget where
+/// calls have no price. Where the provider has agents of its own, the one that speaks for this agent is brought to what it is to be.
 ///
 /// # Errors
-/// Says which of both.
+/// Says which of them.
 pub async fn ready(
     client: &Client,
     tools: &Tools,
     tenant: &TenantId,
-    agent: &AgentId,
+    settings: &Settings,
     account: &str,
 ) -> Result<(), ActorError> {
-    let now = tools.agent(client, tenant, agent).await?;
-    Ok(answerable(now.status, now.suspended, account, &tools.carriers.settings.api_url)?)
+    let now = tools.agent(client, tenant, &settings.agent_id).await?;
+    let carriers = &tools.carriers.settings;
+    answerable(now.status, now.suspended, account, &carriers.api_url)?;
+    priced(settings.budget.is_some(), carriers.minute_micros)?;
+    if let Some(provider) = provider_of(account).filter(|provider| provider.as_retell()) {
+        crate::retell::setup::agent(client, tools, tenant, provider, &settings.agent_id).await?;
+    }
+    Ok(())
+}
+
+/// The provider of an account, as pacers are named.
+fn provider_of(account: &str) -> Option<Provider> {
+    account.split_once(':').and_then(|(provider, _)| Provider::of(provider))
+}
+
+/// A budget counts what each call may cost at most; without a price it would never be used up.
+fn priced(budget: bool, minute_micros: i64) -> Result<(), Rejection> {
+    if budget && minute_micros <= 0 {
+        return Err(Rejection::conflict(
+            "no_call_price",
+            "this installation knows no price of a call, so a budget would never be used up: set `voice.minute_usd`, or take the budget away",
+        ));
+    }
+    Ok(())
 }
 
 fn answerable(status: AgentStatus, suspended: bool, account: &str, api_url: &str) -> Result<(), Rejection> {
@@ -241,11 +265,14 @@ fn answerable(status: AgentStatus, suspended: bool, account: &str, api_url: &str
             "this agent is not active, so nobody would speak; activate it first",
         ));
     }
-    let over_twilio = account.split_once(':').is_some_and(|(provider, _)| provider == Provider::Twilio.word());
-    if over_twilio && !api_url.starts_with("https://") {
+    let real = provider_of(account).filter(|provider| !provider.simulated());
+    if let Some(provider) = real.filter(|_| !api_url.starts_with("https://")) {
         return Err(Rejection::conflict(
             "no_public_address",
-            "Twilio cannot reach this installation, so nobody would speak: set `public.api_url` to its https address",
+            format!(
+                "{} cannot reach this installation, so nobody would speak: set `public.api_url` to its https address",
+                provider.name()
+            ),
         ));
     }
     Ok(())
@@ -337,8 +364,19 @@ mod tests {
         let (active, https) = (AgentStatus::Active, "https://a.example");
         assert_eq!(code(active, false, "twilio:AC1", https), "fine");
         assert_eq!(code(active, false, "twilio:AC1", "http://127.0.0.1:8080"), "no_public_address");
+        assert_eq!(code(active, false, "retell:key-1", "http://127.0.0.1:8080"), "no_public_address");
         assert_eq!(code(active, false, "simulated:AC1", "http://127.0.0.1:8080"), "fine");
+        assert_eq!(code(active, false, "simulated_retell:key-1", "http://127.0.0.1:8080"), "fine");
         assert_eq!(code(AgentStatus::Paused, false, "simulated:AC1", https), "agent_not_active");
         assert_eq!(code(active, true, "simulated:AC1", https), "agent_not_active");
+    }
+
+    #[test]
+    fn a_budget_needs_a_price_of_calls() {
+        assert!(
+            priced(true, 0)
+                .is_err_and(|why| matches!(why, Rejection::Conflict { code, .. } if code == "no_call_price"))
+        );
+        assert!(priced(true, 1).is_ok() && priced(false, 0).is_ok());
     }
 }

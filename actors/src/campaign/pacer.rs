@@ -19,6 +19,8 @@ use crate::core::{Asked, Core, context, decided, message};
 pub struct Pacing {
     /// Of an account at Twilio.
     pub twilio: Config,
+    /// Of an account at Retell.
+    pub retell: Config,
     /// Of one at the simulated carrier.
     pub simulated: Config,
 }
@@ -27,7 +29,8 @@ impl Pacing {
     /// Of an account, as pacers are named: provider, colon, account.
     fn of(&self, account: &str) -> Config {
         match account.split_once(':').and_then(|(provider, _)| Provider::of(provider)) {
-            Some(Provider::Simulated) => self.simulated,
+            Some(Provider::Simulated | Provider::SimulatedRetell) => self.simulated,
+            Some(Provider::Retell) => self.retell,
             Some(Provider::Twilio | Provider::Whatsapp | Provider::Vapi) | None => self.twilio,
         }
     }

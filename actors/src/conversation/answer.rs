@@ -21,6 +21,9 @@ use crate::{ActorError, Tools};
 /// Chunks given to an answer (CHAT-5).
 const DOCUMENTS: usize = 5;
 
+/// Told to colleagues whose whisper came to nothing.
+const WHISPER_UNUSED: &str = "a whisper could not be followed: the built-in responder says only what stands in the knowledge, and it has nothing on that; take over to say it yourself";
+
 /// What an attempt works with.
 pub(super) struct Attempt<'a> {
     pub(super) tools: &'a Tools,
@@ -29,6 +32,8 @@ pub(super) struct Attempt<'a> {
     pub(super) brief: &'a Brief,
     pub(super) understanding: &'a Understanding,
     pub(super) retrieved: &'a Retrieved,
+    /// What stands for the names in prepared answers.
+    pub(super) variables: &'a BTreeMap<String, String>,
 }
 
 /// What was said, and how it came about.
@@ -140,8 +145,15 @@ async fn attempt_turn(
     let setting = Setting { config: &offered, ..setting };
     let retrieve_ms = millis(retrieving);
 
-    let attempt_of =
-        Attempt { tools, handle, setting, brief: &brief, understanding: &understanding, retrieved: &retrieved };
+    let attempt_of = Attempt {
+        tools,
+        handle,
+        setting,
+        brief: &brief,
+        understanding: &understanding,
+        retrieved: &retrieved,
+        variables: &agent.variables,
+    };
     let mut said = match &tools.model {
         Some(chat_model) if asks_model => model::answer(&attempt_of, chat_model.as_ref()).await,
         Some(_) | None => built_in(&attempt_of).await,
@@ -182,10 +194,29 @@ pub(super) async fn built_in(of: &Attempt<'_>) -> Said {
         .then(|| of.tools.responder.answer(&of.brief.question, of.retrieved))
         .flatten();
     let mut said = composed(of, found.as_ref());
+    follow_whispers(of, &mut said.answer).await;
     said.answer.trace.model = "built-in".to_owned();
     show(of, &said.answer.text).await;
     said.answer.trace.stages.model_ms = millis(begun);
     said
+}
+
+/// Says what the knowledge has on what colleagues whispered, besides the answer. Their own words are for the assistant and never said; one about which
+/// the knowledge has nothing is named in the trace, because without a model nothing else can be made of it.
+async fn follow_whispers(of: &Attempt<'_>, answer: &mut Answer) {
+    let tenant = TenantId::from(&*of.handle.key().tenant);
+    for whisper in &of.brief.whispers {
+        let found =
+            search(of.tools, of.handle, &tenant, &of.brief.agent_id, of.setting.config, of.variables, whisper).await;
+        match of.tools.responder.answer(whisper, &found) {
+            Some(hint) if !answer.text.contains(hint.text.trim()) => {
+                answer.text = format!("{}\n\n{}", answer.text.trim_end(), hint.text.trim());
+                answer.sources.extend(hint.sources);
+            }
+            Some(_) => {}
+            None => answer.trace.problems.push(WHISPER_UNUSED.to_owned()),
+        }
+    }
 }
 
 /// What the dialogue makes of an answer found in the knowledge, or of none.
@@ -234,7 +265,11 @@ async fn search(
         .await
     {
         Ok(mut found) => {
+            let template = tools.catalog.receptionist(config.vertical);
             for faq in &mut found.faqs {
+                faq.is_template = template.is_some_and(|template| {
+                    template.faqs.iter().any(|sample| sample.q == faq.question && sample.a == faq.answer)
+                });
                 faq.answer = text::fill(&faq.answer, variables);
                 faq.question = text::fill(&faq.question, variables);
             }

@@ -92,7 +92,10 @@ impl Entity for ConversationEntity {
             contacts(state).flat_map(|(email, phone)| tenant::hashes(email, phone, &self.tools.erasure_key)).collect();
         let former = Row {
             list: FORMER.to_owned(),
-            body: feed::encode(&json!({ "visitor_id": state.visitor.id, "known_as": hashes })),
+            // The browser it began in names the same person.
+            body: feed::encode(&json!({
+                "visitor_id": state.claimed_from.as_ref().unwrap_or(&state.visitor.id), "known_as": hashes,
+            })),
             numbers: None,
             ..listed.clone()
         };
@@ -106,9 +109,14 @@ impl Entity for ConversationEntity {
             rows.push(Row { list: QUESTIONS.to_owned(), body, numbers: None, ..rows[0].clone() });
         }
         rows.push(own);
+        // It is in the list of the browser it began in no more: whoever sits there now need not be this person.
+        if let Some(before) = &state.claimed_from {
+            rows.push(Row { list: visitor_list(before), body: None, numbers: None, ..rows[0].clone() });
+        }
         // Without corrections the conversation's own row names all there ever was.
         if !state.former.is_empty()
             || !state.lines.is_empty()
+            || state.claimed_from.is_some()
             || state.visitor.email.is_some()
             || state.visitor.phone.is_some()
         {
@@ -147,6 +155,16 @@ impl Entity for ConversationEntity {
             let command = contact_guard::Command::AddEntry(Box::new(entry));
             messages.push(message(&key.tenant, contact_guard::KIND, &guard, command));
         }
+        for wished in conversation::contacting::wished(state, event) {
+            let command = contact_guard::Command::Wish {
+                masked: wished.address.masked(),
+                reach: wished.reach,
+                conversation: state.id.to_string(),
+                stop: wished.stop,
+            };
+            let guard = wished.address.id(&self.tools.contact_key);
+            messages.push(message(&key.tenant, contact_guard::KIND, &guard, command));
+        }
         if let Some(command) = conversation::knowledge_message(state, event, at.seq) {
             messages.push(message(&key.tenant, colloquy_domain::knowledge::KIND, state.agent_id.as_str(), command));
         }
@@ -156,6 +174,11 @@ impl Entity for ConversationEntity {
             let numbers: BTreeSet<&str> = state.lines.values().map(|line| line.to.as_str()).collect();
             for number in numbers {
                 let thread = crate::thread::id(&self.tools, &state.agent_id, number);
+                let moved = thread::Command::Moved { from: state.id.clone(), into: into.clone() };
+                messages.push(message(&key.tenant, thread::KIND, &thread, moved));
+            }
+            if let Some(person) = &state.visitor.external_id {
+                let thread = crate::thread::of_person(&self.tools, &state.agent_id, person);
                 let moved = thread::Command::Moved { from: state.id.clone(), into: into.clone() };
                 messages.push(message(&key.tenant, thread::KIND, &thread, moved));
             }

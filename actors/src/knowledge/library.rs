@@ -207,6 +207,7 @@ impl Library {
                     question: hit.faq.question.clone(),
                     answer: hit.faq.answer.clone(),
                     score: f64::from(hit.score),
+                    is_template: false,
                 })
                 .collect(),
             confidence: f64::from(hits.confidence),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use colloquy_domain::lines::{Credentials, Provider};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
+use colloquy_telephony::retell::rest::{BASE_URL as RETELL, Retell};
 use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
 use colloquy_telephony::vapi::rest::BASE_URL as VAPI;
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
@@ -26,9 +27,11 @@ pub struct CarrierSettings {
     pub twilio_url: String,
     /// Meta's.
     pub whatsapp_url: String,
+    /// Retell's.
+    pub retell_url: String,
     /// Vapi's.
     pub vapi_url: String,
-    /// A simulated carrier's; none: there is none here.
+    /// A simulated carrier's, which speaks Twilio's side and Retell's; none: there is none here.
     pub simulated_url: Option<String>,
     /// Where providers call us back.
     pub api_url: String,
@@ -45,6 +48,7 @@ impl Default for CarrierSettings {
         Self {
             twilio_url: TWILIO.to_owned(),
             whatsapp_url: WHATSAPP.to_owned(),
+            retell_url: RETELL.to_owned(),
             vapi_url: VAPI.to_owned(),
             simulated_url: None,
             api_url: String::new(),
@@ -101,8 +105,9 @@ impl Carriers {
         match provider {
             Provider::Twilio => Some(&self.settings.twilio_url),
             Provider::Whatsapp => Some(&self.settings.whatsapp_url),
-            Provider::Simulated => self.settings.simulated_url.as_deref(),
+            Provider::Retell => Some(&self.settings.retell_url),
             Provider::Vapi => Some(&self.settings.vapi_url),
+            Provider::Simulated | Provider::SimulatedRetell => self.settings.simulated_url.as_deref(),
         }
     }
 
@@ -138,6 +143,11 @@ impl Carriers {
 /// Twilio's requests for an account.
 pub(crate) fn twilio(credentials: &Credentials) -> Twilio {
     Twilio::new(&credentials.account, &credentials.token.clone().into())
+}
+
+/// Retell's requests for an account.
+pub(crate) fn retell(credentials: &Credentials) -> Retell {
+    Retell::new(credentials.token.clone().into())
 }
 
 /// WhatsApp's requests for a number.

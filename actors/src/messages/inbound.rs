@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use colloquy_cluster::Client;
-use colloquy_domain::contact_guard::{self, Address, said};
+use colloquy_domain::contact_guard::said::{self, Tongue};
+use colloquy_domain::contact_guard::{self, Address};
 use colloquy_domain::conversation::{self, Carried, Command, MessageStatus, Order, Post, Reply};
 use colloquy_domain::ids::{AgentId, ConversationId, MessageId, TenantId};
 use colloquy_domain::lines::{NewNumber, Provider};
 use colloquy_domain::rejection::Rejection;
 use colloquy_domain::text::Words;
-use colloquy_domain::thread::{self, CONTINUE_WITHIN_HOURS, CONTINUE_WITHIN_HOURS_MAX, Proof};
+use colloquy_domain::thread::{self, Proof};
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, check};
 use colloquy_telephony::twilio::keywords::{self, Keyword, keyword};
@@ -35,7 +36,6 @@ const CLOCKS_DIFFER_MS: i64 = 5 * 60 * 1000;
 const TRIES: u32 = 3;
 
 /// What is said where no carrier says it: over WhatsApp, and to who says it in other words than the carrier's.
-const STOPPED: &str = "You will get no more messages from us. Write START to hear from us again.";
 const STARTED: &str = "You will hear from us again. Write STOP at any time to end messages.";
 const JOINED: &str = "Thanks! We go on here: everything you told us before is in this conversation.";
 const NOT_JOINED: &str =
@@ -102,11 +102,11 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
     let word = keyword(&of.text, carried_channel(of.channel), stopped);
     // Who asks for it in other words means the same; no carrier knows these, so it is for us to obey and to confirm.
     let words = Words::of(&of.text);
-    let asked = word.is_none() && said::never_write(&words);
+    let asked = if word.is_none() { said::never_write_in(&words) } else { None };
     let orders = match word {
         Some(Keyword::Stop) => Some(true),
         Some(Keyword::Start) => Some(false),
-        Some(Keyword::Help) | None => asked.then_some(true),
+        Some(Keyword::Help) | None => asked.map(|_| true),
     };
     if let Some(stop) = orders {
         // Before the message stands anywhere: what is asked for holds even if the rest fails.
@@ -129,10 +129,9 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
         guard::ask_guard(client, tools, &by, &address, contact_guard::Command::AddEntry(Box::new(entry))).await?;
     }
     let code = claimed(client, tenant, agent, &of.text).await?;
-    let order = if asked && !stopped {
-        Some(Order { reply: Some(STOPPED.to_owned()) })
-    } else {
-        order(&of, word, stopped, now.live())
+    let order = match asked {
+        Some(tongue) if !stopped => Some(Order { reply: Some(said::stopped(tongue).to_owned()) }),
+        Some(_) | None => order(&of, word, stopped, now.live()),
     };
 
     let mut closed: Option<ConversationId> = None;
@@ -167,7 +166,7 @@ pub async fn heard(client: &Client, tools: &Tools, tenant: &TenantId, of: Incomi
         };
         match ask::<ConversationEntity>(client, &by, goes.conversation.as_str(), Command::Post(Box::new(post))).await {
             Ok(Reply::Posted(posted)) => {
-                link(client, &by, &goes).await;
+                link(client, &by, &goes.conversation, &goes.link).await;
                 return Ok(Heard::Stands { conversation: goes.conversation, repeated: posted.repeated });
             }
             Ok(_) => return Err(ActorError::Failed),
@@ -304,14 +303,6 @@ async fn goes(
     closed: Option<ConversationId>,
 ) -> Result<Goes, ActorError> {
     let agent = &of.number.agent;
-    let facts = tools.tenant_copy(client, tenant).await?;
-    let hours = facts
-        .facts
-        .settings
-        .get("continue_within_hours")
-        .and_then(serde_json::Value::as_i64)
-        .unwrap_or(CONTINUE_WITHIN_HOURS)
-        .clamp(0, CONTINUE_WITHIN_HOURS_MAX);
     // A message that comes a second time because its conversation was closed begins another one than the first time.
     let name = match &closed {
         Some(closed) => format!("{}/{closed}", of.message),
@@ -323,20 +314,20 @@ async fn goes(
         fresh: crate::thread::conversation(tools, agent, &of.from, &name),
         code,
         closed,
-        within_ms: hours * 3_600_000,
+        within_ms: crate::thread::within_ms(client, tools, tenant).await?,
     };
     let id = crate::thread::id(tools, agent, &of.from);
     match ask::<ThreadEntity>(client, &Principal::system(tenant.clone()), &id, heard).await? {
         thread::Reply::Goes { conversation, proof, link } => Ok(Goes { conversation, proof, link }),
-        thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
+        thread::Reply::Person { .. } | thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
     }
 }
 
 /// Shows both sides that they claim the same person. It is a note for people: one that fails is missed, not wrong.
-async fn link(client: &Client, by: &Principal, goes: &Goes) {
-    let others: BTreeSet<&ConversationId> = goes.link.iter().collect();
-    let own = (goes.conversation.as_str(), goes.link.clone());
-    let theirs = others.into_iter().map(|other| (other.as_str(), vec![goes.conversation.clone()]));
+pub(crate) async fn link(client: &Client, by: &Principal, one: &ConversationId, with: &[ConversationId]) {
+    let others: BTreeSet<&ConversationId> = with.iter().collect();
+    let own = (one.as_str(), with.to_vec());
+    let theirs = others.into_iter().map(|other| (other.as_str(), vec![one.clone()]));
     for (conversation, with) in std::iter::once(own).chain(theirs).filter(|(_, with)| !with.is_empty()) {
         if let Err(error) = ask::<ConversationEntity>(client, by, conversation, Command::Link { with }).await {
             tracing::info!(conversation, %error, "a link between conversations could not be noted");
@@ -350,7 +341,7 @@ fn order(of: &Incoming, word: Option<Keyword>, stopped: bool, live: bool) -> Opt
     // For SMS the carrier answers these words itself; a second answer would be one too many.
     let reply = |text: &str| whatsapp.then(|| text.to_owned());
     match word {
-        Some(Keyword::Stop) => Some(Order { reply: reply(STOPPED) }),
+        Some(Keyword::Stop) => Some(Order { reply: reply(said::stopped(Tongue::English)) }),
         Some(Keyword::Start) => Some(Order { reply: reply(STARTED) }),
         Some(Keyword::Help) if !whatsapp => Some(Order { reply: None }),
         // Who said STOP is not answered, and an agent that is switched off does not answer; people see what was written.
@@ -385,6 +376,7 @@ pub async fn try_account(
     number: Option<&NewNumber>,
     now_ms: i64,
 ) -> Result<(), String> {
+    use colloquy_telephony::error::Fault;
     use colloquy_telephony::rest::{Repeat, Request};
     use colloquy_telephony::twilio::rest::read_numbers;
     use colloquy_telephony::vapi::rest as vapi;
@@ -392,7 +384,10 @@ pub async fn try_account(
     if tools.carriers.base(provider).is_none() {
         return Err("There is no simulated carrier here: set `messages.simulated_url`.".to_owned());
     }
-    let refused = |fault: colloquy_telephony::error::Fault| format!("{name} says: {fault}.");
+    let refused = |fault: Fault| match provider.as_retell() {
+        true => crate::retell::sentence(provider, &fault),
+        false => format!("{name} says: {fault}."),
+    };
     let call = async |request: Request| tools.carriers.call(provider, &request, now_ms).await.map_err(refused);
     match (provider, number) {
         (Provider::Twilio | Provider::Simulated, None) => {
@@ -404,6 +399,17 @@ pub async fn try_account(
             let numbers = read_numbers(&answer.as_answer()).map_err(refused)?;
             let owned = numbers.iter().any(|owned| owned.phone_number == number.number);
             if owned { Ok(()) } else { Err(format!("{name} knows no such number in your account.")) }
+        }
+        (Provider::Retell | Provider::SimulatedRetell, None) => {
+            let answer = call(super::carrier::retell(credentials).list_agents(1)).await?;
+            answer.as_answer().done(Repeat::Safe).map_err(refused)
+        }
+        (Provider::Retell | Provider::SimulatedRetell, Some(number)) => {
+            let answer = call(super::carrier::retell(credentials).number(&number.number)).await?;
+            match answer.as_answer().done(Repeat::Safe) {
+                Err(Fault::NotFound) => Err(format!("{name} knows no such number in your account.")),
+                done => done.map_err(refused),
+            }
         }
         // Reading the numbers is how the key is tried.
         (Provider::Vapi, number) => {

@@ -172,6 +172,9 @@ fn build(
             };
             whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))
         }
+        Provider::Retell | Provider::SimulatedRetell => {
+            return Err(Unfit { field: "from", problem: "is a number that carries calls only" });
+        }
         // No line leads there: it carries calls only.
         Provider::Vapi => return Err(Unfit { field: "provider", problem: "carries no messages" }),
     };
@@ -182,7 +185,8 @@ fn read_sent(provider: Provider, answer: &Answered) -> Result<String, Fault> {
     match provider {
         Provider::Twilio | Provider::Simulated => read_created_message(&answer.as_answer()).map(|message| message.sid),
         Provider::Whatsapp => whatsapp::read_sent(&answer.as_answer()),
-        Provider::Vapi => Err(Fault::Unreadable),
+        // Never asked to: they carry no messages.
+        Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => Err(Fault::Unreadable),
     }
 }
 

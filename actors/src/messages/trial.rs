@@ -1,4 +1,5 @@
-//! One text message that tries a number: allowed by the guard, asked for once, and told as unknown where nobody knows.
+//! One text message that belongs to no conversation, such as a reminder or one that tries a number: allowed by the guard, asked for once, and told as
+//! unknown where nobody knows.
 
 use colloquy_cluster::Client;
 use colloquy_domain::Rejection;
@@ -15,10 +16,15 @@ use colloquy_telephony::twilio::rest::{CODE_OPTED_OUT, read_created_message};
 use super::{carrier, send};
 use crate::{ActorError, Tools, guard};
 
-/// Sends it; the provider's id of the message.
+/// How long to wait for a provider that does not say how long, ms.
+const PAUSE_MS: u64 = 60_000;
+
+/// Sends it; the provider's id of the message. `leaves` is done between the guard's permit and the provider: what it refuses does not leave.
 ///
 /// # Errors
-/// A [`Rejection`] that says why it did not leave; [`ActorError::Unknown`] when the provider did not say whether it did.
+/// A [`Rejection`] that says why it did not leave; [`ActorError::Busy`] where it surely did not and may later; [`ActorError::Unknown`] when the provider
+/// did not say whether it did.
+#[expect(clippy::too_many_arguments, reason = "from, to, what and who asks")]
 pub async fn text(
     client: &Client,
     tools: &Tools,
@@ -27,6 +33,7 @@ pub async fn text(
     to: &Address,
     name: String,
     words: String,
+    leaves: impl AsyncFnOnce() -> Result<(), ActorError>,
 ) -> Result<String, ActorError> {
     let refused = |code: &'static str, why: String| ActorError::Rejected(Rejection::conflict(code, why));
     let Address::Phone(phone) = to else { return Err(refused("no_text_message", "only telephones take them".into())) };
@@ -52,6 +59,7 @@ pub async fn text(
     if let Verdict::Refused(refusal) = verdict {
         return Err(refused(refusal.code(), refusal.sentence()));
     }
+    leaves().await?;
     let answer = tools.carriers.call(number.provider, &request, client.now_ms()).await;
     match answer.and_then(|answer| read_created_message(&answer.as_answer())) {
         Ok(message) => Ok(message.sid),
@@ -60,6 +68,10 @@ pub async fn text(
             send::opted_out(tools, client, tenant, to).await;
             Err(refused("do_not_contact", "the carrier does not deliver to this person, who told it to stop".into()))
         }
+        Err(Fault::RateLimited { retry_after_ms }) => {
+            Err(ActorError::Busy { retry_after_ms: retry_after_ms.unwrap_or(PAUSE_MS) })
+        }
+        Err(Fault::Unavailable { .. }) => Err(ActorError::Busy { retry_after_ms: PAUSE_MS }),
         Err(fault) => Err(refused("provider_refused", fault.to_string())),
     }
 }

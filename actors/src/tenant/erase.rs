@@ -179,8 +179,10 @@ async fn forget_numbers(tools: &Tools, client: &Client, tenant: &TenantId, conve
     }
     let numbers: BTreeSet<&str> =
         state.lines.values().map(|line| line.to.as_str()).chain(state.visitor.phone.as_deref()).collect();
-    for number in numbers {
-        let thread = crate::thread::id(tools, &state.agent_id, number);
+    let person = state.visitor.external_id.iter().map(|id| crate::thread::of_person(tools, &state.agent_id, id));
+    let threads: Vec<String> =
+        numbers.into_iter().map(|number| crate::thread::id(tools, &state.agent_id, number)).chain(person).collect();
+    for thread in threads {
         let forget = thread::Command::Forget { conversation: state.id.clone() };
         match ask::<ThreadEntity>(client, &by, &thread, forget).await {
             Ok(_) | Err(ActorError::Rejected(_)) => {}

@@ -1,16 +1,19 @@
-//! A simulated carrier: speaks Twilio's REST interface, its signed callbacks and its ConversationRelay over real HTTP and sockets, and reaches nobody.
+//! A simulated carrier: speaks Twilio's REST interface, its signed callbacks and its ConversationRelay, and Retell's interface, webhooks and custom-LLM
+//! socket, over real HTTP and sockets, and reaches nobody.
 //!
 //! Whoever is called is a persona that follows from a seed and the number: answers, is busy, does not pick up, is a machine, a fax, or no number at all.
 //! Callbacks get lost, doubled and late, answers of the interface fail, all as often as is set. Everything it was asked and did is in its own log, so
 //! that what a caller says it did can be checked against it.
 //!
-//! Reading order: [`Config`], [`persona`], `calls` (the life of a call), `relay` (what is said in it), `rest` (what may be asked), `log`.
+//! Reading order: [`Config`], [`persona`], `calls` (the life of a call), `relay` (what is said in it), `rest` (what may be asked), `retell` (the same on
+//! Retell's side), `log`.
 
 mod calls;
 mod log;
 pub mod persona;
 mod relay;
 mod rest;
+mod retell;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,7 +37,9 @@ pub struct Config {
     pub account: String,
     /// Its auth token: requests carry it, callbacks are signed with it.
     pub token: String,
-    /// The account's numbers.
+    /// The API key of the same account on Retell's side: requests carry it, webhooks are signed with it.
+    pub retell_key: String,
+    /// The account's numbers, on both sides.
     pub numbers: Vec<String>,
     /// What personas follow from.
     pub seed: u64,
@@ -61,6 +66,8 @@ pub struct Troubles {
     pub late: u32,
     /// Creations that are answered 500, half of them although the call was taken.
     pub faults: u32,
+    /// Questions over Retell's socket behind which the connection is lost.
+    pub dropped: u32,
 }
 
 impl Default for Config {
@@ -69,6 +76,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8099)),
             account: "AC00000000000000000000000000005151".to_owned(),
             token: "simulated-auth-token".to_owned(),
+            retell_key: "simulated-retell-api-key".to_owned(),
             numbers: vec!["+14155550100".to_owned()],
             seed: 1,
             speed: 1.0,
@@ -98,8 +106,15 @@ impl Carrier {
         // The first provider that is installed stays for the whole process; if there is one already, it does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(CALLBACK_WITHIN).build().map_err(|error| error.to_string())?;
-        let world = Arc::new(World { config, log, http, calls: Mutex::default(), messages: Mutex::default() });
-        let router = rest::router(world);
+        let world = Arc::new(World {
+            config,
+            log,
+            http,
+            calls: Mutex::default(),
+            messages: Mutex::default(),
+            retell: Mutex::default(),
+        });
+        let router = rest::router(world.clone()).merge(retell::router(world));
         let serving = tokio::spawn(async move {
             // It ends with the task.
             let _ = axum::serve(listener, router).await;
@@ -131,6 +146,7 @@ struct World {
     http: reqwest::Client,
     calls: Mutex<calls::Calls>,
     messages: Mutex<Vec<rest::Message>>,
+    retell: Mutex<retell::State>,
 }
 
 impl World {

@@ -129,8 +129,92 @@ pub fn minute_of_day(text: &str) -> Option<u16> {
     (minute < 60 && hour < 24 || (hour, minute) == (24, 0)).then_some(hour * 60 + minute)
 }
 
+/// How people write the time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DayClock {
+    /// `4:00 PM`.
+    Twelve,
+    /// `16:00`.
+    TwentyFour,
+}
+
+/// Zones of countries that write `4:00 PM` (CLDR's preferred hour formats), by the beginning of their names; everywhere else it is `16:00`.
+const TWELVE_HOURS: [&str; 61] = [
+    "America/New_York",
+    "America/Detroit",
+    "America/Kentucky/",
+    "America/Indiana/",
+    "America/Chicago",
+    "America/Menominee",
+    "America/North_Dakota/",
+    "America/Denver",
+    "America/Boise",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "America/Juneau",
+    "America/Sitka",
+    "America/Metlakatla",
+    "America/Yakutat",
+    "America/Nome",
+    "America/Adak",
+    "Pacific/Honolulu",
+    "America/Toronto",
+    "America/Vancouver",
+    "America/Edmonton",
+    "America/Winnipeg",
+    "America/Regina",
+    "America/Halifax",
+    "America/St_Johns",
+    "America/Moncton",
+    "America/Whitehorse",
+    "America/Puerto_Rico",
+    "America/Jamaica",
+    "America/Bogota",
+    "America/Mexico_City",
+    "America/Monterrey",
+    "America/Tijuana",
+    "America/Cancun",
+    "America/Panama",
+    "Australia/",
+    "Pacific/Auckland",
+    "Asia/Kolkata",
+    "Asia/Calcutta",
+    "Asia/Manila",
+    "Asia/Karachi",
+    "Asia/Dhaka",
+    "Asia/Dubai",
+    "Asia/Riyadh",
+    "Asia/Kuwait",
+    "Asia/Qatar",
+    "Asia/Bahrain",
+    "Asia/Amman",
+    "Asia/Baghdad",
+    "Asia/Singapore",
+    "Asia/Kuala_Lumpur",
+    "Asia/Hong_Kong",
+    "Asia/Taipei",
+    "Asia/Seoul",
+    "Africa/Cairo",
+    "Africa/Accra",
+    "US/",
+    "Canada/",
+    "EST",
+    "MST",
+];
+
+/// How people write the time of day in a zone. Where no zone is known they do as in the one it is taken for.
+pub fn day_clock(timezone: &str) -> DayClock {
+    let american = TWELVE_HOURS.iter().any(|zone| timezone.starts_with(zone));
+    if american || matches!(timezone, "" | "UTC" | "CST6CDT" | "PST8PDT") {
+        DayClock::Twelve
+    } else {
+        DayClock::TwentyFour
+    }
+}
+
 /// Business hours in one readable phrase, such as `Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon`; `None` if none are set.
-pub fn hours_phrase(hours: &BusinessHours) -> Option<String> {
+pub fn hours_phrase(hours: &BusinessHours, clock: DayClock) -> Option<String> {
     let day = |index: usize| hours.get(WEEKDAYS[index]).and_then(Option::as_ref);
     let mut spans = Vec::new();
     let mut index = 0;
@@ -143,7 +227,7 @@ pub fn hours_phrase(hours: &BusinessHours) -> Option<String> {
         while index + 1 < WEEKDAYS.len() && day(index + 1) == Some(open) {
             index += 1;
         }
-        spans.push(span(first, index, open));
+        spans.push(span(first, index, open, clock));
         index += 1;
     }
     match spans.as_slice() {
@@ -153,7 +237,7 @@ pub fn hours_phrase(hours: &BusinessHours) -> Option<String> {
     }
 }
 
-fn span(first: usize, last: usize, open: &OpenHours) -> String {
+fn span(first: usize, last: usize, open: &OpenHours, clock: DayClock) -> String {
     const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let days = match last - first {
         0 => NAMES[first].to_owned(),
@@ -163,13 +247,14 @@ fn span(first: usize, last: usize, open: &OpenHours) -> String {
     };
     match (minute_of_day(&open.open), minute_of_day(&open.close)) {
         (Some(0), Some(1440)) => format!("{days} around the clock"),
-        (Some(from), Some(to)) => format!("{days} {} to {}", spoken(from), spoken(to)),
+        (Some(from), Some(to)) => format!("{days} {} to {}", spoken(from, clock), spoken(to, clock)),
         (None, _) | (_, None) => format!("{days} {} to {}", open.open, open.close),
     }
 }
 
-fn spoken(minute: u16) -> String {
+fn spoken(minute: u16, clock: DayClock) -> String {
     match minute {
+        _ if clock == DayClock::TwentyFour => format!("{}:{:02}", minute / 60, minute % 60),
         0 | 1440 => "midnight".to_owned(),
         720 => "noon".to_owned(),
         _ => {
@@ -249,12 +334,12 @@ mod tests {
         let mut all = week.clone();
         all.push(("sat", "09:00", "12:00"));
         assert_eq!(
-            hours_phrase(&hours(&all)).as_deref(),
+            hours_phrase(&hours(&all), DayClock::Twelve).as_deref(),
             Some("Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon")
         );
         let always: Vec<_> = WEEKDAYS.iter().map(|day| (*day, "00:00", "24:00")).collect();
-        assert_eq!(hours_phrase(&hours(&always)).as_deref(), Some("every day around the clock"));
-        assert_eq!(hours_phrase(&BusinessHours::new()), None);
+        assert_eq!(hours_phrase(&hours(&always), DayClock::Twelve).as_deref(), Some("every day around the clock"));
+        assert_eq!(hours_phrase(&BusinessHours::new(), DayClock::Twelve), None);
     }
 
     #[test]
@@ -262,6 +347,21 @@ mod tests {
         assert_eq!(minute_of_day("24:00"), Some(1440));
         for text in ["24:01", "9:00", "09:60", "25:00", "+9:00", "", "09-00", "０９:00"] {
             assert_eq!(minute_of_day(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_day_is_written_as_the_organizations_country_does() {
+        let hours =
+            BusinessHours::from([("mon".to_owned(), Some(OpenHours { open: "08:00".into(), close: "16:00".into() }))]);
+        for (zone, phrase) in [
+            ("America/Chicago", "Monday 8:00 AM to 4:00 PM"),
+            ("Australia/Sydney", "Monday 8:00 AM to 4:00 PM"),
+            ("Europe/Berlin", "Monday 8:00 to 16:00"),
+            ("America/Sao_Paulo", "Monday 8:00 to 16:00"),
+        ] {
+            assert!(super::zone(zone).is_some());
+            assert_eq!(hours_phrase(&hours, day_clock(zone)).as_deref(), Some(phrase), "{zone}");
         }
     }
 }

@@ -537,3 +537,77 @@ fn a_person_silences_the_assistant_and_a_whisper_stays_private() {
         talk.state.messages.iter().filter_map(colloquy_domain::conversation::view::visitor_message).collect();
     assert!(shown.iter().all(|message| !message.content.contains("free check") && message.internal.is_none()));
 }
+
+#[test]
+fn an_emergency_is_noticed_once_however_many_rules_see_it_and_however_often_it_is_said() {
+    let mut talk = Talk::with(Vertical::HomeServices);
+    talk.say("Help, this is an emergency, a pipe burst and my basement is flooding!");
+    let (escalated, alerts) = (talk.state.escalations.len(), talk.alerts().len());
+    assert_eq!(escalated, 1, "{:?}", talk.state.escalations);
+    talk.say("The burst pipe is still flooding everything, it is an emergency");
+    assert_eq!((talk.state.escalations.len(), talk.alerts().len()), (escalated, alerts), "{:?}", talk.alerts());
+}
+
+#[test]
+fn after_a_person_hands_back_a_form_is_offered_once_and_neither_goes_on_nor_starts_over() {
+    let mut talk = Talk::with(Vertical::HomeServices).knows("areas", "We serve Springfield.");
+    talk.say("Get a quote");
+    talk.say("I'm Ann Lee");
+    assert!(talk.state.dialogue.form.is_some());
+    talk.ask(Talk::person(), Command::Takeover).expect("taken over");
+    let said =
+        Command::HumanMessage { client_message_id: None, text: "We'll come on Monday at nine.".into(), channel: None };
+    talk.ask(Talk::person(), said).expect("said");
+    talk.ask(Talk::person(), Command::Handback).expect("handed back");
+    let answer = talk.say("Which areas do you serve?");
+    assert!(answer.contains("We serve Springfield."), "{answer}");
+    assert!(answer.contains("go on with your service request"), "{answer}");
+    assert!(!answer.contains("number") && talk.state.dialogue.form.is_none(), "it goes on blindly: {answer}");
+    // "Monday at nine" answers nothing that was asked.
+    let mut later = talk.say("Thanks, which areas was that again?");
+    assert!(!later.contains("go on with your"), "offered once: {later}");
+    later = talk.say("Get a quote");
+    assert!(!later.contains("full name"), "what was told is not asked again: {later}");
+    assert_eq!(talk.value("name"), Some("Ann Lee"));
+}
+
+#[test]
+fn a_time_or_a_service_is_never_taken_for_a_name() {
+    for said in [
+        "asap",
+        "ASAP",
+        "as soon as possible",
+        "Plumbing",
+        "leak repair",
+        "tomorrow morning",
+        "Drain cleaning",
+        "Flexible",
+    ] {
+        let mut talk = Talk::with(Vertical::HomeServices);
+        assert!(talk.say("Get a quote").contains("full name"));
+        talk.say(said);
+        assert_eq!(talk.value("name"), None, "{said}");
+    }
+    for said in ["April May", "vincent price", "Will Monroe", "Ann"] {
+        let mut talk = Talk::with(Vertical::HomeServices);
+        talk.say("Get a quote");
+        talk.say(said);
+        assert!(talk.value("name").is_some(), "{said}");
+    }
+}
+
+#[test]
+fn who_asks_in_a_chat_not_to_be_contacted_is_told_in_their_language_and_asked_nothing_more() {
+    let mut talk = Talk::with(Vertical::HomeServices);
+    talk.say("Get a quote");
+    talk.say("I'm Ann Lee, 217-555-0133");
+    let told = talk.say("Por favor, no me contacten más");
+    assert!(told.contains("lista de exclusión") && talk.state.dialogue.form.is_none(), "{told}");
+    assert!(talk.state.dialogue.no_contact);
+    let again = talk.say("start");
+    assert!(again.contains("contact you again") && !talk.state.dialogue.no_contact, "{again}");
+    let mut stranger = Talk::with(Vertical::HomeServices);
+    let told = stranger.say("Do not contact me");
+    assert!(told.contains("no number or address"), "{told}");
+    assert_ne!(stranger.say("start"), "", "and goes on answering");
+}

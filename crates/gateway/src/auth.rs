@@ -144,7 +144,7 @@ impl FromRequestParts<App> for MaybeVisitor {
         let Some(token) = visitor_token(&parts.headers) else { return Ok(Self(None)) };
         let visitor = app
             .tokens
-            .check_visitor(token)
+            .check_visitor(token, app.now_ms() / 1000)
             .ok_or_else(|| Problem::unauthorized("The visitor token is not valid: start again without it."))?;
         Ok(Self(Some(visitor)))
     }

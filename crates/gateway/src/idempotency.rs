@@ -227,8 +227,8 @@ async fn scope(app: &AppState, path: &str, headers: &HeaderMap) -> Option<String
         return Some(answers::scope(console.by.tenant.as_str(), &format!("{}|{path}", auth::who(&console.by))));
     }
     if let Some(token) = auth::visitor_token(headers) {
-        let visitor = app.tokens.check_visitor(token)?;
-        let who = format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.visitor);
+        let visitor = app.tokens.check_visitor(token, app.now_ms() / 1000)?;
+        let who = format!("{}/v/{}/{}|{path}", visitor.tenant, visitor.agent, visitor.acting());
         return Some(answers::scope(visitor.tenant.as_str(), &who));
     }
     // Nobody uploads without a name: such a body is not even gathered.

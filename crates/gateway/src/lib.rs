@@ -85,6 +85,7 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::calendars::routes())
         .merge(routes::numbers::routes())
         .merge(routes::messages::routes())
+        .merge(routes::retell::routes())
         .merge(routes::campaigns::routes())
         .merge(routes::voice::routes())
         .merge(routes::contacts::routes())

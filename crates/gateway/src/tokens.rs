@@ -13,6 +13,8 @@ use subtle::ConstantTimeEq;
 pub const ACCESS_TTL_S: i64 = 15 * 60;
 /// How long a refresh token is good for, milliseconds: a person who opens the console once a month stays signed in.
 pub const REFRESH_TTL_MS: i64 = 30 * 24 * 3600 * 1000;
+/// How long a visitor token speaks for a person whom the organization's server vouched for, seconds: a day, as each page that says so renews it.
+pub const PERSON_TTL_S: i64 = 24 * 3600;
 /// The longest token that is looked at, bytes.
 pub const TOKEN_MAX: usize = 2048;
 
@@ -43,12 +45,31 @@ pub struct Visitor {
     /// The visitor: the client's own id, a dot, and what tells apart two who claim the same one (see [`Tokens::visitor_of`]).
     #[serde(rename = "v")]
     pub visitor: VisitorId,
+    /// The person whom the organization's server vouched for in this browser.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<VouchedPerson>,
+}
+
+/// A person whom the organization's server vouched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VouchedPerson {
+    /// Who, as visitors are named.
+    #[serde(rename = "i")]
+    pub id: VisitorId,
+    /// Until when the token speaks for them, Unix seconds.
+    #[serde(rename = "u")]
+    pub until_s: i64,
 }
 
 impl Visitor {
     /// Whether the token was made for the client's own id `visitor_id`.
     pub fn is(&self, visitor_id: &str) -> bool {
         self.visitor.as_str().rsplit_once('.').is_some_and(|(own, _)| own == visitor_id)
+    }
+
+    /// Who acts: the vouched person, else the browser's own visitor.
+    pub fn acting(&self) -> &VisitorId {
+        self.person.as_ref().map_or(&self.visitor, |person| &person.id)
     }
 }
 
@@ -132,8 +153,8 @@ impl Tokens {
         format!("v1.{body}.{mac}")
     }
 
-    /// Checks a visitor token.
-    pub fn check_visitor(&self, token: &str) -> Option<Visitor> {
+    /// Checks a visitor token. A person it speaks for no longer is left out: the browser is known all the same.
+    pub fn check_visitor(&self, token: &str, now_s: i64) -> Option<Visitor> {
         if token.len() > TOKEN_MAX {
             return None;
         }
@@ -142,7 +163,9 @@ impl Tokens {
         if !same(&mac(&self.visitor, &[body.as_bytes()]), &given) {
             return None;
         }
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
+        let mut visitor: Visitor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
+        visitor.person = visitor.person.filter(|person| person.until_s > now_s);
+        Some(visitor)
     }
 
     /// Who a client without a token is. A known `visitor_id` proves nothing, so it is a new visitor; but the retry of a first message whose
@@ -270,10 +293,19 @@ mod tests {
 
     #[test]
     fn a_visitor_token_is_bound_to_the_installation() {
-        let visitor = Visitor { tenant: "t".into(), agent: "a".into(), visitor: "v".into() };
+        let visitor = Visitor { tenant: "t".into(), agent: "a".into(), visitor: "v".into(), person: None };
         let token = tokens().sign_visitor(&visitor);
-        assert_eq!(tokens().check_visitor(&token), Some(visitor));
-        assert_eq!(Tokens::new(b"another secret").check_visitor(&token), None);
+        assert_eq!(tokens().check_visitor(&token, 100), Some(visitor));
+        assert_eq!(Tokens::new(b"another secret").check_visitor(&token, 100), None);
+    }
+
+    #[test]
+    fn a_token_speaks_for_a_vouched_person_until_it_ends() {
+        let person = Some(VouchedPerson { id: "usr-1".into(), until_s: 100 });
+        let visitor = Visitor { tenant: "t".into(), agent: "a".into(), visitor: "v".into(), person };
+        let token = tokens().sign_visitor(&visitor);
+        let acting = |now_s| tokens().check_visitor(&token, now_s).unwrap().acting().to_string();
+        assert_eq!((acting(99).as_str(), acting(100).as_str()), ("usr-1", "v"));
     }
 
     #[test]
@@ -281,7 +313,7 @@ mod tests {
         let of = |first: &str| tokens().visitor_of(&"a".into(), "browser-1", first);
         assert_eq!(of("m1"), of("m1"));
         assert_ne!(of("m1"), of("m2"));
-        let visitor = Visitor { tenant: "t".into(), agent: "a".into(), visitor: of("m1") };
+        let visitor = Visitor { tenant: "t".into(), agent: "a".into(), visitor: of("m1"), person: None };
         assert!(visitor.is("browser-1") && !visitor.is("browser-2"));
     }
 

@@ -187,7 +187,7 @@ fn low_confidence_silences_passages_but_not_a_prepared_answer() {
 }
 
 fn faq(id: &str, question: &str, answer: &str, score: f64) -> FaqHit {
-    FaqHit { faq_id: FaqId(id.into()), question: question.into(), answer: answer.into(), score }
+    FaqHit { faq_id: FaqId(id.into()), question: question.into(), answer: answer.into(), score, is_template: false }
 }
 
 #[test]
@@ -319,4 +319,54 @@ proptest! {
         let found = Retrieved { passages: vec![passage("p", &text, &text, &text)], confidence: 1.0, ..Retrieved::default() };
         let _ = Responder::default().answer(&question, &found);
     }
+}
+
+fn page(id: &str, text: &str) -> Passage {
+    Passage { chunk_id: id.into(), title: "Oak Plumbing".into(), text: text.into(), score: 0.8, ..Passage::default() }
+}
+
+#[test]
+fn what_the_site_says_of_hours_areas_and_nights_comes_before_the_templates_words() {
+    let responder = Responder::default();
+    let template = |question: &str, answer: &str| FaqHit { is_template: true, ..faq("t", question, answer, 0.95) };
+    for (question, prepared, on_the_site, expected) in [
+        (
+            "What are your hours?",
+            template("What are your hours?", "Our office hours vary by season."),
+            "# Opening hours\n\nWe are open Monday to Friday from 7 AM to 6 PM.",
+            "7 AM",
+        ),
+        (
+            "Do you offer 24/7 emergency service?",
+            template("Do you offer emergency service?", "Yes! We offer 24/7 emergency service."),
+            "We offer emergency service until 10 PM every day.",
+            "10 PM",
+        ),
+    ] {
+        let mut found = Retrieved { passages: vec![page("p1", on_the_site)], confidence: 0.9, ..Retrieved::default() };
+        found.faqs = vec![prepared.clone()];
+        let said = responder.answer(question, &found).expect("an answer");
+        assert!(said.text.contains(expected), "{question}: {}", said.text);
+        // Where the site says nothing of it the template does, and what the owner wrote always wins.
+        found.passages = vec![page("p2", "We repair drains, sinks and toilets.")];
+        assert_eq!(responder.answer(question, &found).expect("an answer").text, prepared.answer);
+        found.passages = vec![page("p1", on_the_site)];
+        found.faqs[0].is_template = false;
+        assert_eq!(responder.answer(question, &found).expect("an answer").text, prepared.answer);
+    }
+}
+
+#[test]
+fn a_sentence_is_said_with_those_it_leans_on_and_one_torn_from_them_is_not_preferred() {
+    let responder = Responder::default();
+    let text =
+        "Drain cleaning is done with a camera. It takes two hours. It also includes a written report on the drain.";
+    let found = Retrieved { passages: vec![page("p1", text)], confidence: 0.9, ..Retrieved::default() };
+    let said = responder.answer("Does the drain cleaning include a report?", &found).expect("an answer").text;
+    assert!(said.starts_with("Drain cleaning is done with a camera. It takes two hours."), "{said}");
+    let torn = page("p1", "It includes a report on the drain.");
+    let whole = page("p2", "Our drain cleaning includes a report on paper.");
+    let found = Retrieved { passages: vec![torn, whole], confidence: 0.9, ..Retrieved::default() };
+    let said = responder.answer("Does the drain cleaning include a report?", &found).expect("an answer").text;
+    assert!(said.starts_with("Our drain cleaning"), "{said}");
 }

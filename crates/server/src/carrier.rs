@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     account: String,
     #[arg(long, default_value = "simulated-auth-token")]
     token: String,
+    /// The API key (`api_key`) of the account on Retell's side, as it is entered under integrations for `simulated_retell`
+    #[arg(long, default_value = "simulated-retell-api-key")]
+    retell_key: String,
     /// A number of the account; may be given several times
     #[arg(long = "number", default_values_t = ["+14155550100".to_owned()], value_name = "NUMBER")]
     numbers: Vec<String>,
@@ -44,6 +47,9 @@ pub(crate) struct Arguments {
     /// Calls of a hundred whose creation is answered with an error, half of them although they are made
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     faults: u32,
+    /// Questions of a hundred over Retell's socket behind which the connection is lost
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    dropped: u32,
     /// Write what it is asked and does to this file, JSON lines
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -59,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         listen: arguments.listen,
         account: arguments.account,
         token: arguments.token,
+        retell_key: arguments.retell_key,
         numbers: arguments.numbers,
         seed: arguments.seed,
         speed: arguments.speed,
@@ -69,13 +76,15 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
             doubled: arguments.doubled,
             late: arguments.late,
             faults: arguments.faults,
+            dropped: arguments.dropped,
         },
         log: arguments.log,
     };
     let told = format!(
-        "Simulated carrier: reaches nobody.\n  account_sid  {}\n  auth_token   {}\n  numbers      {}",
+        "Simulated carrier: reaches nobody.\n  account_sid  {}\n  auth_token   {}\n  api_key      {} (Retell)\n  numbers      {}",
         config.account,
         config.token,
+        config.retell_key,
         config.numbers.join(" ")
     );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| e.to_string())?;

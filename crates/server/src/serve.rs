@@ -211,11 +211,16 @@ fn tools(
     let carriers = Carriers::new(CarrierSettings {
         twilio_url: settings.messages.twilio_url.clone(),
         whatsapp_url: settings.messages.whatsapp_url.clone(),
+        retell_url: settings.messages.retell_url.clone(),
         vapi_url: settings.voice.vapi.url.clone(),
         simulated_url: Some(settings.messages.simulated_url.clone()).filter(|url| !url.is_empty()),
         api_url: settings.api_url().to_owned(),
         unconfirmed_after_ms: i64::from(settings.messages.unconfirmed_after_s) * 1000,
-        pacing: Pacing { twilio: pace(&settings.voice.twilio), simulated: pace(&settings.voice.simulated) },
+        pacing: Pacing {
+            twilio: pace(&settings.voice.twilio),
+            retell: pace(&settings.voice.retell),
+            simulated: pace(&settings.voice.simulated),
+        },
         minute_micros: (settings.voice.minute_usd * 1e6).round() as i64,
     })?;
     let links = Links { console: settings.public.url.clone(), api: settings.api_url().to_owned() };

@@ -89,7 +89,7 @@ fn retell_requests() -> Vec<Request> {
     let renamed = AgentSettings { agent_name: Some("Bee".into()), ..AgentSettings::default() };
     let number = NumberSettings {
         area_code: Some(415),
-        inbound_agents: Some(vec![WeightedAgent { agent_id: "a1".into(), weight: 1.0 }]),
+        inbound_agents: Some(vec![WeightedAgent { agent_id: "a1".into(), weight: 1.0, agent_version: None }]),
         ..NumberSettings::default()
     };
     let call = PhoneCall {

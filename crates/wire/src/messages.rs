@@ -17,8 +17,10 @@ pub struct Connect {
     pub access_token: Option<String>,
     /// WhatsApp: the app secret; webhooks are checked with it.
     pub app_secret: Option<String>,
-    /// Vapi: the private key.
+    /// Retell: an API key; Vapi: the private key.
     pub api_key: Option<String>,
+    /// Retell: the API key with the webhook badge, which webhooks are checked with, if that is another one.
+    pub webhook_key: Option<String>,
     /// Vapi: the secret of your own that it sends along with all it asks and posts (`X-Vapi-Secret`, a bearer token, or a code over the body).
     pub server_secret: Option<String>,
 }
@@ -47,7 +49,7 @@ pub struct WhatsappTemplate {
 pub struct NewNumber {
     /// E.164.
     pub number: String,
-    /// `twilio`, `whatsapp`, `vapi` or `simulated`.
+    /// `twilio`, `whatsapp`, `retell`, `vapi`, `simulated` or `simulated_retell`.
     pub provider: String,
     /// Who answers there.
     pub agent_id: String,

@@ -34,7 +34,8 @@ pub enum ChatClient {
     Identify {
         /// The host's id of the person.
         external_id: String,
-        /// HMAC-SHA-256 of it under the tenant's identity secret, hexadecimal.
+        /// HMAC-SHA-256 under the tenant's identity secret, hexadecimal, of `external_id`; with `phone_signed` or `expires_at` also of the lines
+        /// `phone=…` and `expires_at=…` after it.
         hmac: String,
         /// The person's name.
         #[serde(default)]
@@ -45,6 +46,13 @@ pub enum ChatClient {
         /// The person's phone number.
         #[serde(default)]
         phone: Option<String>,
+        /// Whether the host's server vouches for the phone number too: then text messages and calls of it are the same conversation.
+        #[serde(default)]
+        phone_signed: bool,
+        /// Until when the proof is good, Unix seconds: at most a day ahead.
+        #[serde(default)]
+        #[ts(type = "number | null")]
+        expires_at: Option<i64>,
     },
     /// The visitor says something.
     Message {
@@ -109,6 +117,15 @@ pub enum ChatServer {
         seq: u64,
         /// The agent.
         agent: AgentFace,
+    },
+    /// Answer to `identify`: who the visitor is from now on.
+    Identified {
+        /// The conversation that this person goes on in, if any. Another one than before: its messages follow.
+        conversation_id: Option<String>,
+        /// Keep it in place of the one before: it opens this person's conversations, for a day.
+        visitor_token: String,
+        /// The conversation's sequence number.
+        seq: u64,
     },
     /// The visitor's message is stored.
     Ack {

@@ -1,7 +1,7 @@
 // Campaigns, their pace, and calls: what pages make of the numbers.
 import { expect, test } from 'vitest';
 import { listed, transcript, type CallRow } from '../src/lib/calls';
-import { abandonedShare, funnel, instant, listOf, localTime, minutesAtLeast, numbersIn, obstacles, orders, outcomes, share, talkTime, type Campaign, type Counts } from '../src/lib/campaigns';
+import { abandonedShare, current, funnel, instant, linesOf, listOf, localTime, minutesAtLeast, numbersIn, obstacles, orders, outcomes, share, talkTime, type Campaign, type CampaignRow, type Counts } from '../src/lib/campaigns';
 import { Pace, STEP_MS } from '../src/lib/pace';
 import { playedMs } from '../src/lib/player';
 import { pcm16 } from '../src/lib/microphone';
@@ -50,6 +50,16 @@ test('numbers, shares, durations and times read as people write them', () => {
   expect(minutesAtLeast({ progress: { targets: 600, calling: 0, done: 0, connected: 0 }, calls_per_second: 2 })).toBe(5);
   expect(instant('')).toBeNull();
   expect(instant(localTime('2026-12-01T17:05:00.000Z'))).toBe('2026-12-01T17:05:00.000Z');
+});
+
+test('a refused line is found as an editor counts it', () => {
+  expect(linesOf('\uFEFFphone\r\n12\n\n+1')).toEqual(['phone', '12', '', '+1']);
+});
+
+test('the home page names what calls before what is held, and nothing that is over or has not begun', () => {
+  const one = (id: string, status: string, updated_at = '2026-01-01') => ({ id, status, updated_at }) as CampaignRow;
+  const all = [one('d', 'draft'), one('p', 'paused'), one('old', 'running'), one('c', 'completed'), one('s', 'scheduled'), one('new', 'running', '2026-01-02'), one('x', 'stopped'), one('e', 'stopping')];
+  expect(current(all).map((row) => row.id)).toEqual(['new', 'old', 'e', 'p', 's']);
 });
 
 const AT = 1_000 * STEP_MS;

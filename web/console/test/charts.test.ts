@@ -3,6 +3,8 @@ import { cleanup, render } from '@testing-library/svelte';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { dayStart, daysBefore, spanOf, today, wrongDays } from '../src/lib/range';
 import { Report, csvAddress } from '../src/lib/report.svelte';
+import Bars from '../src/ui/Bars.svelte';
+import { named, scaleTop } from '../src/ui/charts/lines';
 import Funnel from '../src/ui/charts/Funnel.svelte';
 import Heat from '../src/ui/charts/Heat.svelte';
 import Panel from '../src/ui/charts/Panel.svelte';
@@ -112,4 +114,22 @@ test('styles of a mail are put aside before the frame sees them, words stay as t
   const { page, sheets } = asideStyles('<html><head><style>p{color:red}</style></head><body STYLE="margin:0"><p class="a" style="color:#000">My style = mine</p></body></html>');
   expect(sheets).toEqual(['p{color:red}']);
   expect(page).toBe('<html><head></head><body data-style="margin:0"><p class="a" data-style="color:#000">My style = mine</p></body></html>');
+});
+
+test('the numbers of a bar chart stand at its lines, are easy to read, and none of its bars is higher', () => {
+  expect([0, 1, 2, 3, 5, 9, 10, 11, 37, 61, 99, 101, 0.4, 1234].map(scaleTop)).toEqual([2, 2, 2, 4, 6, 10, 10, 20, 40, 80, 100, 200, 2, 2000]);
+  const { container } = render(Bars, { label: 'Messages', points: Array.from({ length: 31 }, (_, day) => ({ key: `2026-01-${String(day + 1).padStart(2, '0')}`, value: day })) });
+  expect([...container.querySelectorAll('.scale span')].map((one) => one.textContent)).toEqual(['40', '20', '0']);
+  for (const bar of container.querySelectorAll('rect')) expect(Number(bar.getAttribute('y'))).toBeGreaterThanOrEqual(0);
+  // The last day is always named.
+  expect(container.querySelector('.days span:last-child')?.textContent).toBe('Jan 31');
+});
+
+test('moments below a chart never stand in each other: a first one that is no whole step away has no name', () => {
+  const days = Array.from({ length: 7 }, (_, day) => 86_400 * (day + 1));
+  expect(named([80_000, ...days], 900, 76)).toEqual(days);
+  expect(named([0, ...days], 900, 76)).toEqual([0, ...days]);
+  const narrow = named(Array.from({ length: 31 }, (_, day) => 86_400 * day), 320, 76);
+  expect([narrow.at(-1), narrow.length <= 4]).toEqual([86_400 * 30, true]);
+  expect([named([], 300, 76), named([5], 300, 76)]).toEqual([[], [5]]);
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { identity } from '../src/lib/api';
 import { conversationsBehind, leadsBehind } from '../src/lib/behind';
 import { inside } from '../src/lib/format';
-import { fits, localHour, marked, named, roleOf, type Filters } from '../src/lib/inbox';
+import { fits, isTrial, localHour, marked, named, roleOf, type Filters } from '../src/lib/inbox';
 import { Topic, live } from '../src/lib/live.svelte';
 import { notices } from '../src/lib/notices.svelte';
 import { preferences } from '../src/lib/preferences.svelte';
@@ -251,6 +251,44 @@ test('a conversation opened in the middle of an answer shows what was written, a
   expect(view.writing?.text).toBe('Let me think');
   snapshot({ streaming: null });
   expect(view.writing).toBeNull();
+  snapshot({ streaming: { message_id: 'm1', attempt: 1, next_index: 3, text: 'Let me think' } });
+  // Messages are shown with the next frame: until then the answer in the making stands, so that its words are never gone.
+  const shown = () => [view.writing?.text, view.messages.map((message) => message.content)];
+  FakeSocket.last.says({ type: 'delta', topic: 'conversation:c9', seq: 6, changes: [put('message/m1', { id: 'm1', seq: 6, role: 'assistant', content: 'Let me think.' })] });
+  expect(shown()).toEqual(['Let me think', []]);
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual([undefined, ['Let me think.']]);
+  view.stop();
+});
+
+test('words that were sent stand once from the first moment on: as sent until they are a message', async () => {
+  live.start();
+  if (FakeSocket.last.readyState !== 1) FakeSocket.last.open();
+  const view = new TalkView('c8');
+  const says = (seq: number, id: string, content: string) => FakeSocket.last.says({ type: 'delta', topic: 'conversation:c8', seq, changes: [put('message/' + id, { id, seq, role: 'human_agent', author: { id: 'me', name: 'Dana' }, content, whisper: false })] });
+  FakeSocket.last.says({ type: 'snapshot', topic: 'conversation:c8', seq: 1, data: { conversation: { id: 'c8' } } });
+  const shown = () => [...view.messages.map((message) => message.content), ...view.outgoing.map((one) => `${one.text} (${one.failed ? 'failed' : one.as ? 'sent' : 'sending'})`)];
+  // The answer to the call is here before the push.
+  answers['/api/conversations/c8/messages'] = { id: 'm1', seq: 2 };
+  const first = view.say('One', false);
+  expect(shown()).toEqual(['One (sending)']);
+  await first;
+  expect(shown()).toEqual(['One (sent)']);
+  says(2, 'm1', 'One');
+  expect(shown()).toEqual(['One (sent)']);
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual(['One']);
+  // The push is here before the answer to the call.
+  answers['/api/conversations/c8/messages'] = { id: 'm2', seq: 3 };
+  const second = view.say('Two', false);
+  says(3, 'm2', 'Two');
+  vi.advanceTimersByTime(20);
+  expect(shown()).toEqual(['One', 'Two']);
+  await second;
+  expect(shown()).toEqual(['One', 'Two']);
+  refuse = () => 503;
+  await view.say('Three', false);
+  expect(shown()).toEqual(['One', 'Two', 'Three (failed)']);
   view.stop();
 });
 
@@ -296,4 +334,10 @@ test('a preference is shown at once, sent alone, and taken back when it is refus
   await expect(failing).rejects.toMatchObject({ status: 403 });
   expect(preferences.stored?.notifications.lead).toEqual(way);
   expect(sent.at(-1)).toEqual({ method: 'PATCH', url: '/api/me/preferences', body: { notifications: { lead: { email: true } } } });
+});
+
+test('a conversation that was begun here or on the sample page is a trial, and one on a customer’s own /app is none', () => {
+  const of = (page: string | null) => isTrial(page, 'https://c.example');
+  expect([of('https://c.example/app'), of('https://c.example/app/agents/1'), of('https://c.example/demo/agent-1')]).toEqual([true, true, true]);
+  expect([of('https://shop.example/app'), of('https://c.example/apples'), of('https://c.example/'), of(null), of('nonsense')]).toEqual([false, false, false, false, false]);
 });

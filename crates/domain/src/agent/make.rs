@@ -8,7 +8,7 @@ use super::{config::AgentConfig, patch::patched};
 use crate::{
     catalog::template::{SampleFaq, Template},
     check::is_key,
-    local_time::hours_phrase,
+    local_time::{day_clock, hours_phrase},
     rejection::Rejection,
     tenant::{profile::Address, view::OrgFacts},
     text,
@@ -48,6 +48,18 @@ pub fn from_template(template: &Template, overrides: &Value) -> Result<AgentConf
         ..AgentConfig::default()
     };
     patched(&config, overrides)
+}
+
+/// What an agent is called that nobody named: after the business, as its visitors know it.
+pub fn usual_name(organization: &str, overrides: &Value) -> String {
+    const MARK: &str = "'s receptionist";
+    let own = overrides.get("variables").and_then(|variables| variables.get("business_name")).and_then(Value::as_str);
+    let business = text::one_line(own.unwrap_or(organization));
+    let room = crate::check::NAME_CHARS_MAX - MARK.chars().count();
+    match business.trim() {
+        "" => "Receptionist".to_owned(),
+        business => format!("{}{MARK}", business.chars().take(room).collect::<String>().trim_end()),
+    }
 }
 
 /// A configuration for a second agent: what belongs to one agent alone is left out.
@@ -127,7 +139,7 @@ fn organization_variables(facts: &OrgFacts, website: Option<&str>) -> BTreeMap<S
         put("location_answer", (!address.street.trim().is_empty()).then(|| format!("You can find us at {line}.")));
         put("business_address", Some(line));
     }
-    if let Some(hours) = hours_phrase(&facts.business_hours) {
+    if let Some(hours) = hours_phrase(&facts.business_hours, day_clock(&facts.timezone)) {
         put("business_hours_answer", Some(format!("We're open {hours}.")));
         put("support_hours_answer", Some(format!("You can write here at any time. Our team is there {hours}.")));
         put("business_hours", Some(hours));

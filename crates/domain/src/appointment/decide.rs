@@ -3,7 +3,7 @@
 use super::{
     Appointment, Command, DATA_BYTES_MAX, Decision, Details, Effect, Event, LETTER_DEADLINE_MS, LETTER_PAUSES_MS,
     Letter, LetterKind, MOVES_MAX, NAME_CHARS_MAX, Outcome, Refusal, Reply, Request, SETTLE_AGAIN_MS, TEXT_CHARS_MAX,
-    TITLE_CHARS_MAX, Update, Wish, open,
+    TITLE_CHARS_MAX, Update, Wish, open, quiet,
 };
 use crate::{
     check::is_bounded_json,
@@ -38,7 +38,14 @@ pub fn decide(state: &Appointment, cx: &Context, command: Command) -> Result<Dec
         }
         Command::Settled { n, outcome } => {
             system(cx)?;
-            settled(state, n, outcome)
+            settled(state, cx.now_ms, n, outcome)
+        }
+        Command::LetterLeaves { id, attempt } => {
+            system(cx)?;
+            if letter(state, &id, attempt)?.left {
+                return Err(Rejection::Superseded);
+            }
+            Ok(Decision::event(Event::LetterLeft { id }, Reply::Done))
         }
         Command::LetterSent { id, attempt } => {
             system(cx)?;
@@ -120,7 +127,14 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
                 state.remind_at_ms = None;
             }
             let (id, kind) = (id.clone(), *kind);
-            state.letters.push(Letter { id, kind, attempt: 1, waits: false, due_ms: at_ms + LETTER_DEADLINE_MS });
+            state.letters.push(Letter {
+                id,
+                kind,
+                attempt: 1,
+                waits: false,
+                due_ms: at_ms + LETTER_DEADLINE_MS,
+                left: false,
+            });
         }
         Event::LetterAgain { id, attempt } => {
             if let Some(letter) = state.letters.iter_mut().find(|letter| letter.id == *id) {
@@ -129,9 +143,16 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
                 letter.due_ms = at_ms + LETTER_DEADLINE_MS;
             }
         }
+        Event::LetterLeft { id } => {
+            if let Some(letter) = state.letters.iter_mut().find(|letter| letter.id == *id) {
+                letter.left = true;
+            }
+        }
         Event::LetterWaits { id, until_ms } => {
             if let Some(letter) = state.letters.iter_mut().find(|letter| letter.id == *id) {
                 letter.waits = true;
+                // Whoever says that it may go later says that it surely did not leave.
+                letter.left = false;
                 letter.due_ms = *until_ms;
             }
         }
@@ -142,6 +163,7 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
             }
             state.letters.retain(|letter| letter.id != *id);
         }
+        Event::ReminderPlanned { at_ms } => state.remind_at_ms = Some(*at_ms),
         Event::ReminderMissed => state.remind_at_ms = None,
     }
     state.updated_at_ms = at_ms;
@@ -264,8 +286,9 @@ fn to_status(
                 reason.map(|reason| text::shorten(reason.trim(), TEXT_CHARS_MAX)).filter(|text| !text.is_empty());
             let late = starts_ms - cx.now_ms < state.terms.late_before_ms;
             let mut events = vec![Event::Canceled { reason, late }];
-            if details.email.is_some() && starts_ms > cx.now_ms {
-                events.push(Event::LetterOwed { id: format!("canceled-{}", state.n), kind: LetterKind::Canceled });
+            if starts_ms > cx.now_ms {
+                let id = format!("canceled-{}", state.n);
+                events.extend(owed(details, &state.terms.timezone, id, LetterKind::Canceled, cx.now_ms, starts_ms));
             }
             Ok(events)
         }
@@ -279,7 +302,7 @@ fn to_status(
     }
 }
 
-fn settled(state: &Appointment, n: u32, outcome: Outcome) -> Result<Decision, Rejection> {
+fn settled(state: &Appointment, now_ms: i64, n: u32, outcome: Outcome) -> Result<Decision, Rejection> {
     if state.wish.as_ref().is_none_or(|wish| wish.n != n) {
         return Err(Rejection::Superseded);
     }
@@ -288,9 +311,18 @@ fn settled(state: &Appointment, n: u32, outcome: Outcome) -> Result<Decision, Re
             let first = state.slot.is_none();
             let (kind, word) =
                 if first { (LetterKind::Confirmation, "confirmation") } else { (LetterKind::Moved, "moved") };
+            let (starts_ms, zone) = (slot.span.starts_ms, &state.terms.timezone);
             let mut events = vec![Event::Given { n, slot }];
-            if state.details.email.is_some() {
-                events.push(Event::LetterOwed { id: format!("{word}-{n}"), kind });
+            events.extend(owed(&state.details, zone, format!("{word}-{n}"), kind, now_ms, starts_ms));
+            let remind_at = starts_ms - state.terms.remind_before_ms;
+            if state.terms.remind_before_ms > 0
+                && remind_at > now_ms
+                && let Some(phone) = phone_only(&state.details)
+            {
+                events.extend(match quiet::reminder(phone, zone, remind_at, now_ms, starts_ms) {
+                    Some(at_ms) => (at_ms != remind_at).then_some(Event::ReminderPlanned { at_ms }),
+                    None => Some(Event::ReminderMissed),
+                });
             }
             events
         }
@@ -299,23 +331,51 @@ fn settled(state: &Appointment, n: u32, outcome: Outcome) -> Result<Decision, Re
     Ok(Decision::new(events, Reply::Done))
 }
 
+/// A letter that is owed, if there is a way: by mail, else by text message, which waits for the morning and does not confirm what was just agreed.
+fn owed(
+    details: &Details,
+    zone: &str,
+    id: String,
+    kind: LetterKind,
+    now_ms: i64,
+    starts_ms: i64,
+) -> impl Iterator<Item = Event> {
+    let phone = phone_only(details).filter(|_| kind != LetterKind::Confirmation);
+    let waits = phone.and_then(|phone| quiet::news(phone, zone, now_ms, starts_ms));
+    let waits = waits.map(|until_ms| Event::LetterWaits { id: id.clone(), until_ms });
+    let owed = (details.email.is_some() || phone.is_some()).then_some(Event::LetterOwed { id, kind });
+    owed.into_iter().chain(waits)
+}
+
+/// The number of somebody who can be reached by nothing else.
+fn phone_only(details: &Details) -> Option<&str> {
+    details.phone.as_deref().filter(|_| details.email.is_none())
+}
+
 fn due(state: &Appointment, now_ms: i64) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(wish) = state.wish.as_ref().filter(|wish| wish.deadline_ms <= now_ms) {
         events.push(Event::AskedAgain { attempt: wish.attempt + 1 });
     }
     if state.remind_at_ms.is_some_and(|at| at <= now_ms) {
-        let ahead = state.slot.as_ref().is_some_and(|slot| slot.span.starts_ms > now_ms);
+        let starts_ms = state.slot.as_ref().map_or(0, |slot| slot.span.starts_ms);
         let reachable = state.details.email.is_some() || state.details.phone.is_some();
-        events.push(if ahead && reachable && open(state.status) {
-            Event::LetterOwed { id: format!("reminder-{}", state.n), kind: LetterKind::Reminder }
-        } else {
-            Event::ReminderMissed
+        // Nothing ran when it was due, or the number changed since.
+        let moment = match phone_only(&state.details) {
+            Some(phone) => quiet::reminder(phone, &state.terms.timezone, now_ms, now_ms, starts_ms),
+            None => Some(now_ms),
+        };
+        events.push(match moment.filter(|_| starts_ms > now_ms && reachable && open(state.status)) {
+            Some(at) if at <= now_ms => {
+                Event::LetterOwed { id: format!("reminder-{}", state.n), kind: LetterKind::Reminder }
+            }
+            Some(at_ms) => Event::ReminderPlanned { at_ms },
+            None => Event::ReminderMissed,
         });
     }
     for letter in state.letters.iter().filter(|letter| letter.due_ms <= now_ms) {
         let (id, attempt) = (letter.id.clone(), letter.attempt + 1);
-        events.push(if letter.waits || attempt <= LETTER_PAUSES_MS.len() as u32 {
+        events.push(if !letter.left && (letter.waits || attempt <= LETTER_PAUSES_MS.len() as u32) {
             Event::LetterAgain { id, attempt }
         } else {
             Event::LetterEnded { id, sent: false }
@@ -327,7 +387,15 @@ fn due(state: &Appointment, now_ms: i64) -> Vec<Event> {
 fn cut_off(state: &Appointment) -> Vec<Event> {
     let wish = state.wish.iter().map(|wish| Event::AskedAgain { attempt: wish.attempt + 1 });
     let letters = state.letters.iter().filter(|letter| !letter.waits);
-    let letters = letters.map(|letter| Event::LetterAgain { id: letter.id.clone(), attempt: letter.attempt + 1 });
+    let letters = letters.map(|letter| {
+        let id = letter.id.clone();
+        if letter.left {
+            // Nobody knows whether the carrier has it: it is not sent twice.
+            Event::LetterEnded { id, sent: false }
+        } else {
+            Event::LetterAgain { id, attempt: letter.attempt + 1 }
+        }
+    });
     wish.chain(letters).collect()
 }
 

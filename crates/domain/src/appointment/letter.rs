@@ -47,10 +47,17 @@ pub fn words(state: &Appointment, kind: LetterKind, file: &str) -> Option<Words>
     Some(Words { subject, text })
 }
 
-/// The reminder as a text message.
-pub fn text_message(state: &Appointment) -> Option<String> {
+/// A letter as a text message.
+pub fn text_message(state: &Appointment, kind: LetterKind) -> Option<String> {
     let slot = state.slot.as_ref()?;
     let when = label(&state.terms.timezone, slot.span.starts_ms);
     let with = slot.provider_name.as_ref().map(|name| format!(" with {name}")).unwrap_or_default();
-    Some(format!("{}: reminder of your appointment on {when} ({}{with}).", state.terms.business, slot.kind_name))
+    let what = format!("{}{with}", slot.kind_name);
+    let said = match kind {
+        LetterKind::Confirmation => format!("your appointment on {when} is booked ({what})."),
+        LetterKind::Moved => format!("your appointment has a new time: {when} ({what})."),
+        LetterKind::Canceled => format!("your appointment on {when} is canceled ({what})."),
+        LetterKind::Reminder => format!("reminder of your appointment on {when} ({what})."),
+    };
+    Some(format!("{}: {said} Reply STOP to get no more of these.", state.terms.business))
 }

@@ -6,6 +6,7 @@
 mod decide;
 pub mod ics;
 pub mod letter;
+pub mod quiet;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -146,6 +147,9 @@ pub struct Letter {
     pub waits: bool,
     /// When the next attempt begins, Unix milliseconds.
     pub due_ms: i64,
+    /// A text message that was handed to the carrier, or may have been: it is never sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// The folded state. One that nobody asked for has an empty id.
@@ -300,6 +304,13 @@ pub enum Command {
         /// What it said.
         outcome: Outcome,
     },
+    /// A text message is about to be handed to the carrier. What becomes of it, it is not sent again.
+    LetterLeaves {
+        /// Which.
+        id: String,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// A letter is on its way for certain.
     LetterSent {
         /// Which.
@@ -410,6 +421,11 @@ pub enum Event {
         /// Its attempt from now on.
         attempt: u32,
     },
+    /// A text message is being handed to the carrier.
+    LetterLeft {
+        /// Which.
+        id: String,
+    },
     /// A letter waits for its next attempt.
     LetterWaits {
         /// Which.
@@ -423,6 +439,11 @@ pub enum Event {
         id: String,
         /// Whether it is on its way; given up if not.
         sent: bool,
+    },
+    /// The reminder leaves at another time: it would have been night where the person is.
+    ReminderPlanned {
+        /// When, Unix milliseconds.
+        at_ms: i64,
     },
     /// The time to remind has passed while nothing ran.
     ReminderMissed,

@@ -288,3 +288,74 @@ fn letters_say_what_when_where_and_lead_to_the_file() {
     }
     assert!(letter::text_message(&state).unwrap().contains("Monday, November 23 at 10:00 AM"));
 }
+
+/// Somebody who gave only a number, in Chicago, for eight in the morning there.
+fn by_phone(state: &mut Appointment, now_ms: i64, remind_before_ms: i64) {
+    let mut request = request();
+    request.details.email = None;
+    request.details.phone = Some("+12175550133".into());
+    request.terms.remind_before_ms = remind_before_ms;
+    ask(state, now_ms, rep(), Command::Request(Box::new(request))).unwrap();
+    let given = Command::Settled { n: 1, outcome: Outcome::Given { slot: slot(STARTS) } };
+    ask(state, now_ms, Actor::System, given).unwrap();
+}
+
+#[test]
+fn who_has_only_a_number_is_texted_of_what_is_new_but_not_at_night() {
+    const HOUR: i64 = 3_600_000;
+    let mut state = Appointment::default();
+    // The appointment is at 9:00 in Chicago on Monday; it is Sunday, 20:00 there.
+    let evening = STARTS - 13 * HOUR;
+    by_phone(&mut state, evening, HOUR);
+    assert!(state.letters.is_empty(), "what was just agreed is not confirmed by text message");
+    assert_eq!(state.remind_at_ms, Some(STARTS - HOUR));
+    // Moved at 22:00 there to Tuesday: told in the morning.
+    let night = STARTS - 11 * HOUR;
+    let moved = Update { want: Some(want(STARTS + DAY)), ..Update::default() };
+    ask(&mut state, night, rep(), Command::Update(Box::new(moved))).unwrap();
+    let given = Command::Settled { n: 2, outcome: Outcome::Given { slot: slot(STARTS + DAY) } };
+    ask(&mut state, night, Actor::System, given).unwrap();
+    let letter = state.letters[0].clone();
+    assert_eq!((letter.kind, letter.waits, letter.due_ms), (LetterKind::Moved, true, STARTS - HOUR));
+    assert!(pending(&state).is_empty());
+    // Called off before it left: nothing of the move is told any more, the cancellation is.
+    let off = Update { status: Some(AppointmentStatus::Canceled), ..Update::default() };
+    ask(&mut state, night + 60_000, rep(), Command::Update(Box::new(off))).unwrap();
+    assert_eq!(state.letters.iter().map(|letter| letter.kind).collect::<Vec<_>>(), [LetterKind::Canceled]);
+    assert_eq!(state.remind_at_ms, None);
+    assert!(letter::text_message(&state, LetterKind::Canceled).unwrap().contains("is canceled"));
+}
+
+#[test]
+fn a_reminder_by_text_message_leaves_the_evening_before_a_night_and_only_once() {
+    const HOUR: i64 = 3_600_000;
+    let mut state = Appointment::default();
+    // Two hours before nine is seven: so the evening before, at five to nine.
+    by_phone(&mut state, STARTS - 3 * DAY, 2 * HOUR);
+    let at_ms = STARTS - 12 * HOUR - 5 * 60_000;
+    assert_eq!(state.remind_at_ms, Some(at_ms));
+    // Nothing ran until night: in the morning then.
+    let mut late = state.clone();
+    ask(&mut late, STARTS - 6 * HOUR, Actor::System, Command::Tick).unwrap();
+    assert_eq!((late.remind_at_ms, late.letters.len()), (Some(STARTS - HOUR), 0));
+    ask(&mut state, at_ms, Actor::System, Command::Tick).unwrap();
+    let letter = state.letters[0].clone();
+    let leaves = Command::LetterLeaves { id: letter.id.clone(), attempt: 1 };
+    ask(&mut state, at_ms, Actor::System, leaves.clone()).unwrap();
+    assert_eq!(ask(&mut state, at_ms, Actor::System, leaves.clone()).unwrap_err(), Rejection::Superseded);
+    // A crash after that: it may have left, so it is never sent again.
+    let mut crashed = state.clone();
+    ask(&mut crashed, at_ms + 1, Actor::System, Command::Recovered).unwrap();
+    assert!(crashed.letters.is_empty() && crashed.reminded_at_ms.is_none());
+    let mut silent = state.clone();
+    ask(&mut silent, at_ms + LETTER_DEADLINE_MS, Actor::System, Command::Tick).unwrap();
+    assert!(silent.letters.is_empty());
+    // The carrier asks for a pause: it surely did not leave, and does after it.
+    let failed = Command::LetterFailed { id: letter.id.clone(), attempt: 1, retry: true };
+    ask(&mut state, at_ms, Actor::System, failed).unwrap();
+    assert!(state.letters[0].waits && !state.letters[0].left);
+    ask(&mut state, at_ms + LETTER_PAUSES_MS[0], Actor::System, Command::Tick).unwrap();
+    ask(&mut state, at_ms, Actor::System, Command::LetterLeaves { id: letter.id.clone(), attempt: 2 }).unwrap();
+    ask(&mut state, at_ms, Actor::System, Command::LetterSent { id: letter.id, attempt: 2 }).unwrap();
+    assert!(state.reminded_at_ms.is_some() && pending(&state).is_empty());
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Calendar, Hold, Settings, Slot};
 use crate::{
     ids::CalendarId,
-    local_time::{rfc3339, zone_or_utc},
+    local_time::{DayClock, day_clock, rfc3339, zone_or_utc},
 };
 
 /// A calendar.
@@ -100,7 +100,10 @@ pub fn label(timezone: &str, at_ms: i64) -> String {
     let zone = zone_or_utc(timezone);
     let Ok(at) = jiff::Timestamp::from_millisecond(at_ms) else { return rfc3339(at_ms) };
     let local = at.to_zoned(zone.clone());
-    let words = local.strftime("%A, %B %-d at %-I:%M %p").to_string();
+    let words = match day_clock(timezone) {
+        DayClock::Twelve => local.strftime("%A, %B %-d at %-I:%M %p").to_string(),
+        DayClock::TwentyFour => local.strftime("%A, %B %-d at %-H:%M").to_string(),
+    };
     if zone.to_ambiguous_timestamp(local.datetime()).is_ambiguous() {
         return format!("{words} {}", local.strftime("%Z"));
     }

@@ -338,6 +338,9 @@ pub struct Past {
     pub abandoned: bool,
     /// What it cost, millionths of a US dollar, once the provider has said so.
     pub cost_micros: Option<i64>,
+    /// What it cost at most, millionths of a US dollar; 0 if it never left.
+    #[serde(default)]
+    pub worst_micros: i64,
     /// The conversation.
     pub conversation: Option<ConversationId>,
     /// 0 to 100.

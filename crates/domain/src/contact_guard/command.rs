@@ -126,6 +126,18 @@ pub enum Command {
         /// Over what.
         channel: Channel,
     },
+    /// The person wished it in their own words, in a conversation of the website where nothing proves a number: whoever has it is not reached out to
+    /// any more. What one conversation said only the same one takes back, or the person's own START.
+    Wish {
+        /// Whom, as people are shown it.
+        masked: Masked,
+        /// What it forbids.
+        reach: Reach,
+        /// In which conversation.
+        conversation: String,
+        /// Never again, or again.
+        stop: bool,
+    },
     /// A consent was given or withdrawn.
     RecordConsent(Box<NewConsent>),
     /// May this number be called?
@@ -208,6 +220,9 @@ impl Refusal {
             }
             Self::DoNotContact { source: Source::Carrier, .. } => {
                 "the carrier does not deliver to this person, who told it to stop".to_owned()
+            }
+            Self::DoNotContact { source: Source::Person, .. } => {
+                "this person asked in a conversation not to be contacted".to_owned()
             }
             Self::DoNotContact { source: Source::Staff | Source::Complaint | Source::Import, .. } => {
                 "this number or address is on the do-not-contact list".to_owned()

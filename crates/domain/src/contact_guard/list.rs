@@ -29,7 +29,7 @@ const CLOCKS_DIFFER_MS: i64 = 5 * 60 * 1000;
 
 pub(super) fn add(state: &ContactGuard, cx: &Context, entry: NewEntry) -> Result<Decision, Rejection> {
     let by = worker(cx, Role::Rep, "write somebody down who must not be contacted")?;
-    if entry.source.is_the_persons_own() && cx.principal.actor != Actor::System {
+    if entry.source.is_the_persons_to_lift() && cx.principal.actor != Actor::System {
         return Err(Rejection::invalid(
             "source",
             "must be staff, complaint or import: the others are found by the service itself",
@@ -90,7 +90,7 @@ pub(super) fn order(
             by: PERSON.to_owned(),
         });
     } else {
-        let own = |entry: &&Entry| entry.source.is_the_persons_own() && entry.holds(cx.now_ms);
+        let own = |entry: &&Entry| entry.source.is_the_persons_to_lift() && entry.holds(cx.now_ms);
         events.extend(state.entries.iter().filter(own).map(|entry| Event::EntryLifted {
             reach: entry.reach,
             source: entry.source,
@@ -98,6 +98,39 @@ pub(super) fn order(
         }));
     }
     Ok(Decision::new(events, Reply::Done))
+}
+
+pub(super) fn wish(
+    state: &ContactGuard,
+    cx: &Context,
+    masked: Masked,
+    reach: Reach,
+    conversation: &str,
+    stop: bool,
+) -> Result<Decision, Rejection> {
+    let mut checks = Checks::default();
+    checks.line("conversation", conversation, 1, SOURCE_CHARS_MAX);
+    checks.finish()?;
+    let by = format!("conversation:{conversation}");
+    let stands = state.entries.iter().find(|known| (known.reach, known.source) == (reach, Source::Person));
+    let stands = stands.filter(|known| known.holds(cx.now_ms));
+    let event = match (stop, stands) {
+        // What another conversation said it keeps: nobody who types a number undoes what its owner wished.
+        (true, Some(_)) => None,
+        (true, None) => {
+            let entry = NewEntry {
+                masked,
+                reach,
+                source: Source::Person,
+                reason: "asked in a conversation not to be contacted".to_owned(),
+                expires_ms: None,
+            };
+            Some(Event::EntryAdded { tenant: cx.principal.tenant.clone(), entry: Box::new(entry), by })
+        }
+        (false, Some(known)) if known.by == by => Some(Event::EntryLifted { reach, source: Source::Person, by }),
+        (false, _) => None,
+    };
+    Ok(Decision::new(event.into_iter().collect(), Reply::Done))
 }
 
 pub(super) fn lift(state: &ContactGuard, cx: &Context, reach: Reach, source: Source) -> Result<Decision, Rejection> {
@@ -110,10 +143,10 @@ pub(super) fn lift(state: &ContactGuard, cx: &Context, reach: Reach, source: Sou
     if !entry.holds(cx.now_ms) {
         return Ok(Decision::reply(Reply::Done));
     }
-    if source.is_the_persons_own() && cx.principal.actor != Actor::System {
+    if source.is_the_persons_to_lift() && cx.principal.actor != Actor::System {
         return Err(Rejection::conflict(
             "stopped_by_person",
-            "This person said STOP. Only their own START takes it back.",
+            "This person asked not to be contacted. Only they themselves take it back, with START.",
         ));
     }
     Ok(Decision::event(Event::EntryLifted { reach, source, by }, Reply::Done))

@@ -17,6 +17,7 @@
 //!
 //! Reading order: [`address`], [`state`], [`command`]; then `list` (entries and consents), `authorize`, `apply`.
 
+mod abroad;
 pub mod address;
 mod apply;
 mod authorize;
@@ -59,6 +60,9 @@ pub fn decide(state: &ContactGuard, cx: &Context, command: Command) -> Result<De
         Command::Lift { reach, source } => list::lift(state, cx, reach, source),
         Command::Order { masked, message, stop, channel } => {
             system(cx).and_then(|()| list::order(state, cx, masked, message, stop, channel))
+        }
+        Command::Wish { masked, reach, conversation, stop } => {
+            system(cx).and_then(|()| list::wish(state, cx, masked, reach, &conversation, stop))
         }
         Command::RecordConsent(consent) => list::consent(state, cx, *consent),
         Command::AuthorizeDial(request) => system(cx).and_then(|()| authorize::dial(state, cx, *request)),

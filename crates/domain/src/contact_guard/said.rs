@@ -1,5 +1,6 @@
 //! What people say, in their own words, who do not want to be called or written to any more.
 
+use super::abroad::{self, What};
 use crate::text::Words;
 
 /// Who says this never wants to be called again.
@@ -61,6 +62,18 @@ const NEVER_WRITE: &[&str] = &[
     "like to unsubscribe",
     "unsubscribe from",
 ];
+/// Who says this after that may be contacted again.
+const AGAIN: &[&str] = &[
+    "contact me again",
+    "you can contact me",
+    "you may contact me",
+    "call me again",
+    "text me again",
+    "opt me back in",
+    "opt in again",
+    "opt back in",
+    "put me back on",
+];
 /// After such a phrase they mean a time and not for ever: "don't call me before nine".
 const BUT_SOMETIMES: &[&str] =
     &["before", "until", "till", "after", "today", "tonight", "now", "during", "while", "between", "so", "at", "on"];
@@ -111,15 +124,125 @@ const AROUND: &[&str] = &[
 /// The longest message that is nothing but such an order, words.
 const SHORT_WORDS_MAX: usize = 6;
 
+/// The languages in which it is heard, and in which it is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tongue {
+    /// English.
+    English,
+    /// German.
+    German,
+    /// French.
+    French,
+    /// Spanish.
+    Spanish,
+    /// Italian.
+    Italian,
+    /// Portuguese.
+    Portuguese,
+}
+
+/// What somebody says of being contacted at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contacting {
+    /// Never again.
+    Never,
+    /// They may be contacted again.
+    Again,
+}
+
 /// Whether somebody says in a call that they never want to be called again.
 pub fn never_call(words: &Words) -> bool {
-    orders(words, NEVER_CALL) || never_contact(words)
+    orders(words, NEVER_CALL) || never_contact(words) || abroad::never(words, What::Calls).is_some()
+}
+
+/// What somebody says in a chat of being contacted, and in which language. Only who said before that they want nothing more can take it back.
+pub fn of_contacting(words: &Words, stopped: bool) -> Option<(Contacting, Tongue)> {
+    if let Some(tongue) = never_write_in(words) {
+        return Some((Contacting::Never, tongue));
+    }
+    if !stopped {
+        return None;
+    }
+    let starts = words.all().first().is_some_and(|word| word.text == "start") && words.len() == 1;
+    let english = starts || AGAIN.iter().any(|phrase| words.means(phrase));
+    let again = if english { Some(Tongue::English) } else { abroad::again(words) };
+    again.map(|tongue| (Contacting::Again, tongue))
+}
+
+/// That it was heard, over a line of text messages: how to take it back is the carriers' own word.
+pub fn stopped(tongue: Tongue) -> &'static str {
+    match tongue {
+        Tongue::English => "You will get no more messages from us. Write START to hear from us again.",
+        Tongue::German => {
+            "Sie bekommen keine Nachrichten mehr von uns. Schreiben Sie START, um wieder von uns zu hören."
+        }
+        Tongue::French => "Vous ne recevrez plus de messages de notre part. Écrivez START pour en recevoir à nouveau.",
+        Tongue::Spanish => "No recibirá más mensajes nuestros. Escriba START para volver a recibirlos.",
+        Tongue::Italian => "Non riceverà più messaggi da noi. Scriva START per riceverne di nuovo.",
+        Tongue::Portuguese => "Não receberá mais mensagens nossas. Escreva START para voltar a recebê-las.",
+    }
+}
+
+/// That it was heard, in a chat. `known`: whether there is a number or address that is on the list now.
+pub fn confirmed(contacting: Contacting, tongue: Tongue, known: bool) -> &'static str {
+    match (contacting, tongue, known) {
+        (Contacting::Never, Tongue::English, true) => {
+            "Understood: we will not contact you again. What you gave us is on our do-not-contact list now. If you change your mind, write START here."
+        }
+        (Contacting::Never, Tongue::English, false) => {
+            "Understood: we will not contact you. We have no number or address of yours; if you want one on our do-not-contact list, write it here."
+        }
+        (Contacting::Never, Tongue::German, true) => {
+            "Verstanden: Wir kontaktieren Sie nicht mehr. Ihre Angaben stehen jetzt auf unserer Sperrliste. Wenn Sie es sich anders überlegen, schreiben Sie hier START."
+        }
+        (Contacting::Never, Tongue::German, false) => {
+            "Verstanden: Wir kontaktieren Sie nicht. Wir haben keine Nummer oder Adresse von Ihnen; wenn eine auf unsere Sperrliste soll, schreiben Sie sie hier."
+        }
+        (Contacting::Never, Tongue::French, true) => {
+            "C'est noté : nous ne vous contacterons plus. Vos coordonnées sont maintenant sur notre liste d'opposition. Si vous changez d'avis, écrivez START ici."
+        }
+        (Contacting::Never, Tongue::French, false) => {
+            "C'est noté : nous ne vous contacterons pas. Nous n'avons ni numéro ni adresse de vous ; pour en mettre sur notre liste d'opposition, écrivez-les ici."
+        }
+        (Contacting::Never, Tongue::Spanish, true) => {
+            "Entendido: no volveremos a contactarle. Sus datos están ahora en nuestra lista de exclusión. Si cambia de opinión, escriba START aquí."
+        }
+        (Contacting::Never, Tongue::Spanish, false) => {
+            "Entendido: no le contactaremos. No tenemos ningún número ni dirección suya; si quiere incluirlos en nuestra lista de exclusión, escríbalos aquí."
+        }
+        (Contacting::Never, Tongue::Italian, true) => {
+            "Capito: non la contatteremo più. I suoi recapiti sono ora nella nostra lista di esclusione. Se cambia idea, scriva START qui."
+        }
+        (Contacting::Never, Tongue::Italian, false) => {
+            "Capito: non la contatteremo. Non abbiamo un suo numero o indirizzo; se vuole inserirlo nella nostra lista di esclusione, lo scriva qui."
+        }
+        (Contacting::Never, Tongue::Portuguese, true) => {
+            "Entendido: não voltaremos a contactá-lo. Os seus dados estão agora na nossa lista de exclusão. Se mudar de ideia, escreva START aqui."
+        }
+        (Contacting::Never, Tongue::Portuguese, false) => {
+            "Entendido: não o contactaremos. Não temos nenhum número ou endereço seu; se quiser colocá-lo na nossa lista de exclusão, escreva-o aqui."
+        }
+        (Contacting::Again, Tongue::English, _) => "Thank you: we may contact you again.",
+        (Contacting::Again, Tongue::German, _) => "Danke: Wir dürfen Sie wieder kontaktieren.",
+        (Contacting::Again, Tongue::French, _) => "Merci : nous pouvons à nouveau vous contacter.",
+        (Contacting::Again, Tongue::Spanish, _) => "Gracias: podemos volver a contactarle.",
+        (Contacting::Again, Tongue::Italian, _) => "Grazie: possiamo contattarla di nuovo.",
+        (Contacting::Again, Tongue::Portuguese, _) => "Obrigado: podemos voltar a contactá-lo.",
+    }
 }
 
 /// Whether somebody writes that they want no more messages, or nothing at all. A message that is one of the carriers' own words is for those who
 /// know these words.
 pub fn never_write(words: &Words) -> bool {
-    only_stop(words) || orders(words, NEVER_WRITE) || never_contact(words)
+    never_write_in(words).is_some()
+}
+
+/// The same, with the language it was said in.
+pub fn never_write_in(words: &Words) -> Option<Tongue> {
+    let english = only_stop(words) || orders(words, NEVER_WRITE) || never_contact(words);
+    if english { Some(Tongue::English) } else { abroad::never(words, What::Messages) }
 }
 
 fn never_contact(words: &Words) -> bool {

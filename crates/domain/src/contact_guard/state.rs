@@ -81,11 +81,13 @@ pub enum Source {
     Complaint,
     /// A list that was brought along, or a public registry.
     Import,
+    /// The person, in their own words in a conversation where nothing proves the number.
+    Person,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Staff, Self::Keyword, Self::Carrier, Self::Complaint, Self::Import];
+    pub const ALL: [Self; 6] = [Self::Staff, Self::Keyword, Self::Carrier, Self::Complaint, Self::Import, Self::Person];
 
     /// As it stands in ids and in the API.
     pub fn word(self) -> &'static str {
@@ -95,6 +97,7 @@ impl Source {
             Self::Carrier => "carrier",
             Self::Complaint => "complaint",
             Self::Import => "import",
+            Self::Person => "person",
         }
     }
 
@@ -102,6 +105,15 @@ impl Source {
     pub fn is_the_persons_own(self) -> bool {
         match self {
             Self::Keyword | Self::Carrier => true,
+            // Whose number it is nobody knows: they may write themselves, and are answered.
+            Self::Staff | Self::Complaint | Self::Import | Self::Person => false,
+        }
+    }
+
+    /// Whether only the person takes it back.
+    pub fn is_the_persons_to_lift(self) -> bool {
+        match self {
+            Self::Keyword | Self::Carrier | Self::Person => true,
             Self::Staff | Self::Complaint | Self::Import => false,
         }
     }

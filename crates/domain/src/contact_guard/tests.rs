@@ -432,3 +432,34 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Reply>(&json).unwrap(), Reply::State(Box::new(run.state)));
     }
 }
+
+#[test]
+fn a_wish_in_a_conversation_holds_until_that_conversation_or_the_persons_start_takes_it_back() {
+    let wish = |conversation: &str, stop: bool| Command::Wish {
+        masked: masked(),
+        reach: Reach::Phone,
+        conversation: conversation.into(),
+        stop,
+    };
+    let mut run = Run::new();
+    run.system(wish("talk", true));
+    assert!(matches!(run.message("m1", Purpose::Service), Verdict::Refused(Refusal::DoNotContact { .. })));
+    assert!(matches!(run.message("m2", Purpose::Answer), Verdict::Permitted(_)), "who writes themselves is answered");
+    // Neither staff nor somebody who types the number elsewhere takes it back.
+    let manager = Actor::User { id: "u".into(), role: Role::Owner, name: "U".into() };
+    let lift = Command::Lift { reach: Reach::Phone, source: Source::Person };
+    assert!(run.by(manager, lift).is_err());
+    run.system(wish("another", true));
+    run.system(wish("another", false));
+    assert!(matches!(run.message("m3", Purpose::Service), Verdict::Refused(_)));
+    let seq = run.state.seq;
+    run.system(wish("talk", true));
+    assert_eq!(run.state.seq, seq, "said twice it is one entry");
+    run.system(wish("talk", false));
+    assert!(matches!(run.message("m4", Purpose::Service), Verdict::Permitted(_)));
+    // Their START by telephone takes back what was wished anywhere.
+    run.system(wish("talk", true));
+    let start = Command::Order { masked: masked(), message: "SM1".into(), stop: false, channel: Channel::Sms };
+    run.system(start);
+    assert!(matches!(run.message("m5", Purpose::Service), Verdict::Permitted(_)));
+}

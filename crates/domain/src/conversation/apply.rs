@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     contact_guard::Purpose,
+    contact_guard::said::Contacting,
     ids::{MessageId, TurnId},
     vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole},
 };
@@ -170,6 +171,9 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
         }
         Event::HandedBack { opening, .. } => {
             state.floor = Floor::Assistant;
+            // The person may have asked all that or agreed on something else: a form goes on only if the visitor wants it.
+            state.dialogue.paused = state.dialogue.form.take().map(|form| form.form);
+            (state.dialogue.offer, state.dialogue.booking, state.dialogue.invited) = (None, None, false);
             if state.status == ConversationStatus::Escalated {
                 // The person it was escalated to has dealt with it.
                 state.status = ConversationStatus::Active;
@@ -235,6 +239,12 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 }
             }
             remember_former(state, corrected);
+        }
+        Event::Claimed { person } => {
+            let before = std::mem::replace(&mut state.visitor.id, person.clone());
+            state.claimed_from.get_or_insert(before);
+            // Whoever asked for it may not be this person.
+            state.join = None;
         }
         Event::Read { user, seq } => {
             state.read.insert(user.clone(), *seq);
@@ -374,6 +384,9 @@ fn absorb(state: &mut State, facts: &Facts) {
             dialogue.form = None;
         }
     }
+    if let Some(contacting) = facts.contacting {
+        dialogue.no_contact = contacting == Contacting::Never;
+    }
     if let (Some(wish), Some(errand)) = (facts.wish, dialogue.errand.as_mut()) {
         errand.wish = Some(wish);
     }
@@ -383,6 +396,9 @@ fn absorb(state: &mut State, facts: &Facts) {
     }
     dialogue.signals.extend(facts.signals.iter().cloned());
     dialogue.notices.extend(facts.notices.iter().cloned());
+    if facts.offer.is_some() || facts.form != FormMove::Same {
+        dialogue.paused = None;
+    }
     dialogue.offer.clone_from(&facts.offer);
     dialogue.told_closed = facts.told_closed;
     let corrected = state.contact.corrected_by(&facts.contact);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     catalog::template::Field,
-    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TurnId, UserId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TurnId, UserId, VisitorId},
     vocabulary::{Channel, ConversationStatus, Urgency},
 };
 
@@ -212,6 +212,15 @@ pub enum Command {
         email: Option<String>,
         /// Phone number.
         phone: Option<String>,
+    },
+    /// A person whom the organization's server vouches for goes on in it (checked by the gateway).
+    Claim {
+        /// Who, as visitors are named.
+        person: VisitorId,
+        /// The customer's own id of the person.
+        external_id: String,
+        /// The number that the customer's server vouched for.
+        number: Option<String>,
     },
     /// The visitor ends it.
     Close,

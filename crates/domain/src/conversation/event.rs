@@ -12,7 +12,7 @@ use super::{
     state::{Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
 };
 use crate::{
-    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId},
+    ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},
     lead,
     vocabulary::{Channel, ConversationStatus, Urgency},
 };
@@ -414,6 +414,11 @@ pub enum Event {
         email: Option<String>,
         /// Phone number.
         phone: Option<String>,
+    },
+    /// It belongs to a person whom the organization's server vouches for. The browser it began in reaches it as that person only.
+    Claimed {
+        /// Who, as visitors are named.
+        person: VisitorId,
     },
     /// A person has read up to here.
     Read {

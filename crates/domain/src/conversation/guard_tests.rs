@@ -46,6 +46,7 @@ fn retrieved(text: &str) -> Retrieved {
             question: "Hours?".into(),
             answer: "We are open nine to five.".into(),
             score: 0.9,
+            is_template: false,
         }],
         confidence: 0.8,
         ..Retrieved::default()

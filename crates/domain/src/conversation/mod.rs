@@ -7,6 +7,7 @@ mod alerts;
 mod apply;
 pub mod command;
 pub mod confidential;
+pub mod contacting;
 pub mod delivery;
 #[cfg(test)]
 mod delivery_tests;
@@ -132,6 +133,9 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         Command::SubmitLead(form) => visitor::submit_lead(state, cx, *form),
         Command::Identify { external_id, name, email, phone } => {
             visitor::identify(state, cx, external_id, name, email, phone)
+        }
+        Command::Claim { person, external_id, number } => {
+            visitor::claim(state, cx, person, &external_id, number.as_deref())
         }
         Command::Close => visitor::close(state, cx),
         Command::AlertAttempt { id, attempt } => system(cx).and_then(|()| alerts::attempt(state, &id, attempt)),

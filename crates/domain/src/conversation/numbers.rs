@@ -6,10 +6,11 @@ use crate::{
     vocabulary::{ConversationStatus, MessageRole},
 };
 
-/// The whole contribution of a conversation at this state. A sandbox contributes nothing.
+/// The whole contribution of a conversation at this state. A sandbox contributes nothing, and what the
+/// organization's own people try does not either.
 pub fn numbers(state: &State) -> Numbers {
     let mut numbers = Numbers::default();
-    if !state.exists() || state.sandbox {
+    if !state.exists() || state.sandbox || state.visitor.trial {
         return numbers;
     }
     let channel = state.channel;

@@ -38,6 +38,9 @@ pub struct FaqHit {
     pub answer: String,
     /// 0 to 1.
     pub score: f64,
+    /// It stands so in the trade's template, for any business of it: what the business itself says of its hours and areas is better.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_template: bool,
 }
 
 /// Everything one search gave.

@@ -139,6 +139,9 @@ pub struct State {
     /// The code that lets the visitor go on over another channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<JoinCode>,
+    /// The visitor it began with, since a person whom the organization's server vouches for goes on in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_from: Option<VisitorId>,
     /// Other conversations that claim the same person, or were merged into this one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub links: BTreeSet<ConversationId>,
@@ -201,6 +204,7 @@ impl Default for State {
             deliveries: BTreeMap::new(),
             outgoing: Vec::new(),
             join: None,
+            claimed_from: None,
             links: BTreeSet::new(),
             merged_into: None,
             calls: Vec::new(),
@@ -217,6 +221,9 @@ impl Default for State {
 pub struct Visitor {
     /// The browser's own id.
     pub id: VisitorId,
+    /// Somebody of the organization who tries the agent: no visitor, and counted as none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
     /// Name, if known.
     pub name: Option<String>,
     /// E-mail address, if known.

@@ -80,6 +80,8 @@ pub struct ConversationView {
     /// The organization's own id of the person, where its server vouched for it (`identify`).
     #[serde(default)]
     pub visitor_external_id: Option<String>,
+    /// The visitor said not to be contacted any more.
+    pub no_contact: bool,
     /// Address the first message came from.
     pub visitor_ip: Option<String>,
     /// Where that is.
@@ -379,6 +381,7 @@ pub fn conversation(state: &State) -> ConversationView {
         visitor_email: or(&contact.email, &visitor.email),
         visitor_phone: or(&contact.phone, &visitor.phone),
         visitor_external_id: visitor.external_id.clone(),
+        no_contact: state.dialogue.no_contact,
         visitor_ip: visitor.ip.clone(),
         visitor_location: Location {
             city: visitor.city.clone(),

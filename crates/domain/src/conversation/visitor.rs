@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    ids::{LeadId, MessageId},
+    ids::{LeadId, MessageId, VisitorId},
     rejection::Rejection,
     text,
     vocabulary::{ConversationStatus, MessageRole},
@@ -125,6 +125,9 @@ pub(super) fn identify(
     let email = kept(email).and_then(|email| text::valid_email(&email));
     let phone = kept(phone).and_then(|phone| text::only_phone(&phone).ok());
     let visitor = &state.visitor;
+    if external_id.is_some() && visitor.external_id.is_some() && external_id != visitor.external_id {
+        return Err(somebody_else());
+    }
     let known = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
     if known(&external_id, &visitor.external_id)
         && known(&name, &visitor.name)
@@ -136,6 +139,47 @@ pub(super) fn identify(
     let mut events = vec![Event::Identified { external_id, name, email, phone }];
     leads::follow(state, cx, &mut events);
     Ok(Decision::new(events, Reply::Done))
+}
+
+/// Gives the conversation to a person whom the organization's server vouches for. From now on nobody reaches it as the visitor it began with: whoever
+/// left their browser to somebody else, or put their own visitor into that browser, does not read along.
+pub(super) fn claim(
+    state: &State,
+    cx: &Context,
+    person: VisitorId,
+    external_id: &str,
+    number: Option<&str>,
+) -> Result<Decision, Rejection> {
+    own(state, cx)?;
+    if state.visitor.id == person {
+        return Ok(Decision::reply(Reply::Done));
+    }
+    if state.closed.is_some() {
+        return Err(Rejection::conflict("conversation_closed", "this conversation has ended; please start a new one"));
+    }
+    if state.sandbox {
+        return Err(Rejection::conflict("sandbox", "a sandbox is nobody's conversation"));
+    }
+    if state.claimed_from.is_some() || state.visitor.external_id.as_deref().is_some_and(|known| known != external_id) {
+        return Err(somebody_else());
+    }
+    if !reached_only_by(state, number) {
+        return Err(Rejection::conflict(
+            "other_number",
+            "this conversation goes on over a number that nobody vouched for; people of the business may merge it",
+        ));
+    }
+    Ok(Decision::event(Event::Claimed { person }, Reply::Done))
+}
+
+/// Whether no telephone but the vouched one goes on in it: whoever joined theirs before would go on hearing what the person says.
+fn reached_only_by(state: &State, number: Option<&str>) -> bool {
+    state.lines.values().all(|line| Some(line.to.as_str()) == number)
+        && state.calls.iter().all(|call| call.person.is_some() && call.person.as_deref() == number)
+}
+
+fn somebody_else() -> Rejection {
+    Rejection::conflict("identified_otherwise", "this conversation belongs to another person; please start a new one")
 }
 
 /// Ends it for good.

@@ -2,6 +2,7 @@
 //!
 //! Credentials stand in this journal only, which is sealed; [`view`] shows nothing of them but their last characters.
 
+pub mod setup;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -9,6 +10,8 @@ pub mod view;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use setup::{Bindings, SetUp, Share, State};
 
 use crate::{
     check::{Checks, is_e164},
@@ -44,13 +47,18 @@ pub enum Provider {
     Whatsapp,
     /// A simulated carrier that speaks Twilio's side: reaches nobody, and everything says so.
     Simulated,
+    /// Retell: calls whose words it brings to us.
+    Retell,
+    /// The same simulated carrier, speaking Retell's side.
+    SimulatedRetell,
     /// Vapi: it carries calls that come in and asks us what to say. Nothing is sent over it.
     Vapi,
 }
 
 impl Provider {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Twilio, Self::Whatsapp, Self::Simulated, Self::Vapi];
+    pub const ALL: [Self; 6] =
+        [Self::Twilio, Self::Whatsapp, Self::Retell, Self::Vapi, Self::Simulated, Self::SimulatedRetell];
 
     /// As it stands in addresses.
     pub fn word(self) -> &'static str {
@@ -58,6 +66,8 @@ impl Provider {
             Self::Twilio => "twilio",
             Self::Whatsapp => "whatsapp",
             Self::Simulated => "simulated",
+            Self::Retell => "retell",
+            Self::SimulatedRetell => "simulated_retell",
             Self::Vapi => "vapi",
         }
     }
@@ -73,7 +83,25 @@ impl Provider {
             Self::Twilio => "Twilio",
             Self::Whatsapp => "WhatsApp",
             Self::Simulated => "the simulated carrier",
+            Self::Retell => "Retell",
+            Self::SimulatedRetell => "the simulated carrier (Retell's side)",
             Self::Vapi => "Vapi",
+        }
+    }
+
+    /// Whether it reaches nobody.
+    pub fn simulated(self) -> bool {
+        match self {
+            Self::Simulated | Self::SimulatedRetell => true,
+            Self::Twilio | Self::Whatsapp | Self::Retell | Self::Vapi => false,
+        }
+    }
+
+    /// Whether it speaks Retell's side: its numbers are bound to agents there, which are set up by us.
+    pub fn as_retell(self) -> bool {
+        match self {
+            Self::Retell | Self::SimulatedRetell => true,
+            Self::Twilio | Self::Whatsapp | Self::Simulated | Self::Vapi => false,
         }
     }
 
@@ -86,8 +114,8 @@ impl Provider {
     pub fn carries(self, channel: Channel) -> bool {
         match channel {
             Channel::Sms => matches!(self, Self::Twilio | Self::Simulated),
-            Channel::Whatsapp => self != Self::Vapi,
-            Channel::Voice => matches!(self, Self::Twilio | Self::Simulated),
+            Channel::Whatsapp => matches!(self, Self::Twilio | Self::Simulated | Self::Whatsapp),
+            Channel::Voice => matches!(self, Self::Twilio | Self::Simulated | Self::Retell | Self::SimulatedRetell),
             Channel::Chat | Channel::Email | Channel::Linkedin | Channel::Messenger => false,
         }
     }
@@ -97,11 +125,11 @@ impl Provider {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Credentials {
-    /// Twilio: the account (`AC…`).
+    /// Twilio: the account (`AC…`); Retell, which names none: a fingerprint of its first key, made by us.
     pub account: String,
-    /// Twilio: the auth token; WhatsApp: the access token; Vapi: the private key.
+    /// Twilio: the auth token; WhatsApp: the access token; Retell: the API key; Vapi: the private key.
     pub token: String,
-    /// The key webhooks are signed with where it is another one: WhatsApp's app secret, Vapi's server secret.
+    /// The key webhooks are signed with where it is another one: WhatsApp's app secret, Retell's key with the webhook badge, Vapi's server secret.
     pub signing: String,
     /// What WhatsApp repeats to us when a webhook is set up; made by us.
     pub verify_token: String,
@@ -154,6 +182,9 @@ pub struct Number {
     pub is: NewNumber,
     /// When, Unix milliseconds.
     pub created_ms: i64,
+    /// How it is set up at a provider that has agents of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_up: Option<SetUp>,
 }
 
 /// The folded state.
@@ -164,6 +195,8 @@ pub struct Lines {
     pub connections: BTreeMap<Provider, Connection>,
     /// Numbers by id.
     pub numbers: BTreeMap<String, Number>,
+    /// What a provider calls the agents that we made there, by provider and agent.
+    pub agents: BTreeMap<Provider, BTreeMap<AgentId, String>>,
     /// The sequence number of the last event.
     pub seq: u64,
 }
@@ -189,13 +222,27 @@ impl Lines {
             .copied()
     }
 
+    /// The number that text messages of an agent leave from, else the organization's oldest one for them.
+    pub fn for_texts(&self, agent: Option<&AgentId>) -> Option<&Number> {
+        let own = agent.and_then(|agent| self.of_agent(agent, Channel::Sms)).map(|(_, number)| number);
+        let any = || {
+            let texts = self.numbers.values().filter(|number| number.is.provider.carries(Channel::Sms));
+            texts.min_by_key(|number| number.created_ms)
+        };
+        own.or_else(any)
+    }
+
     /// A number as its provider names it.
     pub fn called(&self, provider: Provider, number: &str) -> Option<(&String, &Number)> {
         self.numbers.iter().find(|(_, known)| {
             known.is.provider == provider
                 && match provider {
                     Provider::Whatsapp => known.is.external_id.as_deref() == Some(number),
-                    Provider::Twilio | Provider::Simulated | Provider::Vapi => known.is.number == number,
+                    Provider::Twilio
+                    | Provider::Simulated
+                    | Provider::Retell
+                    | Provider::SimulatedRetell
+                    | Provider::Vapi => known.is.number == number,
                 }
         })
     }
@@ -236,6 +283,8 @@ pub enum Command {
         /// Which.
         id: String,
     },
+    /// What became of setting up a number or an agent at the provider; of the service itself.
+    SetUp(setup::Step),
     /// Query: what people may see.
     View,
     /// Query of the service itself: everything, keys too.
@@ -252,6 +301,11 @@ pub enum Reply {
     Number {
         /// Its id.
         id: String,
+    },
+    /// What a provider calls an agent: the one that stands, if two were made at once.
+    Agent {
+        /// The provider's id of it.
+        external_id: String,
     },
     /// What people may see.
     View(Box<view::LinesView>),
@@ -296,6 +350,8 @@ pub enum Event {
         /// Which.
         id: String,
     },
+    /// A step of setting up a number or an agent at the provider.
+    SetUp(setup::Step),
 }
 
 /// Decides a command.
@@ -340,6 +396,7 @@ pub fn decide(state: &Lines, cx: &Context, command: Command) -> Result<Decision,
                 false => Err(Rejection::not_found("number")),
             }
         }
+        Command::SetUp(step) => setup::decide(state, cx, step),
         Command::View => Ok(Decision::reply(Reply::View(Box::new(view::view(state))))),
         Command::Get => match cx.principal.actor {
             Actor::System => Ok(Decision::reply(Reply::State(Box::new(state.clone())))),
@@ -361,14 +418,18 @@ pub fn apply(state: &mut Lines, event: &Event, seq: u64, at_ms: i64) {
             state.connections.remove(provider);
         }
         Event::Registered { id, number } => {
-            state.numbers.insert(id.clone(), Number { is: (**number).clone(), created_ms: at_ms });
+            state.numbers.insert(id.clone(), Number { is: (**number).clone(), created_ms: at_ms, set_up: None });
         }
         Event::Assigned { id, agent, template } => {
             if let Some(number) = state.numbers.get_mut(id) {
+                if let Some(set_up) = number.set_up.as_mut().filter(|_| number.is.agent != *agent) {
+                    set_up.ready = false;
+                }
                 number.is.agent = agent.clone();
                 number.is.template.clone_from(template);
             }
         }
+        Event::SetUp(step) => setup::apply(state, step),
         Event::Released { id } => {
             state.numbers.remove(id);
         }
@@ -402,6 +463,13 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
             key("access_token", &credentials.token, "without the access token nothing can be sent");
             key("app_secret", &credentials.signing, "without the app secret no webhook can be believed");
         }
+        Provider::Retell | Provider::SimulatedRetell => {
+            key(
+                "api_key",
+                &credentials.token,
+                "without the API key nobody can be called, and no webhook can be believed",
+            );
+        }
         Provider::Vapi => {
             key("api_key", &credentials.token, "without the private key nobody knows which numbers are yours");
             key(
@@ -411,6 +479,7 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
             );
         }
     }
+    checks.line("webhook_key", &credentials.signing, 0, CREDENTIAL_CHARS_MAX);
     checks.line("account_sid", &credentials.account, 0, ACCOUNT_CHARS_MAX);
     if provider == Provider::Vapi && !credentials.signing.trim().is_empty() {
         let long = credentials.signing.chars().count() >= SECRET_CHARS_MIN;
@@ -432,6 +501,7 @@ pub fn connected(state: &Lines, provider: Provider) -> Result<&Connection, Rejec
         let keys = match provider {
             Provider::Twilio | Provider::Simulated => "account_sid and auth_token",
             Provider::Whatsapp => "access_token and app_secret",
+            Provider::Retell | Provider::SimulatedRetell => "api_key",
             Provider::Vapi => "api_key and server_secret",
         };
         Rejection::conflict(

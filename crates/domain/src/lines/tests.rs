@@ -126,3 +126,89 @@ fn nobody_sees_a_key() {
     assert!(matches!(run.by(person(Role::Owner), Command::Get), Err(Rejection::Forbidden { .. })));
     assert!(run.by(Actor::System, Command::Get).is_ok());
 }
+
+/// A number at Retell, bound by one step after the other.
+fn at_retell(run: &mut Run) -> String {
+    let keys = Credentials { account: "key-1".into(), token: "a-key-of-retell-0042".into(), ..Credentials::default() };
+    run.by(person(Role::Admin), Command::Connect { provider: Provider::Retell, credentials: Box::new(keys) })
+        .expect("connected");
+    match run.by(person(Role::Manager), number("+14155550100", Provider::Retell)) {
+        Ok(Reply::Number { id }) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn step(run: &mut Run, step: setup::Step) -> Result<Reply, Rejection> {
+    run.by(Actor::System, Command::SetUp(step))
+}
+
+fn before(agent: &str) -> Bindings {
+    Bindings { inbound: vec![Share { agent_id: agent.into(), thousandths: 1000, version: None }], outbound: vec![] }
+}
+
+#[test]
+fn what_a_number_was_bound_to_before_us_is_kept_through_every_binding_of_ours() {
+    use setup::Step;
+    let mut run = run();
+    let id = at_retell(&mut run);
+    let state = |run: &Run| run.state.numbers.values().next().map(Number::state);
+    assert_eq!(state(&run), Some(State::NotSetUp));
+    let bind = |agent: &str, was: &str| Step::Binding { id: id.clone(), agent: agent.into(), before: before(was) };
+    assert!(run.by(person(Role::Owner), Command::SetUp(bind("r1", "theirs"))).is_err(), "not for people");
+    assert!(step(&mut run, Step::Bound { id: id.clone() }).is_err(), "nothing is being bound");
+    step(&mut run, bind("r1", "theirs")).expect("noted");
+    assert_eq!(state(&run), Some(State::NotSetUp), "the provider has not confirmed it");
+    step(&mut run, Step::NotBound { id: id.clone(), why: "down".into() }).expect("noted");
+    step(&mut run, Step::Bound { id: id.clone() }).expect("noted");
+    assert_eq!(state(&run), Some(State::Ready));
+    let seq = run.state.numbers.clone();
+    step(&mut run, bind("r1", "r1")).expect("the same again");
+    step(&mut run, Step::Bound { id: id.clone() }).expect("the same again");
+    assert_eq!(run.state.numbers, seq, "changes nothing");
+    // Another of ours answers: until that is confirmed it is not ready, and theirs is still what is put back.
+    run.by(person(Role::Manager), Command::Assign { id: id.clone(), agent: "b".into(), template: None })
+        .expect("assigned");
+    assert_eq!(state(&run), Some(State::NotSetUp));
+    step(&mut run, bind("r2", "r1")).expect("noted");
+    step(&mut run, Step::Bound { id: id.clone() }).expect("noted");
+    let set_up = run.state.numbers[&id].set_up.clone().expect("set up");
+    assert_eq!(
+        (set_up.agent.as_str(), set_up.before, set_up.ready, set_up.trouble),
+        ("r2", before("theirs"), true, None)
+    );
+}
+
+#[test]
+fn of_two_agents_made_at_once_the_first_stands_until_the_provider_has_lost_it() {
+    let mut run = run();
+    at_retell(&mut run);
+    let made = |external: &str, instead: Option<&str>| setup::Step::AgentMade {
+        provider: Provider::Retell,
+        agent: "a".into(),
+        external_id: external.into(),
+        instead_of: instead.map(str::to_owned),
+    };
+    let stands = |external: &str| Ok(Reply::Agent { external_id: external.into() });
+    assert_eq!(step(&mut run, made("r1", None)), stands("r1"));
+    assert_eq!(step(&mut run, made("r2", None)), stands("r1"));
+    assert_eq!(step(&mut run, made("r3", Some("r1"))), stands("r3"), "Retell does not know r1 any more");
+    let gone = setup::Step::AgentGone { provider: Provider::Retell, agent: "a".into() };
+    step(&mut run, gone).expect("noted");
+    assert_eq!(step(&mut run, made("r4", None)), stands("r4"));
+}
+
+#[test]
+fn lines_that_were_written_before_numbers_were_set_up_are_read() {
+    let old = r#"{"connections":{},"numbers":{"n":{"number":"+14155550100","provider":"twilio","external_id":null,"agent":"a","template":null,"created_ms":1}},"seq":2}"#;
+    let read: Lines = serde_json::from_str(old).expect("readable");
+    assert_eq!(read.numbers["n"].state(), State::Ready);
+}
+
+#[test]
+fn retell_carries_calls_and_no_messages() {
+    for provider in [Provider::Retell, Provider::SimulatedRetell] {
+        assert!(provider.carries(Channel::Voice));
+        assert!(!provider.carries(Channel::Sms) && !provider.carries(Channel::Whatsapp));
+        assert_eq!(Provider::of(provider.word()), Some(provider));
+    }
+}

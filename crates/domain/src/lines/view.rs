@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lines, Provider, Template};
+use super::{Lines, Provider, State, Template};
 use crate::{ids::AgentId, local_time::rfc3339, vocabulary::Channel};
 
 /// How much of a key is shown, so that two can be told apart.
@@ -46,6 +46,12 @@ pub struct NumberView {
     pub whatsapp_template: Option<Template>,
     /// Whether its account is connected: without it nothing is sent and no webhook believed.
     pub connected: bool,
+    /// How far it is set up at a provider that has agents of its own; others need no setting up.
+    #[serde(default)]
+    pub state: State,
+    /// Why it could not be set up, in the provider's words.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// When it was registered.
     pub created_at: String,
 }
@@ -67,7 +73,7 @@ pub fn view(state: &Lines) -> LinesView {
         ConnectionView {
             provider,
             connected: known.is_some(),
-            simulated: provider == Provider::Simulated,
+            simulated: provider.simulated(),
             account: keys.map(|keys| keys.account.clone()).filter(|account| !account.is_empty()),
             token_hint: keys.map(|keys| hint(&keys.token)),
             connected_at: known.map(|known| rfc3339(known.connected_ms)),
@@ -83,7 +89,7 @@ pub fn view(state: &Lines) -> LinesView {
                 id: id.clone(),
                 number: number.is.number.clone(),
                 provider: number.is.provider,
-                simulated: number.is.provider == Provider::Simulated,
+                simulated: number.is.provider.simulated(),
                 agent_id: number.is.agent.clone(),
                 channels: [Channel::Sms, Channel::Whatsapp, Channel::Voice]
                     .into_iter()
@@ -92,6 +98,8 @@ pub fn view(state: &Lines) -> LinesView {
                 external_id: number.is.external_id.clone(),
                 whatsapp_template: number.is.template.clone(),
                 connected: state.connections.contains_key(&number.is.provider),
+                state: number.state(),
+                trouble: number.set_up.as_ref().and_then(|set_up| set_up.trouble.clone()),
                 created_at: rfc3339(number.created_ms),
             })
             .collect(),

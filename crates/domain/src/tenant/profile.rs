@@ -24,6 +24,15 @@ pub fn keep_days(settings: &Map<String, Value>) -> Option<u32> {
     u32::try_from(days).ok()
 }
 
+/// The setting that says for how many days after its end the people on a campaign's list are kept.
+const KEPT_TARGETS: &str = "campaign_targets_days";
+
+/// For how many days after its end the people on a campaign's list are kept by settings (`retention.campaign_targets_days`); for ever if none.
+pub fn keep_targets_days(settings: &Map<String, Value>) -> Option<u32> {
+    let days = settings.get("retention")?.get(KEPT_TARGETS)?.as_u64()?;
+    u32::try_from(days).ok()
+}
+
 /// The setting that says for how many days recordings of calls are kept.
 const KEPT_RECORDINGS: &str = "recordings_days";
 
@@ -256,12 +265,12 @@ impl Profile {
             for (kind, days) in retention {
                 let field = format!("settings.retention.{kind}");
                 let least = match kind.as_str() {
-                    KEPT_CONVERSATIONS => 1,
+                    KEPT_CONVERSATIONS | KEPT_TARGETS => 1,
                     // None at all: nothing is recorded.
                     KEPT_RECORDINGS => 0,
                     // Who is promised that something is erased must not wait for it in vain.
                     _ => {
-                        let known = format!("{KEPT_CONVERSATIONS} and {KEPT_RECORDINGS}");
+                        let known = format!("{KEPT_CONVERSATIONS}, {KEPT_TARGETS} and {KEPT_RECORDINGS}");
                         checks.fail(field, format!("is not erased by age; only {known} are"));
                         continue;
                     }

@@ -59,7 +59,8 @@ pub fn terms(text: &str) -> impl Iterator<Item = Term> {
     })
 }
 
-fn fold(word: &str) -> String {
+/// A word without case, accents and apostrophes, as people type it who have no key for them.
+pub(crate) fn fold(word: &str) -> String {
     if word.is_ascii() {
         let kept = word.chars().filter(|c| !is_apostrophe(*c)).take(WORD_CHARS_MAX);
         return kept.map(|c| c.to_ascii_lowercase()).collect();

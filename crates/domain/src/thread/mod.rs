@@ -7,6 +7,9 @@
 //! * If the number has a conversation of its own already, or several wrote to it, the others are **linked**, never merged: people decide.
 //! * A number that somebody typed somewhere proves nothing and never gets here.
 //!
+//! Whom the organization's server vouches for has a thread too, by the keyed hash of the id that it vouched for: what that person says on any
+//! device goes on in one conversation (`Belongs`), and a number that the same server vouched for leads there (`Vouch`).
+//!
 //! It knows numbers by keyed hashes only and holds no words, so an erasure needs to forget nothing but ids.
 
 #[cfg(test)]
@@ -64,6 +67,8 @@ pub enum Proof {
     Code,
     /// A person of the business said so.
     Staff,
+    /// The organization's server vouched that the number is that of the conversation's person.
+    Vouched,
 }
 
 /// The folded state.
@@ -110,6 +115,24 @@ pub enum Command {
         /// Which conversation.
         conversation: ConversationId,
     },
+    /// A person whom the organization's server vouches for is here. Where do they go on?
+    Belongs {
+        /// The agent.
+        agent: AgentId,
+        /// Conversations that are this person's by proof, the likeliest first; the first one is taken if there is none yet.
+        claims: Vec<ConversationId>,
+        /// A conversation that is over, too old or somebody else's: it is not gone on with.
+        gone: Option<ConversationId>,
+    },
+    /// The organization's server vouched that this number is that of a conversation's person.
+    Vouch {
+        /// The agent.
+        agent: AgentId,
+        /// Which conversation.
+        conversation: ConversationId,
+        /// How long a conversation goes on, ms.
+        within_ms: i64,
+    },
     /// People merged a conversation into another.
     Moved {
         /// Which.
@@ -137,6 +160,13 @@ pub enum Reply {
         /// Why it is the number's, if that is new.
         proof: Option<Proof>,
         /// Conversations that claim the same number and are only linked.
+        link: Vec<ConversationId>,
+    },
+    /// Where a person goes on.
+    Person {
+        /// Which conversation; none yet.
+        conversation: Option<ConversationId>,
+        /// Others that are the same person's and are only linked.
         link: Vec<ConversationId>,
     },
     /// Done, or already so.
@@ -169,6 +199,15 @@ pub enum Event {
         /// Which.
         conversation: ConversationId,
     },
+    /// A conversation became the one, because the organization's server vouched for its person.
+    Vouched {
+        /// The agent.
+        agent: AgentId,
+        /// Which.
+        conversation: ConversationId,
+        /// Conversations that claim the same person.
+        link: Vec<ConversationId>,
+    },
     /// People merged a conversation into another.
     Moved {
         /// Which.
@@ -198,6 +237,8 @@ pub fn decide(state: &Thread, cx: &Context, command: Command) -> Result<Decision
         Command::Wrote { agent, conversation } => {
             Ok(Decision::event(Event::Wrote { agent, conversation }, Reply::Done))
         }
+        Command::Belongs { agent, claims, gone } => Ok(belongs(state, agent, claims, gone.as_ref())),
+        Command::Vouch { agent, conversation, within_ms } => Ok(vouch(state, cx, agent, conversation, within_ms)),
         Command::Moved { from, into } if concerns(state, &from) && from != into => {
             Ok(Decision::event(Event::Moved { from, into }, Reply::Done))
         }
@@ -236,6 +277,14 @@ pub fn apply(state: &mut Thread, event: &Event, seq: u64, at_ms: i64) {
                     state.wrote.push(Own { id: conversation.clone(), active_ms: at_ms });
                 }
             }
+        }
+        Event::Vouched { agent, conversation, link } => {
+            state.agent = agent.clone();
+            state.own = Some(Own { id: conversation.clone(), active_ms: at_ms });
+            state.wrote.retain(|wrote| wrote.id != *conversation);
+            state.linked.remove(conversation);
+            let room = LINKED_MAX.saturating_sub(state.linked.len());
+            state.linked.extend(link.iter().take(room).cloned());
         }
         Event::Moved { from, into } => {
             for own in state.own.iter_mut().chain(&mut state.wrote).filter(|own| own.id == *from) {
@@ -294,6 +343,39 @@ fn heard(
     link.dedup();
     let event = Event::Heard { agent, message, conversation: conversation.clone(), proof, link: link.clone() };
     Ok(Decision::event(event, Reply::Goes { conversation, proof, link }))
+}
+
+/// The person's own conversation stays the one; the first that is theirs by proof becomes it. All others are linked, once.
+fn belongs(state: &Thread, agent: AgentId, claims: Vec<ConversationId>, gone: Option<&ConversationId>) -> Decision {
+    let own = state.own.as_ref().map(|own| own.id.clone()).filter(|own| Some(own) != gone);
+    let Some(conversation) = own.or_else(|| claims.first().cloned()) else {
+        return Decision::reply(Reply::Person { conversation: None, link: Vec::new() });
+    };
+    let link = others(state, claims, &conversation);
+    let reply = Reply::Person { conversation: Some(conversation.clone()), link: link.clone() };
+    if link.is_empty() && state.own.as_ref().is_some_and(|own| own.id == conversation) {
+        return Decision::reply(reply);
+    }
+    Decision::event(Event::Vouched { agent, conversation, link }, reply)
+}
+
+/// A number without a conversation of its own gets that of its person; one that has another stays where it is, and people are shown both.
+fn vouch(state: &Thread, cx: &Context, agent: AgentId, conversation: ConversationId, within_ms: i64) -> Decision {
+    let recent = |own: &&Own| cx.now_ms.saturating_sub(own.active_ms) <= within_ms;
+    let own = state.own.as_ref().filter(recent).map(|own| own.id.clone());
+    let claims = own.iter().cloned().chain([conversation]).collect::<Vec<_>>();
+    let goes = claims[0].clone();
+    let link = others(state, claims, &goes);
+    let reply = Reply::Person { conversation: Some(goes.clone()), link: link.clone() };
+    if link.is_empty() && own.is_some() {
+        return Decision::reply(reply);
+    }
+    Decision::event(Event::Vouched { agent, conversation: goes, link }, reply)
+}
+
+/// Those of `claims` that are not the one and not linked yet.
+fn others(state: &Thread, claims: Vec<ConversationId>, one: &ConversationId) -> Vec<ConversationId> {
+    claims.into_iter().filter(|other| other != one && !state.linked.contains(other)).collect()
 }
 
 fn concerns(state: &Thread, conversation: &ConversationId) -> bool {

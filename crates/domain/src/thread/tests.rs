@@ -180,3 +180,52 @@ fn nobody_but_the_service_asks() {
     };
     assert!(matches!(decide(&Thread::default(), &cx, Command::Get), Err(Rejection::NotFound { .. })));
 }
+
+fn person(reply: Reply) -> (Option<String>, Vec<String>) {
+    match reply {
+        Reply::Person { conversation, link } => {
+            (conversation.map(|id| id.0), link.into_iter().map(|id| id.0).collect())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn belongs_to(claims: &[&str], gone: Option<&str>) -> Command {
+    Command::Belongs {
+        agent: "a".into(),
+        claims: claims.iter().map(|id| (*id).into()).collect(),
+        gone: gone.map(Into::into),
+    }
+}
+
+#[test]
+fn a_vouched_person_goes_on_in_the_first_conversation_and_others_are_linked_once() {
+    let mut run = Run::new();
+    assert_eq!(person(run.ask(belongs_to(&[], None))), (None, vec![]));
+    assert_eq!(run.state.seq, 0, "nothing was said yet");
+    assert_eq!(person(run.ask(belongs_to(&["web"], None))), (Some("web".into()), vec![]));
+    assert_eq!(person(run.ask(belongs_to(&[], None))), (Some("web".into()), vec![]));
+    // A conflict: it is linked, never joined, and said once.
+    assert_eq!(person(run.ask(belongs_to(&["phone"], None))), (Some("web".into()), vec!["phone".into()]));
+    let seq = run.state.seq;
+    assert_eq!(person(run.ask(belongs_to(&["phone"], None))), (Some("web".into()), vec![]));
+    assert_eq!(run.state.seq, seq);
+    // One that is over gives way to what is there now.
+    assert_eq!(person(run.ask(belongs_to(&["phone"], Some("web")))), (Some("phone".into()), vec![]));
+    assert!(!run.state.linked.contains(&ConversationId::from("phone")));
+}
+
+#[test]
+fn a_vouched_number_without_its_own_conversation_gets_the_persons_and_one_with_another_is_linked() {
+    let vouch =
+        |conversation: &str| Command::Vouch { agent: "a".into(), conversation: conversation.into(), within_ms: WITHIN };
+    let mut run = Run::new();
+    assert_eq!(person(run.ask(vouch("web"))), (Some("web".into()), vec![]));
+    assert_eq!(run.heard("m1", "fresh", None).0, "web", "a message of that number goes on there");
+    let mut run = Run::new();
+    run.heard("m1", "text", None);
+    assert_eq!(person(run.ask(vouch("web"))), (Some("text".into()), vec!["web".into()]));
+    assert_eq!(run.heard("m2", "fresh", None).0, "text");
+    run.now_ms += WITHIN + 1;
+    assert_eq!(person(run.ask(vouch("web"))), (Some("web".into()), vec![]), "the old one is over");
+}

@@ -36,6 +36,8 @@ pub struct Upkeep {
     pub timezone: String,
     /// For how many days conversations are kept; for ever if none.
     pub keep_days: Option<u32>,
+    /// For how many days after its end the people on a campaign's list are kept; for ever if none.
+    pub keep_targets_days: Option<u32>,
     /// The local day on which that was said last: nothing is erased on the same day, so that a slip can be taken back.
     pub since: String,
     /// The last day on which old conversations were erased.
@@ -75,8 +77,10 @@ pub struct Walk {
 pub struct Sweep {
     /// The local day it belongs to.
     pub day: String,
-    /// What nothing was said in since then is erased, Unix milliseconds.
+    /// What nothing was said in since then is erased, Unix milliseconds; 0: nothing is.
     pub before_ms: i64,
+    /// The lists of campaigns that ended before then lose their people, Unix milliseconds.
+    pub targets_before_ms: Option<i64>,
     /// Counts from 1.
     pub attempt: u32,
     /// When it is begun again without news, Unix milliseconds.
@@ -93,6 +97,9 @@ pub enum Command {
         timezone: String,
         /// For how many days conversations are kept; for ever if none.
         keep_days: Option<u32>,
+        /// For how many days after its end the people on a campaign's list are kept; for ever if none.
+        #[serde(default)]
+        keep_targets_days: Option<u32>,
         /// Whether it was founded just now: then there are no conversations from before.
         fresh: bool,
     },
@@ -128,6 +135,9 @@ pub enum Event {
         timezone: String,
         /// For how many days conversations are kept; for ever if none.
         keep_days: Option<u32>,
+        /// For how many days after its end the people on a campaign's list are kept; for ever if none.
+        #[serde(default)]
+        keep_targets_days: Option<u32>,
     },
     /// Conversations from before get their words.
     IndexingBegun {
@@ -154,6 +164,9 @@ pub enum Event {
         day: String,
         /// What nothing was said in since then.
         before_ms: i64,
+        /// Since when campaigns have ended that lose their people.
+        #[serde(default)]
+        targets_before_ms: Option<i64>,
         /// When it is begun again without news.
         deadline_ms: i64,
     },
@@ -191,8 +204,10 @@ pub enum Effect {
     Sweep {
         /// Which attempt.
         attempt: u32,
-        /// Since when, Unix milliseconds.
+        /// Since when, Unix milliseconds; 0: no conversation.
         before_ms: i64,
+        /// Take the people off the lists of campaigns that ended before, Unix milliseconds.
+        targets_before_ms: Option<i64>,
     },
 }
 
@@ -209,10 +224,14 @@ pub fn decide(state: &Upkeep, cx: &Context, command: Command) -> Outcome {
     }
     let deadline_ms = cx.now_ms + DEADLINE_MS;
     let events = match command {
-        Command::Plan { timezone, keep_days, fresh } => {
+        Command::Plan { timezone, keep_days, keep_targets_days, fresh } => {
             let mut events = Vec::new();
-            if (&state.tenant, &state.timezone, state.keep_days) != (&cx.principal.tenant, &timezone, keep_days) {
-                events.push(Event::Planned { tenant: cx.principal.tenant.clone(), timezone, keep_days });
+            let kept = (state.keep_days, state.keep_targets_days);
+            if (&state.tenant, &state.timezone, kept)
+                != (&cx.principal.tenant, &timezone, (keep_days, keep_targets_days))
+            {
+                let tenant = cx.principal.tenant.clone();
+                events.push(Event::Planned { tenant, timezone, keep_days, keep_targets_days });
             }
             if state.words < WORDS_VERSION && fresh {
                 events.push(Event::WordsKept { version: WORDS_VERSION });
@@ -248,15 +267,15 @@ pub fn decide(state: &Upkeep, cx: &Context, command: Command) -> Outcome {
 /// Folds one event.
 pub fn apply(state: &mut Upkeep, event: &Event, _seq: u64, at_ms: i64) {
     match event {
-        Event::Planned { tenant, timezone, keep_days } => {
-            if state.keep_days != *keep_days {
+        Event::Planned { tenant, timezone, keep_days, keep_targets_days } => {
+            if (state.keep_days, state.keep_targets_days) != (*keep_days, *keep_targets_days) {
                 state.since = local_date(&zone_or_utc(timezone), at_ms);
                 // What is under way follows a wish of before.
                 state.sweeping = None;
             }
             state.tenant.clone_from(tenant);
             state.timezone.clone_from(timezone);
-            state.keep_days = *keep_days;
+            (state.keep_days, state.keep_targets_days) = (*keep_days, *keep_targets_days);
         }
         Event::IndexingBegun { deadline_ms } => {
             state.indexing = Some(Walk { attempt: 1, after: None, deadline_ms: *deadline_ms });
@@ -268,9 +287,9 @@ pub fn apply(state: &mut Upkeep, event: &Event, _seq: u64, at_ms: i64) {
             state.words = *version;
             state.indexing = None;
         }
-        Event::SweepBegun { day, before_ms, deadline_ms } => {
-            state.sweeping =
-                Some(Sweep { day: day.clone(), before_ms: *before_ms, attempt: 1, deadline_ms: *deadline_ms });
+        Event::SweepBegun { day, before_ms, targets_before_ms, deadline_ms } => {
+            let (before_ms, targets_before_ms, deadline_ms) = (*before_ms, *targets_before_ms, *deadline_ms);
+            state.sweeping = Some(Sweep { day: day.clone(), before_ms, targets_before_ms, attempt: 1, deadline_ms });
         }
         Event::SweepWent { attempt, deadline_ms } => {
             if let Some(sweep) = &mut state.sweeping {
@@ -292,7 +311,11 @@ pub fn pending(state: &Upkeep) -> Vec<(String, u32, Effect)> {
         ("index".to_owned(), walk.attempt, effect)
     });
     let sweep = state.sweeping.as_ref().map(|sweep| {
-        let effect = Effect::Sweep { attempt: sweep.attempt, before_ms: sweep.before_ms };
+        let effect = Effect::Sweep {
+            attempt: sweep.attempt,
+            before_ms: sweep.before_ms,
+            targets_before_ms: sweep.targets_before_ms,
+        };
         (format!("sweep:{}", sweep.day), sweep.attempt, effect)
     });
     index.into_iter().chain(sweep).collect()
@@ -317,18 +340,19 @@ pub fn on_recovered(state: &Upkeep) -> Option<Command> {
 
 /// The night on which old conversations are erased next; none while they are kept for ever.
 fn next_sweep_ms(state: &Upkeep) -> Option<i64> {
-    state.keep_days?;
+    state.keep_days.or(state.keep_targets_days)?;
     // Days sort as their names do.
     let last = state.since.as_str().max(&state.swept);
     local_time_ms(&zone_or_utc(&state.timezone), &days_after(last, 1)?, HOUR)
 }
 
 fn begin(state: &Upkeep, cx: &Context) -> Option<Event> {
-    let days = state.keep_days.filter(|_| state.sweeping.is_none())?;
-    next_sweep_ms(state).filter(|due| *due <= cx.now_ms)?;
+    next_sweep_ms(state).filter(|due| *due <= cx.now_ms && state.sweeping.is_none())?;
+    let ago = |days: u32| cx.now_ms - i64::from(days) * DAY_MS;
     Some(Event::SweepBegun {
         day: local_date(&zone_or_utc(&state.timezone), cx.now_ms),
-        before_ms: cx.now_ms - i64::from(days) * DAY_MS,
+        before_ms: state.keep_days.map_or(0, ago),
+        targets_before_ms: state.keep_targets_days.map(ago),
         deadline_ms: cx.now_ms + DEADLINE_MS,
     })
 }

@@ -22,7 +22,7 @@ impl House {
     }
 
     fn plan(&mut self, keep_days: Option<u32>, fresh: bool) {
-        self.ask(Command::Plan { timezone: ZONE.into(), keep_days, fresh }).unwrap();
+        self.ask(Command::Plan { timezone: ZONE.into(), keep_days, keep_targets_days: None, fresh }).unwrap();
     }
 
     fn ask(&mut self, command: Command) -> Result<usize, Rejection> {
@@ -111,7 +111,11 @@ fn a_walk_without_news_begins_again_where_it_was_and_old_news_is_refused() {
     assert_eq!((walk.after, walk.attempt), (Some(place), attempt + 3));
     house.ask(Command::Indexed { attempt: walk.attempt, after: None }).unwrap();
     assert_eq!((house.state.words, pending(&house.state), timer(&house.state)), (WORDS_VERSION, Vec::new(), None));
-    assert_eq!(house.ask(Command::Plan { timezone: ZONE.into(), keep_days: None, fresh: false }), Ok(0), "once");
+    assert_eq!(
+        house.ask(Command::Plan { timezone: ZONE.into(), keep_days: None, keep_targets_days: None, fresh: false }),
+        Ok(0),
+        "once"
+    );
 }
 
 #[test]

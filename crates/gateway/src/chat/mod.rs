@@ -1,6 +1,7 @@
 //! What HTTP and socket have in common of a visitor's chat: who it is, which agent, which conversation, and the answer to a message.
 
 pub mod frames;
+pub mod proof;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub struct Guest {
 impl Guest {
     /// The principal of everything this visitor does.
     pub fn by(&self) -> Principal {
-        let actor = Actor::Visitor { id: self.visitor.visitor.clone(), agent: self.agent.id.clone() };
+        let actor = Actor::Visitor { id: self.visitor.acting().clone(), agent: self.agent.id.clone() };
         Principal { tenant: self.agent.tenant.clone(), actor }
     }
 }
@@ -124,7 +125,7 @@ pub fn guest(
                 }
             };
             let visitor = app.tokens.visitor_of(&agent.id, visitor_id, first);
-            Visitor { tenant: agent.tenant.clone(), agent: agent.id.clone(), visitor }
+            Visitor { tenant: agent.tenant.clone(), agent: agent.id.clone(), visitor, person: None }
         }
     };
     let token = app.tokens.sign_visitor(&visitor);
@@ -210,7 +211,7 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
                     &fresh
                 }
             };
-            app.tokens.conversation_id(&guest.agent.id, &guest.visitor.visitor, first)
+            app.tokens.conversation_id(&guest.agent.id, guest.visitor.acting(), first)
         }
     };
     let facts = incoming.facts;
@@ -221,7 +222,8 @@ pub async fn post(app: &AppState, guest: &Guest, incoming: Incoming) -> Result<S
         text: text.to_owned(),
         channel: Channel::Chat,
         visitor: conversation::Visitor {
-            id: guest.visitor.visitor.clone(),
+            id: guest.visitor.acting().clone(),
+            trial: guest.agent.tested,
             ip: facts.ip,
             page_url: facts.metadata.page_url.map(|url| clip(url, 2000)),
             referrer: facts.metadata.referrer.map(|url| clip(url, 2000)),

@@ -111,8 +111,11 @@ pub(crate) async fn make(app: &AppState, console: &Console, body: wire::NewAgent
         Some("draft") => true,
         Some(other) => return Err(Problem::field("status", format!("must be draft or left out, not `{other}`"))),
     };
-    let config = make::from_template(template, &overrides)?;
     let organization = app.actors.organization(console.tenant()).await?;
+    if overrides.get("name").is_none_or(Value::is_null) {
+        overrides["name"] = json!(make::usual_name(&organization.facts.name, &overrides));
+    }
+    let config = make::from_template(template, &overrides)?;
     let enabled = &organization.facts.enabled_verticals;
     if !enabled.is_empty() && !enabled.contains(&config.vertical) {
         return Err(Problem::field("vertical", "is not enabled for your organization"));

@@ -157,7 +157,7 @@ async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>>
         "twilio": { "sound": if voices.ears().is_some() { "ours" } else { "theirs" },
             "note": "Twilio listens and speaks, unless an agent's voice_provider is elevenlabs or espeak-ng: then the sound is made here, which needs Deepgram." },
         "retell": { "available": true,
-            "note": "Enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
+            "note": "Connect the account and register its numbers: they are set up there. Without that, enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
         "vapi": { "available": true, "connected": lines.connections.contains_key(&Provider::Vapi),
             "note": "Connect the account, register its number, and enter its webhook_url at Vapi as the number's server URL; or enter an agent's vapi_url as the custom LLM address of an assistant there." },
         "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),

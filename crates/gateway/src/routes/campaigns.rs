@@ -14,6 +14,7 @@ use colloquy_actors::domain::campaign::core::{self as domain, Campaign, Command,
 use colloquy_actors::domain::campaign::import::LeadFilter;
 use colloquy_actors::domain::campaign::slice::audit;
 use colloquy_actors::domain::campaign::target::{Outcome, Standing, Target};
+use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::ids::CampaignId;
 use colloquy_actors::domain::local_time::rfc3339;
 use colloquy_actors::domain::principal::Role;
@@ -132,7 +133,7 @@ async fn start(State(app): State<App>, console: Console, Path(id): Path<String>)
     let account = account(&app, &console, &state.settings.from_numbers).await?;
     if state.status == domain::Status::Draft {
         let (client, tools) = (&app.actors.client, &app.actors.tools);
-        actor::ready(client, tools, console.tenant(), &state.settings.agent_id, &account).await?;
+        actor::ready(client, tools, console.tenant(), &state.settings, &account).await?;
     }
     ordered(&app, &console, &id, Command::Start).await
 }
@@ -149,7 +150,11 @@ async fn pause(State(app): State<App>, console: Console, Path(id): Path<String>)
 #[utoipa::path(post, path = "/api/calling/campaigns/{id}/resume", tag = "campaigns", params(("id" = String, Path)), responses((status = 200, body = Value), (status = 409)))]
 async fn resume(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Response> {
     console.need(Role::Manager, "resume campaigns")?;
-    of(&app, &console, &id).await?;
+    let state = of(&app, &console, &id).await?;
+    if state.status == domain::Status::Paused {
+        let (client, tools) = (&app.actors.client, &app.actors.tools);
+        actor::ready(client, tools, console.tenant(), &state.settings, &state.account).await?;
+    }
     ordered(&app, &console, &id, Command::Resume).await
 }
 
@@ -161,7 +166,22 @@ async fn stop(State(app): State<App>, console: Console, Path(id): Path<String>) 
     ordered(&app, &console, &id, Command::Stop).await
 }
 
-/// Who is called, in the order of the lists, and how far each is.
+/// Who only watches sees how calls go and not whom they reach: numbers as masks, nothing else that the list says of people.
+fn hide(console: &Console, shown: &mut Value) {
+    if console.by.at_least(Role::Rep) {
+        return;
+    }
+    if let Some(number) = shown["phone"].as_str() {
+        shown["phone"] = json!(Address::of_carrier(number).masked());
+    }
+    for personal in ["name", "fields"] {
+        if shown.get(personal).is_some() {
+            shown[personal] = Value::Null;
+        }
+    }
+}
+
+/// Who is called, in the order of the lists, and how far each is. Who only watches sees numbers as masks.
 #[utoipa::path(get, path = "/api/calling/campaigns/{id}/targets", tag = "campaigns", params(("id" = String, Path), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query)), responses((status = 200, body = Value)))]
 async fn targets(
     State(app): State<App>,
@@ -192,6 +212,7 @@ async fn targets(
             shown["phone"] = json!(who.map(|who| &who.phone));
             shown["name"] = json!(who.and_then(|who| who.name.as_ref()));
             shown["fields"] = json!(who.map(|who| &who.fields));
+            hide(&console, &mut shown);
             items.push(shown);
             at = place + 1;
         }
@@ -297,6 +318,7 @@ async fn calls(
     })
     .await?;
     actor::with_names(&app.actors.client, console.tenant(), &state.id, &mut page.items).await?;
+    page.items.iter_mut().for_each(|call| hide(&console, call));
     Ok(page.body())
 }
 

@@ -138,7 +138,7 @@ fn stream(app: App, guest: Guest, mut standing: Standing) -> Response {
 async fn own(State(app): State<App>, MaybeVisitor(token): MaybeVisitor) -> Result<Json<Value>> {
     let visitor = need(token)?;
     let mut rows = Vec::new();
-    for list in chat::own_lists(&visitor.visitor) {
+    for list in chat::own_lists(visitor.acting()) {
         let found = app
             .actors
             .client
@@ -196,7 +196,7 @@ async fn capture(
     if guest.agent.id.as_str() != body.agent_id {
         return Err(Problem::not_found("agent"));
     }
-    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.acting().as_str())?;
     let client_id = headers.get("idempotency-key").and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (id, _) = submit(&app, &guest, &body.conversation_id.into(), client_id, &body.fields).await?;
     let lead = app.actors.lead_view(&guest.agent.tenant, &id).await?;
@@ -233,7 +233,7 @@ pub(crate) async fn submit(
         conversation_id: conversation.clone(),
         agent_id: guest.agent.id.clone(),
         visitor: colloquy_actors::domain::conversation::Visitor {
-            id: guest.visitor.visitor.clone(),
+            id: guest.visitor.acting().clone(),
             ..Default::default()
         },
         ..Brief::default()
@@ -273,7 +273,7 @@ async fn rate(
     Json(body): Json<wire::Rating>,
 ) -> Result<Json<Value>> {
     let guest = of_token(&app, need(token)?).await?;
-    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.acting().as_str())?;
     let command = Command::Rate { rating: body.rating, feedback: body.feedback };
     ask::<ConversationEntity>(&app.actors.client, &guest.by(), &conversation, command).await?;
     Ok(Json(json!({ "rating": body.rating })))
@@ -289,7 +289,7 @@ async fn thumb(
     Json(body): Json<wire::Thumbs>,
 ) -> Result<Json<Value>> {
     let guest = of_token(&app, need(token)?).await?;
-    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.acting().as_str())?;
     let command = Command::Feedback { message_id: id.into(), thumbs_up: body.thumbs_up, feedback: body.feedback };
     ask::<ConversationEntity>(&app.actors.client, &guest.by(), &conversation, command).await?;
     Ok(Json(json!({ "thumbs_up": body.thumbs_up })))
@@ -306,7 +306,7 @@ async fn go_on(
     Json(body): Json<wire_messages::Continue>,
 ) -> Result<Response> {
     let guest = of_token(&app, need(token)?).await?;
-    chat::limit(&app, address, &guest.agent.id, guest.visitor.visitor.as_str())?;
+    chat::limit(&app, address, &guest.agent.id, guest.visitor.acting().as_str())?;
     let channel: Channel = super::conversations::word("channel", Some(body.channel))?.unwrap_or(Channel::Sms);
     let conversation = ConversationId(conversation);
     chat::state(&app, &guest, &conversation).await?;

@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::app::{App, AppState};
 use crate::auth::Address;
 use crate::body::{Json, Query};
 use crate::problem::{Problem, Result};
 use crate::proxies::is_forwarded;
+use crate::routes::pages;
 
 /// Letters shown at once.
 const SHOWN: usize = 100;
@@ -50,7 +52,13 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Letters and recorded text messages, newest first.
+/// Whether a person's browser asks, which names pages first; programs take what they get.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "text/html")
+}
+
+/// Letters and recorded text messages, newest first: a page for a browser, JSON for all others.
 ///
 /// They hold sign-in links: they are for whoever sits at this machine, not for whom a proxy on it lets in.
 async fn mailbox(
@@ -58,13 +66,21 @@ async fn mailbox(
     Address(client): Address,
     headers: HeaderMap,
     Query(query): Query<To>,
-) -> Result<Json<Value>> {
+) -> Result<Response> {
     let mailbox = app
         .mailbox
         .as_ref()
         .filter(|_| at_this_machine(client, &headers) && names_loopback(&headers))
         .ok_or_else(|| Problem::not_found("mailbox"))?;
-    Ok(Json(json!({ "items": mailbox.list(query.to.as_deref(), SHOWN) })))
+    let to = query.to.as_deref().map(str::trim).filter(|to| !to.is_empty());
+    let items = mailbox.list(to, SHOWN);
+    let mut answer = if wants_page(&headers) {
+        pages::mailbox::shown(&items, to.unwrap_or_default(), SHOWN)
+    } else {
+        Json(json!({ "items": items })).into_response()
+    };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -87,5 +103,15 @@ mod tests {
             assert!(!of(bad), "{bad}");
         }
         assert!(!names_loopback(&HeaderMap::new()));
+    }
+    #[test]
+    fn a_browser_gets_a_page_and_a_program_json() {
+        let of = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            wants_page(&headers)
+        };
+        assert!(of("text/html,application/xhtml+xml,*/*;q=0.8") && of("application/xml, text/html;q=0.9"));
+        assert!(!of("*/*") && !of("application/json") && !of("text/htmlx") && !wants_page(&HeaderMap::new()));
     }
 }

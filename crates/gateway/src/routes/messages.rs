@@ -9,12 +9,13 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::domain::conversation::MessageStatus;
-use colloquy_actors::domain::ids::TenantId;
+use colloquy_actors::domain::ids::{AgentId, TenantId};
 use colloquy_actors::domain::lines::{Connection, Lines, NewNumber, Provider};
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::messages::inbound::{self, Heard, Incoming, Received};
 use colloquy_actors::messages::{connection_id, read_connection_id};
 use colloquy_actors::telephony::error::{Malformed, Unverified};
+use colloquy_actors::telephony::retell::signature as retell;
 use colloquy_actors::telephony::twilio::form::Form;
 use colloquy_actors::telephony::twilio::keywords::Channel as Carried;
 use colloquy_actors::telephony::twilio::messages::{Address, IncomingMessage};
@@ -166,6 +167,23 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// Checks Retell's signature over the body and its time. The key with the webhook badge signs, where another one was named.
+    pub(crate) fn believe_retell(&self, headers: &HeaderMap, body: &[u8], now_ms: i64) -> Result<()> {
+        if !self.provider.as_retell() {
+            return Err(unverified(Unverified::NoKey));
+        }
+        let keys = &self.connection()?.credentials;
+        let given = [&keys.signing, &keys.token].into_iter().filter(|key| !key.is_empty());
+        let keys: Vec<_> = given.map(|key| key.clone().into()).collect();
+        let header = headers.get(retell::HEADER).and_then(|value| value.to_str().ok());
+        retell::verify(&keys.iter().collect::<Vec<_>>(), body, header, now_ms).map_err(unverified)
+    }
+
+    /// What Retell calls the agents that we made in this account.
+    pub(crate) fn agents_there(&self) -> impl Iterator<Item = (&AgentId, &String)> {
+        self.lines.agents.get(&self.provider).into_iter().flatten()
+    }
+
     fn connection(&self) -> Result<&Connection> {
         self.lines.connections.get(&self.provider).ok_or_else(|| unverified(Unverified::NoKey))
     }
@@ -177,7 +195,7 @@ pub(crate) async fn account_of(app: &AppState, connection: &str) -> Result<Accou
     account(app, provider, tenant).await
 }
 
-async fn account(app: &AppState, provider: Provider, tenant: TenantId) -> Result<Account> {
+pub(crate) async fn account(app: &AppState, provider: Provider, tenant: TenantId) -> Result<Account> {
     let lines = app.actors.tools.lines(&app.actors.client, &tenant).await?;
     Ok(Account { tenant, provider, lines })
 }
@@ -199,9 +217,17 @@ pub(crate) fn form(body: &[u8]) -> Result<Form> {
     Form::read(body).map_err(malformed)
 }
 
+/// Whether its webhooks are signed as Twilio signs them: a key of another provider's must not pass for one.
+fn as_twilio(provider: Provider) -> bool {
+    match provider {
+        Provider::Twilio | Provider::Simulated => true,
+        Provider::Whatsapp | Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => false,
+    }
+}
+
 /// Checks a signature of Twilio over the public address and the form.
 pub(crate) fn believe(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap, form: &Form) -> Result<()> {
-    if account.provider == Provider::Whatsapp {
+    if !as_twilio(account.provider) {
         return Err(unverified(Unverified::NoKey));
     }
     let token = account.connection()?.credentials.token.clone().into();
@@ -230,7 +256,7 @@ impl Account {
 
 /// Checks Twilio's signature of the handshake of a socket over its public address.
 pub(crate) fn believe_socket(app: &AppState, account: &Account, uri: &Uri, headers: &HeaderMap) -> Result<()> {
-    if account.provider == Provider::Whatsapp {
+    if !as_twilio(account.provider) {
         return Err(unverified(Unverified::NoKey));
     }
     let token = account.connection()?.credentials.token.clone().into();

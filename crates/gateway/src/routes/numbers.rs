@@ -11,6 +11,7 @@ use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::lines::{ask_lines, register, release};
 use colloquy_actors::messages::{connection_id, inbound, trial};
+use colloquy_actors::retell;
 use colloquy_wire::messages as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -72,6 +73,13 @@ async fn connect(
     let credentials = match provider {
         Provider::Twilio | Provider::Simulated => {
             Credentials { account: text(body.account_sid), token: text(body.auth_token), ..Credentials::default() }
+        }
+        Provider::Retell | Provider::SimulatedRetell => {
+            let token = text(body.api_key);
+            // Another key of what is connected is taken for one of the same account: what calls over it goes on being paced together.
+            let account = before.connections.get(&provider).map(|connection| connection.credentials.account.clone());
+            let account = account.unwrap_or_else(|| retell::fingerprint(tools, &token));
+            Credentials { account, token, signing: text(body.webhook_key), ..Credentials::default() }
         }
         Provider::Whatsapp => Credentials {
             token: text(body.access_token),
@@ -137,14 +145,15 @@ async fn list(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     Ok(listing::whole(numbers.into_iter().filter(mine).collect::<Vec<_>>()))
 }
 
-/// Register a number of a connected account and say which agent answers there. The provider is asked whether it is yours.
+/// Register a number of a connected account and say which agent answers there. The provider is asked whether it is yours; at Retell it is set up
+/// whole: the same call again changes nothing, or does what could not be done the first time.
 #[utoipa::path(post, path = "/api/voice/numbers", tag = "numbers", request_body = wire::NewNumber, responses((status = 201, body = Value)))]
 async fn create(State(app): State<App>, console: Console, Json(body): Json<wire::NewNumber>) -> Result<Response> {
     console.need(Role::Manager, "register a number")?;
     unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let provider = provider_of(&body.provider)
-        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, vapi or simulated"))?;
+        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, retell, vapi, simulated or simulated_retell"))?;
     let agent = agent_of(&app, &console, &body.agent_id).await?;
     let number = NewNumber {
         number: body.number.trim().to_owned(),
@@ -162,6 +171,10 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
             .map_err(|said| Problem::conflict("number_refused", said))?;
     }
     let id = register(client, tools, &console.by, number).await?;
+    if provider.as_retell() {
+        // What stands in the way is told, and stands with the number: the same call again goes on from there.
+        retell::setup::number(client, tools, console.tenant(), &id).await?;
+    }
     Ok((StatusCode::CREATED, Json(json!(one(&app, &console, &id).await?))).into_response())
 }
 
@@ -180,7 +193,11 @@ async fn update(
         None => before.agent_id,
     };
     let command = Command::Assign { id: id.clone(), agent, template: body.whatsapp_template.map(template) };
-    ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    ask_lines(client, tools, &console.by, command).await?;
+    if before.provider.as_retell() {
+        retell::setup::number(client, tools, console.tenant(), &id).await?;
+    }
     Ok(Json(json!(one(&app, &console, &id).await?)))
 }
 
@@ -203,7 +220,8 @@ async fn test(
     let words = format!("This is a test message: {} answers at this number.", agent.config.name);
     // Each is one message: the guard counts it, and a repeat of the request is answered before it comes here.
     let name = format!("test/{id}/{}", fresh_id());
-    let sent = trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone()).await?;
+    let sent =
+        trial::text(client, tools, console.tenant(), &number.is, &to, name, words.clone(), async || Ok(())).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(json!({ "id": sent, "from": number.is.number, "to": body.to.trim(), "text": words })),
@@ -215,7 +233,7 @@ struct Which {
     number: Option<String>,
 }
 
-/// Give a number up here. It stays yours at the provider.
+/// Give a number up here. It stays yours at the provider, bound there to what it was bound to before.
 #[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204)))]
 async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
     console.need(Role::Admin, "give up a number")?;
@@ -240,7 +258,7 @@ async fn give_up(State(app): State<App>, console: Console, Query(which): Query<W
 async fn view(app: &AppState, console: &Console) -> Result<LinesView> {
     match ask_lines(&app.actors.client, &app.actors.tools, &console.by, Command::View).await? {
         Reply::View(view) => Ok(*view),
-        Reply::Done | Reply::Number { .. } | Reply::State(_) => Err(Problem::not_found("number")),
+        Reply::Done | Reply::Number { .. } | Reply::Agent { .. } | Reply::State(_) => Err(Problem::not_found("number")),
     }
 }
 
@@ -286,16 +304,19 @@ fn template(template: wire::WhatsappTemplate) -> Template {
 /// An account with what to enter at its provider. The word that Meta repeats to us is for those who set it up.
 async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -> Result<Value> {
     let id = connection_id(connection.provider, console.tenant());
-    let mut body = json!(connection);
-    body["connection_id"] = json!(id);
     let folder = match connection.provider {
         Provider::Twilio | Provider::Simulated => "twilio",
         Provider::Whatsapp => "whatsapp",
-        Provider::Vapi => {
-            body["webhook_url"] = json!(format!("{}/api/voice/vapi/webhook/{id}", app.settings.api_url));
-            return Ok(body);
-        }
+        Provider::Retell | Provider::SimulatedRetell => "retell",
+        Provider::Vapi => "vapi",
     };
+    let mut body = json!(connection);
+    body["connection_id"] = json!(id);
+    if connection.provider.as_retell() || connection.provider == Provider::Vapi {
+        // Retell's is entered there by us, with each agent.
+        body["webhook_url"] = json!(format!("{}/api/voice/{folder}/webhook/{id}", app.settings.api_url));
+        return Ok(body);
+    }
     body["webhook_url"] = json!(format!("{}/api/messages/{folder}/{id}", app.settings.api_url));
     if connection.provider.carries(Channel::Voice) {
         body["voice_url"] = json!(format!("{}/api/voice/{folder}/voice/{id}", app.settings.api_url));

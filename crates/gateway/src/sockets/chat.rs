@@ -13,6 +13,7 @@ use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::{self, Command, Event, Prompt};
 use colloquy_actors::domain::ids::ConversationId;
 use colloquy_actors::domain::vocabulary::MessageRole;
+use colloquy_actors::identity::{self, Vouched};
 use colloquy_wire::chat::ChatMetadata;
 use colloquy_wire::common::Retry;
 use colloquy_wire::sockets::{AgentFace, ChatClient, ChatServer};
@@ -25,10 +26,12 @@ use super::Place;
 use crate::app::App;
 use crate::auth::Address;
 use crate::body::Query;
+use crate::chat::proof::Claim;
 use crate::chat::{self, Facts, Guest, Incoming, Reached, frames};
 use crate::problem::Problem;
 use crate::routes::chat::submit;
 use crate::routes::organization::identity_secret_of;
+use crate::tokens::{self, VouchedPerson};
 
 /// A client says hello within this time or is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -86,6 +89,7 @@ async fn open(
                 asked: Instant::now(),
                 unreached: None,
                 metadata: ChatMetadata::default(),
+                identity: None,
             };
             // However it ends, the socket is closed by dropping it.
             let _ = session.run().await;
@@ -119,6 +123,8 @@ struct Session {
     /// Since when nothing that it asked for could be carried out.
     unreached: Option<Instant>,
     metadata: ChatMetadata,
+    /// The person whom the organization's server vouched for on this connection.
+    identity: Option<Identity>,
 }
 
 impl Session {
@@ -195,8 +201,12 @@ impl Session {
                 self.metadata = metadata.unwrap_or_default();
                 self.hello(&visitor_id, visitor_token.as_deref(), conversation_id, last_seq).await
             }
-            ChatClient::Identify { external_id, hmac, name, email, phone } => {
-                self.identify(external_id, &hmac, name, email, phone).await
+            ChatClient::Identify { external_id, hmac, name, email, phone, phone_signed, expires_at } => {
+                let claim = Claim { external_id, hmac, phone: phone.clone(), phone_signed, expires_at };
+                match claim.check(&identity_secret_of(&self.app, &self.agent.tenant), self.app.now_ms() / 1000) {
+                    Ok(vouched) => self.identify(Identity { vouched, name, email, phone }).await,
+                    Err((code, detail)) => self.refuse(None, code, detail, Retry::Never).await,
+                }
             }
             ChatClient::Message { client_message_id, text } => self.message(client_message_id, text).await,
             ChatClient::Typing => {
@@ -206,7 +216,7 @@ impl Session {
             ChatClient::Lead { client_id, fields } => self.lead(client_id, fields).await,
             ChatClient::Rating { client_id, rating, feedback } => {
                 let agent = &self.agent.id;
-                let visitor = self.guest.as_ref().map_or("", |guest| guest.visitor.visitor.as_str());
+                let visitor = self.guest.as_ref().map_or("", |guest| guest.visitor.acting().as_str());
                 if let Err(problem) = chat::limit(&self.app, self.address, agent, visitor) {
                     return self.problem(Some(client_id), problem).await;
                 }
@@ -235,7 +245,7 @@ impl Session {
     ) -> Result<(), End> {
         // A token that is not valid any more makes a new visitor, as if there were none: the client learns the new one from `welcome`.
         let visitor = token
-            .and_then(|token| self.app.tokens.check_visitor(token))
+            .and_then(|token| self.app.tokens.check_visitor(token, self.app.now_ms() / 1000))
             .filter(|visitor| visitor.agent == self.agent.id && visitor.is(visitor_id));
         let known = visitor.is_some();
         let guest = match chat::guest(&self.app, self.agent.clone(), visitor_id, visitor.as_ref(), None) {
@@ -246,6 +256,7 @@ impl Session {
             return Err(End::Refused("too_many_sockets"));
         }
         self.guest = Some(guest.clone());
+        self.identity = None;
         self.conversation = None;
         self.watch = None;
         self.seq = last_seq.unwrap_or(0);
@@ -288,7 +299,7 @@ impl Session {
     async fn message(&mut self, client_message_id: String, text: String) -> Result<(), End> {
         let Some(guest) = self.fresh_guest().await else { return Ok(()) };
         let live = chat::need_live(&guest.agent)
-            .and_then(|()| chat::limit(&self.app, self.address, &guest.agent.id, guest.visitor.visitor.as_str()));
+            .and_then(|()| chat::limit(&self.app, self.address, &guest.agent.id, guest.visitor.acting().as_str()));
         if let Err(problem) = live {
             return self.problem(Some(client_message_id), problem).await;
         }
@@ -316,7 +327,12 @@ impl Session {
                     self.watch = Some(standing.watch);
                 }
                 self.send(&ack).await?;
-                if opened { self.tell_status().await } else { Ok(()) }
+                match (opened, self.identity.clone()) {
+                    // It is the first of this person: from now on other devices go on here.
+                    (true, Some(identity)) => Box::pin(self.identify(identity)).await,
+                    (true, None) => self.tell_status().await,
+                    (false, _) => Ok(()),
+                }
             }
             Err(problem) => self.problem(Some(client_message_id), problem).await,
         }
@@ -336,30 +352,45 @@ impl Session {
         }
     }
 
-    async fn identify(
-        &mut self,
-        external_id: String,
-        hmac: &str,
-        name: Option<String>,
-        email: Option<String>,
-        phone: Option<String>,
-    ) -> Result<(), End> {
-        let secret = identity_secret_of(&self.app, &self.agent.tenant);
-        if !crate::tokens::proves(secret.as_bytes(), external_id.as_bytes(), hmac) {
-            return self
-                .refuse(
-                    None,
-                    "bad_hmac",
-                    "The hmac does not fit: sign external_id with your organization's identity secret on your server.",
-                    Retry::Never,
-                )
-                .await;
+    /// Lets the vouched person go on where they are, on this or another device, and takes over what the host page knows of them.
+    async fn identify(&mut self, identity: Identity) -> Result<(), End> {
+        let Some(guest) = self.fresh_guest().await else { return Ok(()) };
+        let (client, tools) = (&self.app.actors.client, &self.app.actors.tools);
+        let current = self.conversation.clone();
+        let joined =
+            identity::join(client, tools, &guest.by(), &guest.agent.id, current.clone(), &identity.vouched).await;
+        let joined = match joined {
+            Ok(joined) => joined,
+            Err(error) => return self.problem(None, error.into()).await,
+        };
+        let mut guest = guest;
+        let until_s = self.app.now_ms() / 1000 + tokens::PERSON_TTL_S;
+        guest.visitor.person = Some(VouchedPerson { id: joined.person, until_s });
+        guest.token = self.app.tokens.sign_visitor(&guest.visitor);
+        self.guest = Some(guest.clone());
+        self.identity = Some(identity.clone());
+        let moved = current != joined.conversation;
+        if moved {
+            (self.conversation, self.watch, self.seq) = (joined.conversation, None, 0);
+            self.follow().await;
         }
+        let seq = match &self.conversation {
+            Some(conversation) => chat::state(&self.app, &guest, conversation).await.map_or(0, |state| state.seq),
+            None => 0,
+        };
+        self.send(&ChatServer::Identified {
+            conversation_id: self.conversation.as_ref().map(ToString::to_string),
+            visitor_token: guest.token,
+            seq,
+        })
+        .await?;
         if self.conversation.is_none() {
-            return Ok(()); // There is nothing yet to attach it to; the widget repeats it after the first message.
+            return Ok(());
         }
-        let command = Command::Identify { external_id: Some(external_id), name, email, phone };
+        let Identity { vouched, name, email, phone } = identity;
+        let command = Command::Identify { external_id: Some(vouched.external_id), name, email, phone };
         match self.ask(command).await {
+            Ok(_) if moved => self.resume().await,
             Ok(_) => Ok(()),
             Err(problem) => self.problem(None, problem).await,
         }
@@ -443,6 +474,12 @@ impl Session {
         let Ok(event) = serde_json::from_slice::<Event>(bytes) else {
             return self.resume().await; // Of a newer version: the state says what it did.
         };
+        if let (Event::Claimed { person }, Some(guest)) = (&event, &self.guest)
+            && person != guest.visitor.acting()
+        {
+            // It is a vouched person's now: who knows only the visitor it began with does not read along.
+            return Err(End::Refused("identified_elsewhere"));
+        }
         let changes = frames::changes_status(&event);
         for frame in frames::of_event(seq, &event, self.app.now_ms()) {
             self.send(&frame).await?;
@@ -498,6 +535,15 @@ impl Session {
             Ok(Err(_)) | Err(_) => Err(End::Gone),
         }
     }
+}
+
+/// A person whom the organization's server vouched for, with what the host page says of them.
+#[derive(Clone)]
+struct Identity {
+    vouched: Vouched,
+    name: Option<String>,
+    email: Option<String>,
+    phone: Option<String>,
 }
 
 /// The next thing a watched conversation tells; never, while none is watched.

@@ -32,6 +32,12 @@ const ITEMS_MAX: usize = 6;
 const FURTHER_SCORE_PART: f64 = 0.75;
 /// Less is asked of a sentence that goes on about the one just chosen: "She speaks French."
 const FOLLOWING_SCORE_PART: f64 = 0.5;
+/// What a sentence is worth whose neighbour is missing.
+const TORN_PART: f64 = 0.75;
+/// Sentences back that one leans on at most.
+const LEANING_MAX: usize = 3;
+/// How the name of a prepared answer among the passages begins.
+const PREPARED: &str = "faq:";
 /// Part of the question's weight that the answer must cover when the search is just sure enough …
 const COVERAGE_AT_GATE: f64 = 0.45;
 /// … and when it is entirely sure: then the words may differ.
@@ -98,22 +104,41 @@ impl Responder {
     /// A question for a price is answered only with a sentence that names an amount for what was asked.
     pub fn answer(&self, question: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
         if let Some(hit) = self.best_faq(retrieved) {
-            return Some(KnowledgeAnswer {
-                text: shorten(&plain::text_of(&hit.answer), self.options.answer_chars_max),
-                sources: vec![hit.source()],
-                confidence: retrieved.confidence.max(hit.score).clamp(0.0, 1.0),
+            let own = if hit.is_template && is_said_by_sites(&hit.question) {
+                self.from_site(question, retrieved)
+            } else {
+                None
+            };
+            return own.or_else(|| {
+                Some(KnowledgeAnswer {
+                    text: shorten(&plain::text_of(&hit.answer), self.options.answer_chars_max),
+                    sources: vec![hit.source()],
+                    confidence: retrieved.confidence.max(hit.score).clamp(0.0, 1.0),
+                })
             });
         }
         if !retrieved.confidence.is_finite() || retrieved.confidence < self.options.min_confidence {
             return None;
         }
+        let passages = &retrieved.passages[..retrieved.passages.len().min(PASSAGES_MAX)];
+        self.from_passages(question, passages, retrieved.confidence)
+    }
+
+    /// What the business's own pages say of its hours, areas and nights, before what its trade's template says; only where they surely do.
+    fn from_site(&self, question: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
+        let own = retrieved.passages.iter().filter(|passage| !passage.chunk_id.starts_with(PREPARED));
+        let own: Vec<Passage> = own.take(PASSAGES_MAX).cloned().collect();
+        self.from_passages(question, &own, self.options.min_confidence)
+    }
+
+    /// The answer that passages give when the search is this sure.
+    fn from_passages(&self, question: &str, passages: &[Passage], confidence: f64) -> Option<KnowledgeAnswer> {
         let cut = question.char_indices().nth(QUESTION_CHARS_MAX).map_or(question, |(at, _)| &question[..at]);
         let question = Question::new(&self.words, cut);
-        let passages = &retrieved.passages[..retrieved.passages.len().min(PASSAGES_MAX)];
         let candidates = score::candidates(&self.words, &question, passages);
-        let whole = self.choose(&question, &candidates, retrieved.confidence);
+        let whole = self.choose(&question, &candidates, confidence);
         let chosen = match question.wanted {
-            Wanted::Price => self.with_each_price(cut, whole, passages, retrieved.confidence),
+            Wanted::Price => self.with_each_price(cut, whole, passages, confidence),
             Wanted::Time
             | Wanted::Duration
             | Wanted::Place
@@ -128,7 +153,7 @@ impl Responder {
         Some(KnowledgeAnswer {
             text: shorten(&text, self.options.answer_chars_max),
             sources: used.into_iter().map(|passage| passages[passage].source()).collect(),
-            confidence: retrieved.confidence.clamp(0.0, 1.0),
+            confidence: confidence.clamp(0.0, 1.0),
         })
     }
 
@@ -154,7 +179,9 @@ impl Responder {
             candidate.names_subject && candidate.coverage >= required && right_price
         };
         let mut ranked: Vec<usize> = (0..candidates.len()).filter(|index| eligible(&candidates[*index])).collect();
-        ranked.sort_by(|a, b| candidates[*b].score.total_cmp(&candidates[*a].score).then(a.cmp(b)));
+        // A sentence whose neighbour is missing says less than it seems to.
+        let worth = |index: usize| candidates[index].score * if is_torn(candidates, index) { TORN_PART } else { 1.0 };
+        ranked.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
         let best = *ranked.first()?;
 
         let mut chosen = BTreeSet::new();
@@ -174,7 +201,8 @@ impl Responder {
                 let same_sort = candidate.fit >= candidates[best].fit;
                 // The opening hours stand in one place; times elsewhere are about something else.
                 let same_place = !question.is_about_the_business() || candidate.is_beside(&candidates[best]);
-                if !(good && fresh && same_sort && same_place) || chosen.contains(&index) {
+                let whole = !is_torn(candidates, index);
+                if !(good && fresh && same_sort && same_place && whole) || chosen.contains(&index) {
                     continue;
                 }
             }
@@ -266,12 +294,11 @@ fn with_context(question: &Question, candidates: &[Candidate], index: usize) -> 
     let mut group = vec![index];
     match candidate.part.kind {
         Kind::Sentence => {
-            if candidate.leans_on_previous()
-                && index > 0
-                && same_passage(index - 1)
-                && candidates[index - 1].part.block == candidate.part.block
-            {
-                group.push(index - 1);
+            // "He is licensed. He also teaches.": back to the sentence that says who.
+            let mut at = index;
+            while index - at < LEANING_MAX && candidates[at].leans_on_previous() && before(candidates, at).is_some() {
+                at -= 1;
+                group.push(at);
             }
             if candidate.part.text.ends_with(':') {
                 let items = (index + 1..candidates.len())
@@ -304,6 +331,39 @@ fn with_context(question: &Question, candidates: &[Candidate], index: usize) -> 
         }
     }
     group
+}
+
+/// The sentence before in the same paragraph.
+fn before(candidates: &[Candidate], index: usize) -> Option<usize> {
+    let previous = index.checked_sub(1)?;
+    candidates[previous].is_beside(&candidates[index]).then_some(previous)
+}
+
+/// Whether a sentence cannot be understood without one that is not there.
+fn is_torn(candidates: &[Candidate], index: usize) -> bool {
+    let candidate = &candidates[index];
+    candidate.part.kind == Kind::Sentence && candidate.leans_on_previous() && before(candidates, index).is_none()
+}
+
+/// Whether a prepared question is about what a business's own pages say: its hours, its areas, whether it comes at night.
+fn is_said_by_sites(question: &str) -> bool {
+    const ABOUT: [&str; 12] = [
+        "hours",
+        "open",
+        "close",
+        "weekend",
+        "weekends",
+        "area",
+        "areas",
+        "serve",
+        "24/7",
+        "24",
+        "emergency",
+        "located",
+    ];
+    let question = question.to_lowercase();
+    let words = question.split(|c: char| !c.is_alphanumeric() && c != '/').filter(|word| !word.is_empty());
+    words.into_iter().any(|word| ABOUT.contains(&word))
 }
 
 /// When the best sentence names the thing but not the time, place or person that was asked for, the sentence beside it may.

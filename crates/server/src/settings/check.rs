@@ -113,7 +113,8 @@ impl Settings {
         ] {
             need(!value.trim().is_empty(), format!("`voice.{key}` must not be empty"));
         }
-        for (section, limits) in [("twilio", &voice.twilio), ("simulated", &voice.simulated)] {
+        for (section, limits) in [("twilio", &voice.twilio), ("retell", &voice.retell), ("simulated", &voice.simulated)]
+        {
             for (key, count) in [
                 ("concurrent", limits.concurrent),
                 ("concurrent_per_organization", limits.concurrent_per_organization),
@@ -154,6 +155,7 @@ impl Settings {
             ("models.openai.base_url", &self.models.openai.base_url),
             ("messages.twilio_url", &self.messages.twilio_url),
             ("messages.whatsapp_url", &self.messages.whatsapp_url),
+            ("messages.retell_url", &self.messages.retell_url),
             ("messages.simulated_url", &self.messages.simulated_url),
             ("voice.elevenlabs.url", &self.voice.elevenlabs.url),
             ("voice.deepgram.url", &self.voice.deepgram.url),

@@ -315,6 +315,8 @@ pub(crate) struct Messages {
     pub(crate) twilio_url: String,
     /// WhatsApp's interface, at Meta.
     pub(crate) whatsapp_url: String,
+    /// Retell's interface.
+    pub(crate) retell_url: String,
     /// A simulated carrier; none when empty.
     pub(crate) simulated_url: String,
     /// Seconds that an unknown outcome is looked up.
@@ -329,6 +331,8 @@ pub(crate) struct Voice {
     pub(crate) minute_usd: f64,
     /// The limits of an account at Twilio.
     pub(crate) twilio: VoiceLimits,
+    /// The limits of an account at Retell.
+    pub(crate) retell: VoiceLimits,
     /// The limits of an account at the simulated carrier.
     pub(crate) simulated: VoiceLimits,
     /// A speech synthesizer on this machine.
@@ -383,7 +387,7 @@ pub(crate) struct DeepgramSettings {
     pub(crate) model: String,
 }
 
-/// `[voice.twilio]` and `[voice.simulated]`
+/// `[voice.twilio]`, `[voice.retell]` and `[voice.simulated]`
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct VoiceLimits {

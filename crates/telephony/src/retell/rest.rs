@@ -68,6 +68,13 @@ impl Retell {
         self.request(Method::Post, format!("/v2/list-agents?{query}"), Repeat::Safe).json(&json!({}))
     }
 
+    /// Lists agents whose name has this in it: how one is found whose creation nobody heard of.
+    pub fn find_agents(&self, query: &str, limit: u32) -> Request {
+        let page = encode_form(&[("limit", limit.to_string())]);
+        let body = json!({ "filter_criteria": { "query": query } });
+        self.request(Method::Post, format!("/v2/list-agents?{page}"), Repeat::Safe).json(&body)
+    }
+
     /// Deletes an agent.
     pub fn delete_agent(&self, id: Id<'_>) -> Request {
         self.request(Method::Delete, format!("/delete-agent/{}", segment(id)), Repeat::Safe)
@@ -238,6 +245,14 @@ pub struct Batch {
 /// See [`Fault`].
 pub fn read_agent(answer: &Answer<'_>, repeat: Repeat) -> Result<Agent, Fault> {
     answer.read(repeat)
+}
+
+/// A page of agents: ids and names.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn read_agents(answer: &Answer<'_>) -> Result<Page<Agent>, Fault> {
+    answer.read(Repeat::Safe)
 }
 
 /// A number out of an answer.

@@ -177,6 +177,9 @@ pub struct WeightedAgent {
     pub agent_id: String,
     /// All weights of a number add up to 1.
     pub weight: f64,
+    /// A version of it, by number or name; the newest if none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<Value>,
 }
 
 /// A number to be bought or changed.
@@ -245,6 +248,13 @@ pub struct Number {
     pub outbound_agents: Vec<WeightedAgent>,
 }
 
+/// What of an agent is otherwise in one call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AgentOverride {
+    /// Settings that take the place of the agent's own.
+    pub agent: AgentSettings,
+}
+
 /// A call to be placed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PhoneCall {
@@ -258,6 +268,9 @@ pub struct PhoneCall {
     /// Comes back in every event; the attempt's id is here, so that an unknown outcome can be looked up.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// Other settings of the agent, for this call only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_override: Option<AgentOverride>,
     /// What fills `{{variables}}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub retell_llm_dynamic_variables: BTreeMap<String, String>,
@@ -267,17 +280,17 @@ pub struct PhoneCall {
 }
 
 impl PhoneCall {
-    /// Checks both numbers.
+    /// Checks both numbers, and what is otherwise in this call.
     ///
     /// # Errors
-    /// Names the one that is none.
+    /// Names the one that is none, or the setting that is outside of what Retell takes.
     pub fn check(&self) -> Result<(), Unfit> {
         for (field, number) in [("from_number", &self.from_number), ("to_number", &self.to_number)] {
             if !is_e164(number) {
                 return Err(Unfit::new(field, "must be an international number such as +14155550100"));
             }
         }
-        Ok(())
+        self.agent_override.as_ref().map_or(Ok(()), |other| other.agent.check(false))
     }
 }
 

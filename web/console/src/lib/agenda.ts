@@ -1,4 +1,5 @@
 // Appointments and calendars as the API tells them, and where they stand on a page: days, minutes and lanes in the organization's zone.
+import { dated } from './locale.svelte';
 import { daysBefore } from './range';
 import type { Hours } from './types';
 
@@ -125,22 +126,16 @@ export function dayOr(text: string, otherwise: string): string {
   return Number.isNaN(at) || new Date(at).toISOString().slice(0, 10) !== text ? otherwise : text;
 }
 
-const names = new Map<string, Intl.DateTimeFormat>();
 /** A day in words; it has no zone, so none changes it. */
 export function dayName(day: string, options: Intl.DateTimeFormatOptions): string {
-  const key = JSON.stringify(options);
-  let format = names.get(key);
-  if (!format) names.set(key, (format = new Intl.DateTimeFormat('en', { ...options, timeZone: 'UTC' })));
-  return format.format(new Date(day + 'T00:00:00Z'));
+  return dated({ ...options, timeZone: 'UTC' }).format(new Date(day + 'T00:00:00Z'));
 }
 
-const times = new Map<string, Intl.DateTimeFormat>();
 /** The time of day in a zone. */
-export function timeIn(iso: string, zone: string): string {
-  let format = times.get(zone);
-  if (!format) times.set(zone, (format = new Intl.DateTimeFormat('en', { timeZone: zone, hour: 'numeric', minute: '2-digit' })));
-  return format.format(new Date(iso));
-}
+export const timeIn = (iso: string, zone: string) => dated({ timeZone: zone, hour: 'numeric', minute: '2-digit' }).format(new Date(iso));
+
+/** When an appointment begins, in words and by its own clock. */
+export const begins = (one: Pick<Appointment, 'starts_at' | 'timezone'>) => dated({ timeZone: one.timezone, weekday: 'long', month: 'long', day: 'numeric', year: 'numeric', hour: 'numeric', minute: '2-digit', timeZoneName: 'short' }).format(new Date(one.starts_at));
 
 /** Two hundred minutes as `3 h 20 min`, a day as `1 day`. */
 export function minutesText(minutes: number): string {

@@ -35,6 +35,7 @@ export interface Campaign {
   agent_id: string;
   voice_id: string | null;
   objective: string;
+  opening: string | null;
   script: string | null;
   questions: string[];
   from_numbers: string[];
@@ -69,7 +70,7 @@ export interface Campaign {
   imports?: Import[];
 }
 /** As the live board has it: long texts are read with the campaign. */
-export type CampaignRow = Omit<Campaign, 'objective' | 'script' | 'questions' | 'voicemail_message'>;
+export type CampaignRow = Omit<Campaign, 'objective' | 'opening' | 'script' | 'questions' | 'voicemail_message'>;
 
 export interface Cards {
   total_calls: number;
@@ -149,6 +150,11 @@ export const scoreTone = (score: number): Tone => (score >= 70 ? 'ok' : score >=
 
 /** Whether it may still call. */
 export const alive = (status: CampaignStatus) => status === 'draft' || status === 'scheduled' || status === 'running' || status === 'paused';
+/** Those that an owner wants to know of now: what calls first, then what is held, then what waits for its time. */
+export function current(all: Iterable<CampaignRow>): CampaignRow[] {
+  const order: CampaignStatus[] = ['running', 'stopping', 'paused', 'scheduled'];
+  return [...all].filter((one) => order.includes(one.status)).sort((a, b) => order.indexOf(a.status) - order.indexOf(b.status) || b.updated_at.localeCompare(a.updated_at));
+}
 /** What people may order in a state. */
 export const orders = (status: CampaignStatus): ('start' | 'pause' | 'resume' | 'stop')[] =>
   status === 'draft' ? ['start'] : status === 'scheduled' || status === 'running' ? ['pause', 'stop'] : status === 'paused' ? ['resume', 'stop'] : [];
@@ -206,6 +212,9 @@ export function listOf(text: string | Blob, head: string): Blob {
   const json = /^[\uFEFF\s]*([[{])/.exec(head)?.[1];
   return new Blob([text], { type: json === '[' ? 'application/json' : json ? 'application/x-ndjson' : 'text/csv' });
 }
+
+/** The lines of a list as an editor counts them: the first is at 0. */
+export const linesOf = (text: string): string[] => text.replace(/^\uFEFF/, '').split(/\r\n|\n/);
 
 /** Numbers that people write with commas or spaces between them: `60, 240`. What is none is left out. */
 export const numbersIn = (text: string): number[] => text.split(/[^0-9]+/).filter(Boolean).map(Number);

@@ -1,9 +1,8 @@
 // How numbers, times and names read.
+import { dated } from './locale.svelte';
+
 const number = new Intl.NumberFormat('en');
 const oneDigit = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
-const dayMonth = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' });
-const whole = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 
 export const count = (value: number | null | undefined) => (value == null ? '–' : number.format(value));
 export const decimal = (value: number | null | undefined) => (value == null ? '–' : oneDigit.format(value));
@@ -16,6 +15,7 @@ export const ms = (value: number | null | undefined) => (value == null ? '–' :
 export const money = (micros: number, currency = 'USD') =>
   new Intl.NumberFormat('en', { style: 'currency', currency, maximumFractionDigits: micros !== 0 && Math.abs(micros) < 10_000 ? 5 : 2 }).format(micros / 1e6);
 
+const CLOCK = { hour: 'numeric', minute: '2-digit' } as const;
 /** A date's time today, its day otherwise. */
 export function when(iso: string | null | undefined, now = Date.now()): string {
   if (!iso) return '–';
@@ -23,13 +23,12 @@ export function when(iso: string | null | undefined, now = Date.now()): string {
   const age = now - date.getTime();
   if (age < 60_000) return 'now';
   if (age < 3_600_000) return `${Math.floor(age / 60_000)} min`;
-  return new Date(now).toDateString() === date.toDateString() ? clock.format(date) : dayMonth.format(date);
+  return new Date(now).toDateString() === date.toDateString() ? dated(CLOCK).format(date) : dated({ day: 'numeric', month: 'short' }).format(date);
 }
 
-const exact = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'medium' });
-export const seconds = (iso: string) => exact.format(new Date(iso));
-export const moment = (iso: string | null | undefined) => (iso ? whole.format(new Date(iso)) : '–');
-export const time = (iso: string) => clock.format(new Date(iso));
+export const seconds = (iso: string) => dated({ dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(iso));
+export const moment = (iso: string | null | undefined) => (iso ? dated({ dateStyle: 'medium', timeStyle: 'short' }).format(new Date(iso)) : '–');
+export const time = (iso: string) => dated(CLOCK).format(new Date(iso));
 
 /** `home_services` as `Home services`. */
 export function plain(word: string | null | undefined): string {
@@ -68,13 +67,10 @@ export const initials = (name: string) =>
 export const filled = (text: string, variables: Record<string, string>, defaults: Record<string, string> = {}) =>
   text.replace(/\{\{\s*([a-z0-9_]+)\s*\}\}/gi, (whole, name: string) => variables[name] || defaults[name] || whole);
 
-const hours = new Map<string, Intl.DateTimeFormat>();
 /** A moment as day and hour in a time zone; nothing for what is no moment. */
 export function dayHour(iso: string, zone: string): string {
   if (!iso || Number.isNaN(Date.parse(iso))) return '';
-  let format = hours.get(zone);
-  if (!format) hours.set(zone, (format = new Intl.DateTimeFormat('en', { timeZone: zone, day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' })));
-  return format.format(new Date(iso));
+  return dated({ timeZone: zone, day: 'numeric', month: 'short', ...CLOCK }).format(new Date(iso));
 }
 
 /** A link of the server's that stays in the console, as an address of it; nothing for any other. */

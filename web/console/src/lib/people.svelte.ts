@@ -17,7 +17,7 @@ export const people = {
   get agentsKnown() {
     return agentsKnown;
   },
-  name: (id: string | null | undefined) => members.find((member) => member.user_id === id)?.name ?? (id ? 'Somebody who left' : ''),
+  name: (id: string | null | undefined) => members.find((member) => member.user_id === id)?.name ?? (id === 'system' ? 'Colloquy' : id ? 'Somebody who left' : ''),
   agent: (id: string | null | undefined) => agents.find((agent) => agent.id === id)?.name ?? '',
   /** Both lists, once. */
   load: () => (asked ??= Promise.all([people.reloadMembers(), people.reloadAgents()]).then(() => undefined, (error: unknown) => {

@@ -1,6 +1,7 @@
 // Who is signed in: loaded once, renewed silently, and asked to sign in again over the open page when that fails, so that no draft is lost.
 import type { Session as SignedIn } from '../../../generated/api';
 import { ApiError, api, identity, send } from './api';
+import { locale } from './locale.svelte';
 import type { Me, Role } from './types';
 
 /** From weak to strong. */
@@ -19,6 +20,7 @@ let waiting: Promise<boolean> | null = null;
 function take(next: Me) {
   me = next;
   identity.csrf = next.csrf_token;
+  locale.take(next.organization.settings?.locale);
 }
 
 async function refresh(): Promise<boolean> {

@@ -15,6 +15,8 @@ export interface Outgoing {
   /** Over which carrier; empty: where the person is. */
   channel: string;
   failed: unknown;
+  /** The message it became; shown as sent until that stands in the conversation. */
+  as: string | null;
 }
 
 export interface Carried {
@@ -60,10 +62,12 @@ export class Answer {
 
 export class TalkView {
   readonly topic: Topic;
-  /** The answer in the making. */
-  writing = $state<{ id: string; text: string } | null>(null);
+  #half = $state.raw<{ id: string; text: string } | null>(null);
+  /** The answer in the making; what it became takes its place in the same frame, so that the words are never in neither. */
+  readonly writing = $derived.by(() => (this.#half && !this.#stands(this.#half.id) ? this.#half : null));
   typing = $state(false);
-  outgoing = $state.raw<Outgoing[]>([]);
+  #sent = $state.raw<Outgoing[]>([]);
+  readonly outgoing = $derived.by(() => this.#sent.filter((one) => !one.as || !this.#stands(one.as)));
   /** What was just asked for and is not confirmed yet. */
   wish = $state.raw<Partial<Conversation>>({});
   readonly base = $derived.by(() => this.topic.entries.get('conversation') as Conversation | undefined);
@@ -90,10 +94,15 @@ export class TalkView {
   #begin(entries: ReadonlyMap<string, unknown>) {
     const half = entries.get('streaming') as Streaming | null | undefined;
     this.#answers.clear();
-    this.writing = null;
+    this.#half = null;
     if (!half || entries.has('message/' + half.message_id)) return;
     this.#answers.set(half.message_id, Answer.from(half));
-    this.writing = { id: half.message_id, text: half.text };
+    this.#half = { id: half.message_id, text: half.text };
+  }
+
+  /** Whether a message is among those that are shown. */
+  #stands(id: string): boolean {
+    return this.topic.entries.has('message/' + id);
   }
 
   stop() {
@@ -101,18 +110,19 @@ export class TalkView {
   }
 
   #hear(changes: Change[]) {
-    for (const { key, value } of changes) {
+    for (const { op, key, value } of changes) {
       if (key === 'stream') this.#stream(value as Streamed);
-      else if (key.startsWith('message/')) this.#arrived(value as Message, !this.topic.entries.has(key));
+      else if (!key.startsWith('message/')) continue;
+      else if (op === 'put') this.#arrived(value as Message, !this.topic.entries.has(key));
+      else if (key === 'message/' + this.#half?.id) this.#half = null;
     }
   }
 
   #arrived(message: Message, fresh: boolean) {
     // Often the push is here before the answer to the call: the words are shown once.
-    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => one.text === message.content && one.whisper === message.whisper) : undefined;
-    if (mine) this.forget(mine.key);
+    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => !one.as && one.text === message.content && one.whisper === message.whisper) : undefined;
+    if (mine) this.#became(mine.key, message.id);
     this.#answers.delete(message.id);
-    if (this.writing?.id === message.id) this.writing = null;
     if (message.role === 'user') this.typing = false;
   }
 
@@ -122,12 +132,12 @@ export class TalkView {
         if (this.topic.entries.has('message/' + frame.message_id)) return;
         let answer = this.#answers.get(frame.message_id);
         if (!answer) this.#answers.set(frame.message_id, (answer = new Answer()));
-        if (answer.add(frame.attempt, frame.index, frame.text)) this.writing = { id: frame.message_id, text: answer.text };
+        if (answer.add(frame.attempt, frame.index, frame.text)) this.#half = { id: frame.message_id, text: answer.text };
         return;
       }
       case 'discard':
         this.#answers.delete(frame.message_id);
-        if (this.writing?.id === frame.message_id) this.writing = null;
+        if (this.#half?.id === frame.message_id) this.#half = null;
         return;
       case 'typing':
         if (frame.role !== 'user') return;
@@ -140,19 +150,23 @@ export class TalkView {
 
   /** Sends words; they are shown at once, and stay with their reason when they cannot be sent. */
   async say(text: string, whisper: boolean, channel = '', key: string = crypto.randomUUID()): Promise<boolean> {
-    this.outgoing = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, channel, failed: null }];
+    this.#sent = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, channel, failed: null, as: null }];
     try {
-      await api.post(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text, ...(channel && !whisper ? { channel } : {}) }, { key });
-      this.outgoing = this.outgoing.filter((one) => one.key !== key);
+      const { id } = await api.post<{ id: string }>(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text, ...(channel && !whisper ? { channel } : {}) }, { key });
+      this.#became(key, id);
       return true;
     } catch (error) {
-      this.outgoing = this.outgoing.map((one) => (one.key === key ? { ...one, failed: error } : one));
+      this.#sent = this.#sent.map((one) => (one.key === key ? { ...one, failed: error } : one));
       return false;
     }
   }
 
+  #became(key: string, id: string) {
+    this.#sent = this.#sent.map((one) => (one.key === key ? { ...one, failed: null, as: id } : one));
+  }
+
   forget(key: string) {
-    this.outgoing = this.outgoing.filter((one) => one.key !== key);
+    this.#sent = this.#sent.filter((one) => one.key !== key);
   }
 
   /** Shows a change at once, asks for it, and takes it back when it is refused. */

@@ -34,7 +34,7 @@ export interface Organization {
   timezone: string;
   logo_url: string | null;
   subscription_plan: string;
-  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null } };
+  settings: Record<string, unknown> & { retention?: { conversations_days?: number | null; recordings_days?: number | null }; locale?: string | null };
   version: number;
 }
 
@@ -119,6 +119,19 @@ export interface Config {
   /** Words for situations of a call, such as `on_hold`. */
   voice_scripts: Record<string, string>;
   use_platform_knowledge: boolean;
+  auto_call_leads: AutoCall | null;
+  voice_recording: boolean;
+  /** What must be said, and when. */
+  compliance_notices: { type: string; text: string; when: string }[];
+}
+
+/** New leads that an agent calls by itself. */
+export interface AutoCall {
+  within_minutes: number;
+  questions: string[];
+  consent: 'ai_calls' | 'calls' | 'none';
+  /** Two letters each, besides those that the organization has numbers in. */
+  countries: string[];
 }
 
 export interface Agent extends AgentRow, Config {
@@ -264,6 +277,8 @@ export interface ConversationRow {
 
 export interface Conversation extends ConversationRow {
   closed: boolean;
+  /** The visitor said not to be contacted any more. */
+  no_contact?: boolean;
   floor: { holder: 'assistant' } | { holder: 'person'; user: string; name: string };
   lead_id: string | null;
   lead_fields: Record<string, string>;
@@ -483,6 +498,10 @@ export interface Line {
   external_id: string | null;
   whatsapp_template: { name: string; language: string } | null;
   connected: boolean;
+  /** Whether the provider is known to bring its calls to us: `ready` or `not_set_up`. */
+  state: string;
+  /** Why it could not be set up. */
+  trouble: string | null;
   created_at: string;
 }
 

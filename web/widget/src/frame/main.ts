@@ -104,7 +104,7 @@ async function run(link: Link) {
       state(state) {
         if (state === 'ready') {
           identify();
-          for (const request of outbox.waiting.values()) connection.send(request);
+          outbox.waiting.forEach((request) => connection.send(request));
         }
         refresh();
       },
@@ -115,18 +115,8 @@ async function run(link: Link) {
   const composer = createComposer(config.message_chars_max ?? MESSAGE_CHARS_DEFAULT, post, () => connection.send({ type: 'typing' }, false));
 
   const handlers: { [T in ServerFrame['type']]: (frame: ServerFrame & { type: T }) => void } = {
-    welcome({ conversation_id: conversation, visitor_token: token, seq, agent: fresh }) {
-      keeper.set('token', token);
-      if (held.conv && !conversation) {
-        // Erased, or never stored: what was not delivered opens a new one.
-        keeper.set('conv');
-        store.clear();
-        for (const request of outbox.waiting.values()) if (request.type === 'message') store.posted(request);
-      }
-      store.began(seq);
-      agent = { ...agent, ...fresh };
-      dress();
-    },
+    welcome,
+    identified: welcome,
     ack({ client_message_id: id, seq }) {
       outbox.settle(id);
       store.acked(id, seq);
@@ -168,9 +158,27 @@ async function run(link: Link) {
     },
   };
 
+  /** Who the visitor is: at first, and again once the host page has vouched for them. */
+  function welcome({ conversation_id: conversation, visitor_token: token, seq, agent: fresh }: ServerFrame & { type: 'welcome' | 'identified' }) {
+    keeper.set('token', token);
+    // Erased, never stored, or somebody else's.
+    if (held.conv && !conversation) forget();
+    store.began(seq);
+    agent = { ...agent, ...fresh };
+    dress();
+  }
+
+  /** Another conversation goes on: what was not delivered is said in it. */
+  function forget() {
+    keeper.set('conv');
+    store.clear();
+    outbox.waiting.forEach((request) => request.type === 'message' && store.posted(request));
+  }
+
   function receive(frame: ServerFrame) {
     const { conversation_id: conversation } = frame;
     if (conversation && conversation !== held.conv) {
+      if (held.conv) forget();
       keeper.set('conv', conversation);
       identify();
     }
@@ -266,8 +274,7 @@ async function run(link: Link) {
 
   function startOver() {
     const unsent = store.items.filter((item) => item.state === 'failed').map((item) => item.text);
-    keeper.set('conv');
-    store.clear();
+    forget();
     person = status = '';
     closed = false;
     connection.restart();

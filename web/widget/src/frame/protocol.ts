@@ -69,6 +69,8 @@ export interface Identity {
   name?: string;
   email?: string;
   phone?: string;
+  phone_signed?: boolean;
+  expires_at?: number;
 }
 
 export type Message = { type: 'message'; client_message_id: string; text: string };
@@ -93,7 +95,7 @@ export type ClientFrame =
 
 /** Every frame may also carry the conversation it belongs to. */
 export type ServerFrame = { conversation_id?: string | null } & (
-  | { type: 'welcome'; visitor_token: string; seq: number; agent?: Agent }
+  | { type: 'welcome' | 'identified'; visitor_token: string; seq: number; agent?: Agent }
   | { type: 'ack'; client_message_id: string; seq: number }
   | { type: 'token'; message_id: string; attempt: number; index: number; text: string }
   | { type: 'discard'; message_id: string; reason?: string }

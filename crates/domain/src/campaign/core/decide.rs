@@ -43,6 +43,7 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
         | Command::Imported { .. }
         | Command::Progress { .. }
         | Command::Short { .. }
+        | Command::Unmanned { .. }
         | Command::Tick
         | Command::Forgotten
         | Command::Recovered
@@ -70,6 +71,14 @@ pub fn decide(state: &Campaign, cx: &Context, command: Command) -> Result<Decisi
         Command::Short { slice, need_micros } => {
             system(cx)?;
             Ok(Decision::new(short(state, slice, need_micros), Reply::Done))
+        }
+        Command::Unmanned { agent_id } => {
+            system(cx)?;
+            // Found for an agent that was replaced meanwhile, or while nobody is called anyway: no reason to pause.
+            let now = state.status == Status::Running && state.settings.agent_id == agent_id;
+            let paused_by = Some(PauseReason::Agent);
+            let moved = Event::Moved { status: Status::Paused, paused_by, by: "system".to_owned() };
+            Ok(Decision::new(now.then_some(moved).into_iter().collect(), Reply::Done))
         }
         Command::Forgotten => Err(Rejection::Superseded),
         Command::Tick => {

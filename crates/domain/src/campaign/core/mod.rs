@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     decision,
-    ids::{CampaignId, LeadId, TenantId},
+    ids::{AgentId, CampaignId, LeadId, TenantId},
 };
 
 /// The entity's kind in keys.
@@ -67,6 +67,8 @@ pub enum PauseReason {
     Abandonment,
     /// The deadline passed.
     Deadline,
+    /// Its agent does not work: whoever is called would hear nobody.
+    Agent,
 }
 
 impl PauseReason {
@@ -79,6 +81,9 @@ impl PauseReason {
             }
             Self::Abandonment => "paused because more than 3 % of the people who answered within 30 days heard nobody",
             Self::Deadline => "ended at its deadline",
+            Self::Agent => {
+                "paused because its agent is not active, so nobody would speak; activate the agent, or choose another, and resume"
+            }
         }
     }
 }
@@ -103,7 +108,7 @@ pub struct Progress {
     pub cost_micros: i64,
     /// Calls whose cost is known.
     pub costed: i64,
-    /// What its calls that go on may cost at most, millionths of a US dollar.
+    /// What its calls may cost at most whose cost is not known, millionths of a US dollar.
     pub owed_micros: i64,
 }
 
@@ -327,6 +332,11 @@ pub enum Command {
         slice: u32,
         /// How far.
         progress: Progress,
+    },
+    /// Its agent does not work any more. Colloquy's own.
+    Unmanned {
+        /// The agent that was found so.
+        agent_id: AgentId,
     },
     /// A slice's share of the budget has no room for one more call, and none of its calls goes on. Colloquy's own.
     Short {

@@ -204,6 +204,22 @@ fn it_is_paused_when_the_budget_is_used_up_and_goes_on_when_it_is_raised() {
 }
 
 #[test]
+fn it_is_paused_when_its_agent_does_not_work_and_only_then() {
+    let mut run = Run::with_targets(json!({}));
+    let agent_id = run.campaign.settings.agent_id.clone();
+    let gone = |agent: &str| Command::Unmanned { agent_id: agent.into() };
+    run.does(gone(agent_id.as_str())).expect("heard");
+    assert_eq!(run.campaign.status, Status::Draft, "nobody is called yet");
+    run.does(Command::Start).expect("started");
+    run.does(gone("another")).expect("heard");
+    assert_eq!(run.campaign.status, Status::Running, "that one was replaced");
+    run.does(gone(agent_id.as_str())).expect("heard");
+    assert_eq!((run.campaign.status, run.campaign.paused_by), (Status::Paused, Some(PauseReason::Agent)));
+    run.does(Command::Resume).expect("resumed");
+    assert_eq!((run.campaign.status, run.campaign.paused_by), (Status::Running, None));
+}
+
+#[test]
 fn the_shares_of_its_slices_come_to_the_budget_and_what_one_leaves_another_may_spend() {
     let mut run = Run::with_targets(json!({"budget": 1.0}));
     run.does(Command::Start).expect("started");

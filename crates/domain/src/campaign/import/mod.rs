@@ -64,6 +64,12 @@ pub enum ImportProblem {
         /// The names that are there, shortened.
         columns: String,
     },
+    /// The line with the names of the columns has a quotation mark too many.
+    #[error("a quotation mark on line {line} is not closed; close it or leave it out")]
+    OpenQuote {
+        /// Which.
+        line: u64,
+    },
     /// There is nothing.
     #[error("the list is empty")]
     Empty,

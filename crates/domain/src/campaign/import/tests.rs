@@ -130,11 +130,43 @@ fn a_hundred_thousand_lines_stay_within_bounds_and_refusals_are_counted() {
 fn an_open_quote_or_an_endless_line_costs_one_line_and_not_the_memory() {
     let text = format!("phone,name\n+14155552671,\"{}\n", "x\n".repeat(200_000));
     let (targets, result) = csv(&text);
-    assert_eq!((targets.len(), result.rejected), (0, 1));
-    assert!(result.told[0].reason.contains("quotation mark"), "{:?}", result.told);
+    assert_eq!((targets.len(), result.rejected), (0, 200_001), "the lines after it are read");
+    assert!(result.told[0].line == 2 && result.told[0].reason.contains("quotation mark"), "{:?}", result.told[0]);
     let wide = format!("phone,name\n{}\n+14155552671,Ann\n", ",".repeat(5_000));
     let (targets, result) = csv(&wide);
     assert_eq!((targets.len(), result.rejected), (1, 1));
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_named_by_its_line_and_swallows_nothing() {
+    let text = "phone,name\n\
+        +14155552671,\"Ann Lee\n\
+        +14155552672,Bob\n\
+        +14155552673,\"Carl \"\"C\"\" Moe\nlives here\"\n\
+        +14155552674,\"Dora\n\
+        +14155552675,\"Ed Poe\"\n\
+        +14155552676,5\" pipe\n\
+        +14155552677,\"Flo\n";
+    for piece in [1, 7, 1_000] {
+        let (targets, result) = import(Format::Csv, text.as_bytes(), None, piece).expect("a list");
+        let numbers: Vec<&str> = targets.iter().map(|target| &target.phone[8..]).collect();
+        assert_eq!(numbers, ["2672", "2673", "2675", "2676"]);
+        assert_eq!(targets[1].name.as_deref(), Some("Carl \"C\" Moe\nlives here"));
+        let told: Vec<u64> = result.told.iter().map(|one| one.line).collect();
+        assert_eq!(told, [2, 6, 9]);
+        assert!(result.told.iter().all(|one| one.reason.contains("quotation mark")), "{:?}", result.told);
+    }
+    let open = import(Format::Csv, b"\"phone,name\n+14155552671,Ann\n", None, 4).expect_err("no header");
+    assert!(open.to_string().contains("line 1"), "{open}");
+}
+
+#[test]
+fn a_hundred_thousand_quotes_that_are_not_closed_are_named_within_the_time_of_a_request() {
+    let text = format!("phone,name\n{}", "x,\"Ann\n".repeat(100_000));
+    let begun = std::time::Instant::now();
+    let (targets, result) = import(Format::Csv, text.as_bytes(), None, 8_192).expect("a list");
+    assert_eq!((targets.len(), result.rejected), (0, 100_000));
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -218,6 +218,7 @@ fn ended(one: &mut Target, end: &End, at_ms: i64) {
         result: end.result,
         abandoned: open.abandoned,
         cost_micros: open.cost_micros.or(end.cost_micros),
+        worst_micros: if end.never_left { 0 } else { open.worst_micros },
         conversation: talk.and_then(|talk| talk.conversation.clone()),
         score: talk.and_then(|talk| talk.score),
     };

@@ -456,6 +456,9 @@ pub struct Dial {
     pub questions: Vec<String>,
     /// What is done when a machine answers.
     pub voicemail: Voicemail,
+    /// What a machine hears, where it is told something.
+    #[serde(default)]
+    pub voicemail_message: Option<String>,
     /// How long it rings, seconds.
     pub ring_seconds: u32,
     /// How long it may last, minutes.
@@ -529,6 +532,8 @@ pub enum Effect {
         attempt: u32,
         /// The moment, Unix milliseconds.
         not_before_ms: i64,
+        /// The agent that will speak.
+        agent_id: AgentId,
     },
     /// Repeatable: look the call up at the provider, by its name there or by the dial's key, and tell [`Command::LookedUp`].
     LookUp {

@@ -204,6 +204,7 @@ fn begin(state: &Slice, now_ms: i64, target: u32, attempt: u32, minute_micros: i
         script: settings.script.clone(),
         questions: settings.questions.clone(),
         voicemail: settings.voicemail,
+        voicemail_message: settings.voicemail_message.clone(),
         ring_seconds: settings.ring_seconds,
         max_call_minutes: settings.max_call_minutes,
         settings_version: state.orders.settings_version,
@@ -228,7 +229,7 @@ fn too_dear(
     // Calls that go on mostly end sooner; then there is room again.
     let why = if one.callbacks > 0 { Why::Callback } else { Why::Room };
     let wait = Next::Wait { at_ms: now_ms + BUDGET_WAIT_MS, why };
-    let short = (owed == 0).then_some(Event::Short { need_micros: worst_micros });
+    let short = (state.under_way_micros() == 0).then_some(Event::Short { need_micros: worst_micros });
     Some([dropped(one, target, open, Some(wait))].into_iter().chain(short).collect())
 }
 

@@ -287,7 +287,8 @@ pub(super) fn effects(
             return;
         }
         Stage::Permitted => {
-            let effect = Effect::Dial { target, attempt, not_before_ms: open.lease.not_before_ms };
+            let agent_id = state.orders.settings.agent_id.clone();
+            let effect = Effect::Dial { target, attempt, not_before_ms: open.lease.not_before_ms, agent_id };
             effects.push((format!("dial:{target}:{attempt}"), 1, effect));
             return;
         }

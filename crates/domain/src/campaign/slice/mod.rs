@@ -130,8 +130,15 @@ impl Slice {
         DialKey { campaign: self.campaign.0.clone(), target: format!("{}.{target}", self.index), attempt }
     }
 
-    /// What calls that go on may cost at most, millionths of a US dollar.
+    /// What calls may cost at most whose cost is not known, millionths of a US dollar: those that go on, and those that ended without a word of it.
     pub fn owed_micros(&self) -> i64 {
+        let past = self.targets.iter().flat_map(|one| &one.past);
+        let untold: i64 = past.filter(|past| past.cost_micros.is_none()).map(|past| past.worst_micros).sum();
+        self.under_way_micros().saturating_add(untold)
+    }
+
+    /// What calls that go on may cost at most, millionths of a US dollar.
+    pub fn under_way_micros(&self) -> i64 {
         let open = self.targets.iter().filter_map(Target::attempt);
         open.filter(|open| open.dialed_ms.is_some() && open.cost_micros.is_none()).map(|open| open.worst_micros).sum()
     }

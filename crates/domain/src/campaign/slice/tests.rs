@@ -203,6 +203,38 @@ fn a_call_begins_only_if_the_budget_has_room_for_its_full_length_beside_those_th
 }
 
 #[test]
+fn a_call_whose_cost_nobody_tells_counts_against_the_budget_with_all_that_it_may_have_cost() {
+    let patch = serde_json::json!({"budget": 0.15, "max_call_minutes": 10, "consent": "none", "max_concurrent": 5, "retry": {"busy": {"attempts": 1}}});
+    let mut run = Run::new(2, patch);
+    let begins = |run: &mut Run, target: u32| {
+        run.tick();
+        run.grant();
+        let attempt = run.slice.targets[target as usize].attempt().expect("it is being called").n;
+        run.permit(target, attempt);
+        run.told.clear();
+        (attempt, run.does(Command::Begin { target, attempt, minute_micros: 10_000 }).expect("answered"))
+    };
+    let (first, reply) = begins(&mut run, 0);
+    assert!(matches!(reply, Reply::Dial(_)));
+    run.hears(0, first, Report::Ended { how: Ending::Busy, talk_s: 0, cost_micros: None });
+    assert_eq!(run.done(0), Some(Disposition::Busy));
+    assert_eq!(
+        (run.slice.under_way_micros(), run.slice.owed_micros()),
+        (0, 100_000),
+        "nothing goes on, and it may have cost"
+    );
+    assert_eq!(begins(&mut run, 1).1, Reply::DoNotDial, "there is no room for a second");
+    let short = |tell: &Tell| matches!(tell, Tell::Campaign(crate::campaign::core::Command::Short { .. }));
+    assert!(run.told.iter().any(short), "nothing that goes on will make room: the campaign is told");
+    run.hears(0, first, Report::Cost { micros: 20_000 });
+    assert_eq!(
+        (run.slice.counters.cost_micros, run.slice.owed_micros()),
+        (20_000, 0),
+        "what is told late takes its place"
+    );
+}
+
+#[test]
 fn a_call_that_books_a_meeting_is_one_disposition_and_every_permit_goes_back() {
     let mut run = Run::new(1, json!({}));
     let attempt = run.ring(0);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     agent::config::AgentConfig,
     catalog::template::IntakeForm,
-    contact_guard::said,
+    contact_guard::said::{self, Contacting, Tongue},
     conversation::errand::{Errand, Wish},
     text::Words,
     vocabulary::{Channel, Urgency},
@@ -106,8 +106,11 @@ pub fn equipped(config: &AgentConfig, brief: &Brief) -> Option<AgentConfig> {
 /// Whether a turn only says what somebody wants of being called: then there is nothing else to understand, to book or to look up.
 pub fn hears_wish(setting: &Setting<'_>, brief: &Brief) -> bool {
     match &brief.understood {
-        Some(understood) => understood.facts.wish.is_some(),
-        None => wish(setting, brief, &Words::of(&brief.text)).is_some(),
+        Some(understood) => is_all(understood),
+        None => {
+            let words = Words::of(&brief.text);
+            wish(setting, brief, &words).is_some() || contacting(brief, &words).is_some()
+        }
     }
 }
 
@@ -151,7 +154,34 @@ fn wish(setting: &Setting<'_>, brief: &Brief, words: &Words) -> Option<Wish> {
     (short && declined).then_some(Wish::NotInterested)
 }
 
+/// What a visitor of the website says of being contacted at all. Over lines of telephones it is heard before a turn begins.
+fn contacting(brief: &Brief, words: &Words) -> Option<(Contacting, Tongue)> {
+    let chat = matches!(brief.channel.0, Channel::Chat | Channel::Messenger | Channel::Linkedin);
+    said::of_contacting(words, brief.dialogue.no_contact).filter(|_| chat)
+}
+
 impl Turn<'_> {
+    /// Hears what a visitor says of being contacted. Whether that is all there is to this turn.
+    pub(super) fn hear_contacting(&mut self) -> bool {
+        let Some((contacting, tongue)) = contacting(self.brief, self.reading.words) else { return false };
+        // "Don't contact me at 217-555-0133 any more": that is what they mean.
+        self.read_contact_details();
+        let told = super::form::contact(self.config, &self.known_now());
+        let vouched = &self.brief.visitor;
+        let known = [&told.phone, &told.email, &vouched.phone, &vouched.email].into_iter().any(Option::is_some);
+        let contact = super::form::contact(self.config, &self.found.values);
+        self.result.facts.values = std::mem::take(&mut self.found.values);
+        self.result.facts.contact = contact;
+        self.result.facts.contacting = Some(contacting);
+        if contacting == Contacting::Never
+            && let Some(form) = self.brief.dialogue.form.as_ref().map(|form| form.form.clone())
+        {
+            self.result.facts.form = FormMove::Cancelled { form };
+        }
+        self.plan().acknowledge.push(said::confirmed(contacting, tongue, known).to_owned());
+        true
+    }
+
     /// Hears what somebody says to being called. Whether that is all there is to this turn.
     pub(super) fn hear_wish(&mut self) -> bool {
         let Some(wish) = wish(self.setting, self.brief, self.reading.words) else { return false };
@@ -186,7 +216,7 @@ impl Turn<'_> {
 
 /// Whether nothing but what is owed is said: a model is not asked about a goodbye.
 pub fn is_all(understanding: &Understanding) -> bool {
-    understanding.facts.wish.is_some()
+    understanding.facts.wish.is_some() || understanding.facts.contacting.is_some()
 }
 
 #[cfg(test)]

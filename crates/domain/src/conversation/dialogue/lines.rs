@@ -67,6 +67,14 @@ pub(super) fn when_agreed(when: &str) -> String {
     format!("Thank you, I have noted it: {}. I will call you then. Goodbye.", text::one_line(when))
 }
 
+/// A form that a person interrupted may go on.
+pub(super) fn go_on_with(title: &str) -> String {
+    match title.trim() {
+        "" => "Would you like to go on where we stopped?".to_owned(),
+        title => format!("Would you like to go on with your {title}? I still have what you told me."),
+    }
+}
+
 /// What is wrong with an e-mail address.
 pub(super) const EMAIL_PROBLEM: &str =
     "Sorry, that e-mail address doesn't look complete. It should look like name@example.com.";

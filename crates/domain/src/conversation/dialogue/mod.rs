@@ -44,6 +44,7 @@ use crate::{
         scoring::Scoring,
         template::{AlertChannel, Field},
     },
+    contact_guard::said::Contacting,
     ids::{AgentId, ConversationId, MessageId, TurnId},
     local_time,
     vocabulary::{Channel, ConversationStatus, EscalationAction, LeadIntent, Urgency},
@@ -157,8 +158,14 @@ pub struct Dialogue {
     pub signals: BTreeSet<String>,
     /// Whether the visitor was told that the business is closed.
     pub told_closed: bool,
+    /// The form that a person of the business interrupted: it is offered once, not gone on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
     /// Whether the last answer was the fallback, which invites the visitor to leave a name and number.
     pub invited: bool,
+    /// The visitor does not want to be contacted any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_contact: bool,
     /// What the call that goes on was made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errand: Option<Box<Errand>>,
@@ -256,6 +263,9 @@ pub struct Facts {
     /// What somebody who is called says to that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wish: Option<Wish>,
+    /// What the visitor says of being contacted at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contacting: Option<Contacting>,
     /// What becomes of the appointment being made.
     #[serde(skip_serializing_if = "is_same")]
     pub booking: booking::Move,
@@ -274,6 +284,7 @@ impl Facts {
             || !self.alerts.is_empty()
             || !self.values.is_empty()
             || self.wish.is_some()
+            || self.contacting.is_some()
             || self.books()
     }
 

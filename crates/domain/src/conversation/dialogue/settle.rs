@@ -54,7 +54,7 @@ impl Turn<'_> {
                     self.result.facts.offer = Some(Offer::Person);
                 }
             }
-            if !again {
+            if !again && !self.already_told(rule) {
                 self.escalate(rule, &hit.reason);
             }
             if matches!(rule.trigger, Trigger::FieldAbove { .. }) {
@@ -91,6 +91,26 @@ impl Turn<'_> {
         if emergency && !known && !reply.to_lowercase().contains("alert") {
             plan.alerted.get_or_insert_with(|| alerted.to_owned());
         }
+    }
+
+    /// Whether people know of this danger by another rule already: of the same message, or of an earlier one that it says nothing new about.
+    fn already_told(&self, rule: &EscalationRule) -> bool {
+        if rule.action != EscalationAction::ImmediateAlert {
+            return false;
+        }
+        let alike = |id: &str| {
+            let other = self.config.escalation_rules.iter().find(|other| other.id == id);
+            other.is_some_and(|other| {
+                other.id != rule.id && other.action == rule.action && other.urgency == rule.urgency
+            })
+        };
+        let now = self.result.facts.escalations.iter().any(|told| alike(&told.rule));
+        let before = self.brief.dialogue.fired.iter().any(|id| alike(id));
+        let said = |advice: &String| {
+            let advice = self.fill(advice);
+            self.brief.history.iter().any(|line| line.text.contains(&advice))
+        };
+        now || before && rules::advice(rule, self.reading.words).iter().all(said)
     }
 
     pub(super) fn transfer(&mut self, again: bool, reply: String) {
@@ -393,6 +413,18 @@ impl Turn<'_> {
             .filter(|notice| notice.when == when && !self.brief.dialogue.notices.contains(&notice.kind))
             .map(|notice| (notice.kind.clone(), self.fill(&notice.text)))
             .collect()
+    }
+
+    /// Offers, once, to go on with a form that a person of the business interrupted; what was told before is not asked again.
+    pub(super) fn offer_to_go_on(&mut self) {
+        let Some(id) = self.brief.dialogue.paused.clone() else { return };
+        let busy = self.form.is_some() || self.result.facts.form != FormMove::Same || self.result.plan.offer.is_some();
+        if busy || self.mood.bye || self.mood.thanks || self.mood.denies || !self.may_start(&id) {
+            return;
+        }
+        let title = form::form_of(self.config, &id).map(|form| form.title.to_lowercase()).unwrap_or_default();
+        self.plan().offer = Some(lines::go_on_with(&title));
+        self.result.facts.offer = Some(Offer::Form { form: id });
     }
 
     pub(super) fn give_notices(&mut self) {

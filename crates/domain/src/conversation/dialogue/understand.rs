@@ -26,7 +26,7 @@ pub fn understand(setting: &Setting<'_>, brief: &Brief) -> Understanding {
     }
     let words = Words::of(&brief.text);
     let mut turn = Turn::new(setting, brief, &words);
-    if turn.hear_wish() {
+    if turn.hear_wish() || turn.hear_contacting() {
         return turn.finish();
     }
     turn.read_contact_details();
@@ -38,6 +38,7 @@ pub fn understand(setting: &Setting<'_>, brief: &Brief) -> Understanding {
     turn.set_off_rules();
     turn.move_form_on();
     turn.say_closed();
+    turn.offer_to_go_on();
     turn.small_talk();
     turn.give_notices();
     turn.finish()
@@ -188,6 +189,9 @@ impl<'a> Turn<'a> {
             FieldType::Phone | FieldType::Email | FieldType::Select | FieldType::Date => true,
             FieldType::Text | FieldType::Textarea => false,
         };
+        if extract::is_name(field) && self.is_choice() {
+            return Asked::Aside; // It answers another question, asked or not.
+        }
         let answer = extract::answer(&self.reading, field, &self.found, self.mood.confirms, self.mood.denies);
         if typed && let Ok(value) = &answer {
             self.found.values.insert(field.name.clone(), value.clone());
@@ -234,6 +238,14 @@ impl<'a> Turn<'a> {
             Err(_) if other_values => Asked::Aside,
             Err(problem) => Asked::Invalid(problem),
         }
+    }
+
+    /// Whether the whole message is one of the choices or buttons that the agent offers anywhere.
+    fn is_choice(&self) -> bool {
+        let said = self.reading.words.joined();
+        let same = |text: &String| !said.is_empty() && Words::of(text).joined() == said;
+        let fields = self.config.lead_fields.iter().chain(&self.config.form_fields);
+        fields.flat_map(|field| &field.options).chain(&self.config.quick_prompts).any(same)
     }
 
     /// What is said to a question of the campaign is its answer, "yes", "no" and a wish of their own too, unless it asks something back.

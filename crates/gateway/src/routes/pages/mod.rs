@@ -5,6 +5,7 @@ mod app;
 mod forms;
 mod invitation;
 mod legal;
+pub(super) mod mailbox;
 
 use std::sync::LazyLock;
 

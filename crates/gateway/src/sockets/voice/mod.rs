@@ -7,6 +7,7 @@ mod mouth;
 mod played;
 mod recorder;
 pub mod retell;
+pub mod stranger;
 pub mod stream;
 mod talker;
 mod told;
@@ -55,6 +56,7 @@ pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
     utoipa_axum::router::OpenApiRouter::new()
         .merge(browser::routes())
         .merge(retell::routes())
+        .merge(stranger::routes())
         .merge(stream::routes())
         .merge(twilio::routes())
         .merge(vapi::routes())

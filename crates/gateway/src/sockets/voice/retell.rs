@@ -6,11 +6,14 @@ use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket};
 use axum::extract::{Path, State, WebSocketUpgrade};
 use axum::response::Response;
 use colloquy_actors::calls;
+use colloquy_actors::campaign::errand;
 use colloquy_actors::domain::Principal;
 use colloquy_actors::domain::call::script::{self, Next};
-use colloquy_actors::domain::call::{Call, Carrier, Direction, End};
+use colloquy_actors::domain::call::{Carrier, Direction, End, NewCall};
+use colloquy_actors::domain::campaign::dialled::Dialled;
 use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::vocabulary::AgentStatus;
+use colloquy_actors::retell::hear;
 use colloquy_actors::telephony::retell::frames::{Transcript, UNINTELLIGIBLE};
 use colloquy_actors::telephony::retell::object::{Call as Details, Direction as RetellDirection};
 use colloquy_actors::telephony::retell::session::{Event, GREETING, Opening, Output, Session, Then};
@@ -26,9 +29,9 @@ use crate::chat::{self, Reached};
 use crate::problem::Problem;
 
 /// How long the details of a call are waited for; a call without them is one from an unknown number.
-const DETAILS_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const DETAILS_WITHIN: Duration = Duration::from_secs(3);
 /// A peer that does not take a frame within this time is gone: Retell itself gives up after five seconds.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// Said when nothing could be understood.
 const AGAIN_PLEASE: &str = "I'm sorry, I didn't catch that. Could you say it again?";
 /// The reason of an end that is ours, in Retell's word.
@@ -61,61 +64,94 @@ async fn open_alias(
     upgraded(app, &key, &call, upgrade).await
 }
 
+pub(super) fn call_id(call: &str) -> Result<String, Problem> {
+    target::call_id(call, None).map_err(|_| Problem::field("call_id", "must be the id of a call at Retell"))
+}
+
+pub(super) fn place(app: &App, key: &str) -> Result<Place, Problem> {
+    app.sockets.place_of_key(key).map_err(|limit| {
+        Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
+    })
+}
+
+pub(super) fn sized(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    super::super::slim(upgrade).max_message_size(TRANSCRIPT_BYTES_MAX).max_frame_size(TRANSCRIPT_BYTES_MAX)
+}
+
 async fn upgraded(app: App, key: &str, call: &str, upgrade: WebSocketUpgrade) -> Result<Response, Problem> {
     // A key that is wrong tells no more than an agent that does not exist.
     let agent = calls::agent_of_key(&app.actors.tools, key).ok_or_else(|| Problem::not_found("agent"))?;
     let agent = chat::reach(&app, agent.as_str()).await?;
-    let provider_call_id =
-        target::call_id(call, None).map_err(|_| Problem::field("call_id", "must be the id of a call at Retell"))?;
-    let live = agent.now.config.voice_enabled && agent.now.status == AgentStatus::Active && !agent.now.suspended;
-    if !live {
+    let provider_call_id = call_id(call)?;
+    let working = agent.now.status == AgentStatus::Active && !agent.now.suspended;
+    if !working || !(agent.now.config.voice_enabled || calls_people(&app, &agent).await) {
         return Err(Problem::conflict("agent_not_live", "This agent does not answer the phone at the moment."));
     }
-    let place = app.sockets.place_of_key(agent.id.as_str()).map_err(|limit| {
-        Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
-    })?;
+    let place = place(&app, agent.id.as_str())?;
     let tasks = app.sockets.tasks.clone();
-    Ok(super::super::slim(upgrade)
-        .max_message_size(TRANSCRIPT_BYTES_MAX)
-        .max_frame_size(TRANSCRIPT_BYTES_MAX)
-        .on_upgrade(move |socket| {
-            tasks.track_future(async move {
-                let mut out = Vec::new();
-                let now_ms = app.now_ms();
-                let known = known(&app, &agent, &provider_call_id).await;
-                let opening = if known { Opening::Resume } else { Opening::Greet };
-                let session = Session::open(opening, now_ms, &mut out);
-                let driver = Driver {
-                    app,
-                    socket,
-                    _place: place,
-                    agent,
-                    provider_call_id,
-                    session,
-                    line: None,
-                    out,
-                    asked: None,
-                    last: Transcript::default(),
-                    turns: 0,
-                    reminded: 0,
-                };
-                driver.run(known).await;
-            })
-        }))
+    Ok(sized(upgrade).on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            let mut out = Vec::new();
+            let now_ms = app.now_ms();
+            let known = known(&app, &agent, &provider_call_id).await;
+            let opening = if known.is_some() { Opening::Resume } else { Opening::Greet };
+            let session = Session::open(opening, now_ms, &mut out);
+            Driver::new(app, socket, place, agent, provider_call_id, session, out).run(known).await;
+        })
+    }))
+}
+
+/// Whether an agent is set up at Retell: who was called by us is spoken with, whether it answers calls or not. Which of both it is stands in the call's details.
+async fn calls_people(app: &App, agent: &Reached) -> bool {
+    let lines = app.actors.tools.lines(&app.actors.client, &agent.tenant).await;
+    lines.is_ok_and(|lines| lines.agents.values().any(|agents| agents.contains_key(&agent.id)))
 }
 
 /// The largest frame, bytes: each carries the whole transcript twice with the times of its words, an hour of which is a few hundred kilobytes.
 const TRANSCRIPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Whether a call has been going on before this socket.
-async fn known(app: &App, agent: &Reached, provider_call_id: &str) -> bool {
+/// A call that has been going on before this socket.
+async fn known(app: &App, agent: &Reached, provider_call_id: &str) -> Option<Is> {
     let call = calls::id(&app.actors.tools, &agent.tenant, Carrier::Retell, provider_call_id);
     let by = Principal::system(agent.tenant.clone());
-    let found = calls::find(&app.actors.client, &by, &call).await;
-    found.is_ok_and(|call| {
-        let theirs = |call: &Call| call.is.as_ref().is_some_and(|is| is.agent_id == agent.id);
-        call.is_some_and(|call| theirs(&call) && call.conversation_id.is_some() && call.sockets > 0)
-    })
+    let found = calls::find(&app.actors.client, &by, &call).await.ok()??;
+    let going = found.conversation_id.is_some() && found.sockets > 0;
+    found.is.filter(|is| going && is.agent_id == agent.id).map(|is| Is::known(*is))
+}
+
+/// Who calls whom, and what for.
+#[derive(Clone, Debug)]
+pub(super) struct Is {
+    direction: Direction,
+    person: Option<String>,
+    line: Option<String>,
+    /// The dial it comes of, if we made it.
+    dial: Option<Dialled>,
+    /// Whether it has been going on before.
+    before: bool,
+}
+
+impl Is {
+    /// By what Retell says of it; a call without that is one from an unknown number.
+    pub(super) fn of(details: Option<&Details>) -> Self {
+        let direction = match details.and_then(|details| details.direction.as_ref()) {
+            Some(RetellDirection::Outbound) => Direction::Outbound,
+            Some(RetellDirection::Inbound | RetellDirection::Other(_)) | None => Direction::Inbound,
+        };
+        let (from, to) = details.map(|of| (of.from_number.clone(), of.to_number.clone())).unwrap_or_default();
+        let (person, line) = match direction {
+            Direction::Inbound => (from, to),
+            Direction::Outbound => (to, from),
+        };
+        let dial = details.filter(|_| direction == Direction::Outbound).and_then(hear::dialled);
+        Self { direction, person, line, dial, before: false }
+    }
+
+    /// As it was heard of first.
+    fn known(call: NewCall) -> Self {
+        let NewCall { direction, person, line, dial, .. } = call;
+        Self { direction, person, line, dial, before: true }
+    }
 }
 
 /// How a socket ended.
@@ -131,7 +167,9 @@ enum Ended {
     Nothing,
 }
 
-struct Driver {
+pub(super) struct Driver {
+    /// Since when somebody has been waiting for a word.
+    opened: Instant,
     app: App,
     socket: WebSocket,
     _place: Place,
@@ -151,8 +189,38 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, known: bool) {
-        let ended = match if known { self.begin(None).await } else { None } {
+    pub(super) fn new(
+        app: App,
+        socket: WebSocket,
+        place: Place,
+        agent: Reached,
+        provider_call_id: String,
+        session: Session,
+        out: Vec<Output>,
+    ) -> Self {
+        Self {
+            opened: Instant::now(),
+            app,
+            socket,
+            _place: place,
+            agent,
+            provider_call_id,
+            session,
+            line: None,
+            out,
+            asked: None,
+            last: Transcript::default(),
+            turns: 0,
+            reminded: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, known: Option<Is>) {
+        let begun = match known {
+            Some(is) => self.begin(is).await,
+            None => None,
+        };
+        let ended = match begun {
             Some(ended) => ended,
             None => self.talk().await,
         };
@@ -190,7 +258,7 @@ impl Driver {
                     self.session.on_tick(now_ms, &mut self.out);
                 }
                 () = tokio::time::sleep_until(begun + DETAILS_WITHIN), if self.line.is_none() => {
-                    if let Some(ended) = self.begin(None).await {
+                    if let Some(ended) = self.begin(Is::of(None)).await {
                         return ended;
                     }
                 }
@@ -243,12 +311,12 @@ impl Driver {
 
     async fn told(&mut self, event: Event) -> Option<Ended> {
         match event {
-            Event::Details(details) if self.line.is_none() => return self.begin(Some(&details)).await,
+            Event::Details(details) if self.line.is_none() => return self.begin(Is::of(Some(&details))).await,
             Event::Details(_) => {}
             Event::Update { transcript, .. } => self.last = transcript,
             Event::Asked { response_id, reminder, transcript } => {
                 if self.line.is_none()
-                    && let Some(ended) = self.begin(None).await
+                    && let Some(ended) = self.begin(Is::of(None)).await
                 {
                     return Some(ended);
                 }
@@ -272,16 +340,21 @@ impl Driver {
     }
 
     /// Begins the call, or goes on with it.
-    async fn begin(&mut self, details: Option<&Details>) -> Option<Ended> {
-        let direction = match details.and_then(|details| details.direction.as_ref()) {
-            Some(RetellDirection::Outbound) => Direction::Outbound,
-            Some(RetellDirection::Inbound | RetellDirection::Other(_)) | None => Direction::Inbound,
-        };
-        let (from, to) = details.map(|of| (of.from_number.clone(), of.to_number.clone())).unwrap_or_default();
-        let (person, line) = match direction {
-            Direction::Inbound => (from, to),
-            Direction::Outbound => (to, from),
-        };
+    async fn begin(&mut self, is: Is) -> Option<Ended> {
+        match self.wanted(&is).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.session.hang_up(&mut self.out);
+                self.carry_closing().await;
+                return Some(Ended::Nothing);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a call could not begin here; its provider tries elsewhere");
+                return Some(Ended::Lost);
+            }
+        }
+        let account = self.account(is.line.as_deref()).await;
+        let Is { direction, person, line, dial, .. } = is;
         let heard = calls::Heard {
             agent: self.agent.id.clone(),
             carrier: Carrier::Retell,
@@ -290,11 +363,11 @@ impl Driver {
             person,
             line,
             test: false,
-            account: None,
-            dial: None,
+            account,
+            dial: dial.clone(),
         };
         match Line::open(&self.app, self.agent.clone(), heard).await {
-            Ok((line, _)) => {
+            Ok((line, call)) => {
                 // Said by whichever socket comes first; one that only comes back says nothing until asked.
                 if self.session.open_id() == Some(GREETING) {
                     let greeting = line.greeting().await.ok().flatten().unwrap_or_default();
@@ -303,6 +376,10 @@ impl Driver {
                     let _ = self.session.complete(GREETING, &greeting, &Then::Listen, &mut self.out);
                 }
                 self.line = Some(line);
+                if let Some(dial) = dial.filter(|_| call.sockets == 1) {
+                    let waited_ms = i64::try_from(self.opened.elapsed().as_millis()).unwrap_or(i64::MAX);
+                    super::twilio::waited(&self.app, &self.agent.tenant, &dial, waited_ms).await;
+                }
                 None
             }
             Err(colloquy_actors::ActorError::Rejected(_)) => {
@@ -316,6 +393,27 @@ impl Driver {
                 Some(Ended::Lost)
             }
         }
+    }
+
+    /// Whether anybody has something to say in it.
+    async fn wanted(&mut self, is: &Is) -> Result<bool, colloquy_actors::ActorError> {
+        if is.before {
+            return Ok(true);
+        }
+        match &is.dial {
+            // Settled, or taken back: nobody has anything to say any more.
+            Some(dial) => Ok(errand::brief(&self.app.actors.client, &self.agent.tenant, dial).await?.is_some()),
+            None => Ok(is.direction == Direction::Outbound || self.agent.now.config.voice_enabled),
+        }
+    }
+
+    /// The account whose number it is, as its pacer is named; none for a number that is only entered at Retell.
+    async fn account(&mut self, line: Option<&str>) -> Option<String> {
+        let lines = self.app.actors.tools.lines(&self.app.actors.client, &self.agent.tenant).await.ok()?;
+        let mut numbers = lines.numbers.values();
+        let number = numbers.find(|known| known.is.provider.as_retell() && Some(known.is.number.as_str()) == line)?;
+        let connection = lines.connections.get(&number.is.provider)?;
+        Some(format!("{}:{}", number.is.provider.word(), connection.credentials.account))
     }
 
     async fn carry_closing(&mut self) {

@@ -325,7 +325,7 @@ impl Driver {
             Ok((line, call)) => {
                 let (talker, doing) = Talker::begin(line, mouth, listening, ears.tells_turns()).await;
                 if let Some(dial) = ends.dial.filter(|_| call.sockets == 1) {
-                    waited(&self.app, &self.account, &dial, self.app.now_ms() - (until_ms - TICKET_MS)).await;
+                    waited(&self.app, &self.account.tenant, &dial, self.app.now_ms() - (until_ms - TICKET_MS)).await;
                 }
                 self.sockets = call.sockets;
                 // Gone on with, it is recorded if it was before: else nobody knows whether the caller heard that it is.

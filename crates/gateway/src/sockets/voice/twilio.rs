@@ -16,7 +16,7 @@ use colloquy_actors::domain::call::script::{self, Next};
 use colloquy_actors::domain::call::{Carrier, Direction, End};
 use colloquy_actors::domain::campaign::slice::Report;
 use colloquy_actors::domain::conversation::Spoken;
-use colloquy_actors::domain::ids::AgentId;
+use colloquy_actors::domain::ids::{AgentId, TenantId};
 use colloquy_actors::domain::lines::Provider;
 use colloquy_actors::domain::vocabulary::AgentStatus;
 use colloquy_actors::telephony::error::Unverified;
@@ -241,9 +241,9 @@ pub(super) async fn reached(app: &AppState, agent: &AgentId, outbound: bool) -> 
 }
 
 /// Tells a campaign of somebody who was called and heard nothing for too long.
-pub(super) async fn waited(app: &AppState, account: &Account, dial: &Dialled, waited_ms: i64) {
+pub(super) async fn waited(app: &AppState, tenant: &TenantId, dial: &Dialled, waited_ms: i64) {
     if waited_ms > ABANDONED_AFTER_MS {
-        let told = hear::tell(&app.actors.client, &account.tenant, dial, Report::Abandoned).await;
+        let told = hear::tell(&app.actors.client, tenant, dial, Report::Abandoned).await;
         tracing::warn!(waited_ms, told = told.is_ok(), "somebody who was called had to wait for a word");
     }
 }
@@ -395,7 +395,7 @@ impl Driver {
             None => None,
         };
         if let Some(dial) = dial.filter(|_| call.sockets == 1) {
-            waited(&self.app, &self.account, &dial, self.app.now_ms() - issued_ms).await;
+            waited(&self.app, &self.account.tenant, &dial, self.app.now_ms() - issued_ms).await;
         }
         ended
     }

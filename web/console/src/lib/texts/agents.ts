@@ -1,4 +1,5 @@
 // Agents: their list, chat, widget, voice and training, and how one is made.
+import { hourName } from '../locale.svelte';
 
 export const agents = {
   faq: {
@@ -120,6 +121,10 @@ export const agents = {
   },
   voice: {
     enabled: 'Answer calls',
+    recording: 'Record calls',
+    recordingHint: 'Where the sound is made here, over Twilio. Callers hear it first; how long recordings are kept is set under Settings › Privacy.',
+    recordingTold: 'By which words callers learn it',
+    recordingUsual: 'This call is recorded.',
     who: 'Who speaks',
     byCarrier: (name: string) => `The telephone provider (${name}, or Twilio’s own voice)`,
     voice: 'Voice at the provider',
@@ -135,6 +140,18 @@ export const agents = {
     transferHint: 'With the country. Without a number nobody can take the call, and your team is told.',
     vapiText: 'Enter this as the custom LLM address of an assistant at Vapi. An assistant that is chosen by the number asks for it by itself. Whoever knows it can answer in the agent’s name.',
     socketText: 'Enter this as the custom LLM address of the agent at Retell. Whoever knows it can answer in the agent’s name.',
+  },
+  autoCall: {
+    title: 'New leads',
+    text: () => `Whoever leaves a number in a chat or a form is called back while they still think of you: between ${hourName(8)} and ${hourName(21)} by their own clock, once, and never somebody who has just called or said no.`,
+    enabled: 'Call new leads back by itself',
+    noNumber: 'This agent has no number that can call, so nobody is called yet.',
+    within: 'Within (minutes)',
+    withinHint: '1 to 60. Whoever could not be called by then is left to your team.',
+    countries: 'Countries besides your own',
+    countriesHint: 'Two letters each. Numbers in the countries of your own numbers are called anyway; anybody could leave an expensive one.',
+    questionsHint: 'One in each line, at most ten. The answers stand with the lead.',
+    questionsExample: 'What can we do for you?\nWhen does it suit you?\nHave you been with us before?',
   },
 
   reading: {

@@ -1,4 +1,5 @@
 // Analytics: ranges, charts, questions, the daily summary.
+import { hourName } from '../locale.svelte';
 
 export const analytics = {
   overview: {
@@ -7,7 +8,7 @@ export const analytics = {
     conversations: 'Conversations',
     conversationsNote: (resolved: number, escalated: number) => `${resolved} resolved, ${escalated} need a person`,
     calls: 'Calls answered',
-    windows: (day: string, week: string, month: string) => `24 h: ${day} · 7 d: ${week} · 30 d: ${month}`,
+    windows: (day: string, week: string, month: string) => `24\u00a0h:\u00a0${day} · 7\u00a0d:\u00a0${week} · 30\u00a0d:\u00a0${month}`,
     callsNote: (missed: number) => `${missed} missed`,
     leads: 'Leads',
     leadsNote: 'captured by your agents',
@@ -82,11 +83,11 @@ export const analytics = {
     stages: { visitors: 'Visitors', conversations: 'Conversations', leads: 'Leads', appointments: 'Appointments' } as Record<string, string>,
     ofBefore: (percent: string) => `${percent} go on`,
     heat: 'Peak hours',
-    busiest: (day: string, hour: number) => `Most on ${day} from ${hour}:00`,
+    busiest: (day: string, hour: number) => `Most on ${day} from ${hourName(hour)}`,
     day: 'Day',
     hour: 'Hour',
     days: ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'],
-    cell: (day: string, hour: number, n: number) => `${day} ${hour}:00 to ${hour + 1}:00: ${n}`,
+    cell: (day: string, hour: number, n: number) => `${day} ${hourName(hour)} to ${hourName(hour + 1)}: ${n}`,
     top: 'Asked most',
     grouped: { meaning: 'Questions of one meaning are one.', words: 'Questions of the same words are one.' } as Record<string, string>,
     noQuestions: 'Nobody asked anything in this time.',
@@ -101,7 +102,7 @@ export const analytics = {
   },
   summary: {
     title: 'Daily summary',
-    text: (zone: string) => `Every morning at 8:00 (${zone}) by e-mail: yesterday’s conversations, calls, leads, and what was asked.`,
+    text: (zone: string) => `Every morning at ${hourName(8)} (${zone}) by e-mail: yesterday’s conversations, calls, leads, and what was asked.`,
     mine: (email: string) => `Send it to ${email}`,
     day: 'The day it tells about',
     subject: 'Subject',

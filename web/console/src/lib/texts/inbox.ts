@@ -1,4 +1,5 @@
 // The inbox, one conversation, leads, and what is behind an answer.
+import { hourName } from '../locale.svelte';
 
 export const inbox = {
   inbox: {
@@ -30,7 +31,7 @@ export const inbox = {
     showAll: 'Show all',
     between: (from: string, to: string) => (from && to ? `Begun ${from} – ${to}` : from ? `Begun after ${from}` : `Begun before ${to}`),
     weekdays: ['Mondays', 'Tuesdays', 'Wednesdays', 'Thursdays', 'Fridays', 'Saturdays', 'Sundays'],
-    hour: (hour: number) => `${hour}:00 to ${hour + 1}:00`,
+    hour: (hour: number) => `${hourName(hour)} to ${hourName(hour + 1)}`,
     emptyTitle: 'No conversation yet',
     emptyText: 'They appear here the moment a visitor writes. Put the widget on your website, or try your agent yourself.',
     emptyAct: 'Set up an agent',
@@ -68,7 +69,10 @@ export const inbox = {
     replyTakes: 'Write to the visitor. Sending takes the conversation over.',
     whisperHint: 'Tell the assistant what to do in its next answer. The visitor never sees this.',
     send: 'Send',
+    trial: 'Trial',
+    trialText: 'Begun in this console or on the sample page, by somebody who tries the agent out. It is counted like a visitor’s.',
     sending: 'Sending…',
+    sent: 'Sent',
     notSent: 'Not sent',
     ended: 'This conversation has ended.',
     sandbox: 'A try-out from a fork: it never reaches a person.',
@@ -99,6 +103,8 @@ export const inbox = {
       started: 'Started',
       messages: 'Messages',
       rating: 'Rating',
+      contact: 'Contact',
+      noContact: 'Asked not to be contacted',
       lead: 'Lead',
       openLead: 'Open the lead',
       handling: 'Handling',

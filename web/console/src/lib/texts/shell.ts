@@ -121,7 +121,7 @@ export const shell = {
 
   save: {
     title: 'Not saved yet:',
-    fields: { 'settings.retention.conversations_days': 'The number of days', business_hours: 'Business hours', settings: 'For how long conversations are kept', website_url: 'Website', types: 'What can be booked', horizon_days: 'Days ahead', voice_id: 'Voice', voice_provider: 'Who speaks', voice_welcome_message: 'Greeting', voice_scripts: 'What it says when', system_prompt: 'Prompt', escalation_email: 'Alerts by e-mail to', escalation_phone: 'Alerts by text message to' } as Record<string, string>,
+    fields: { 'settings.retention.conversations_days': 'The number of days', business_hours: 'Business hours', settings: 'Settings of the organization', 'settings.locale': 'Dates and times', website_url: 'Website', types: 'What can be booked', horizon_days: 'Days ahead', voice_id: 'Voice', voice_provider: 'Who speaks', voice_welcome_message: 'Greeting', voice_scripts: 'What it says when', auto_call_leads: 'New leads', voice_recording: 'Recording', compliance_notices: 'What must be said', 'settings.retention.recordings_days': 'The number of days for recordings', opening: 'First words', system_prompt: 'Prompt', escalation_email: 'Alerts by e-mail to', escalation_phone: 'Alerts by text message to' } as Record<string, string>,
     restored: 'Kept from last time, not saved yet:',
     discard: 'Discard',
     stale: 'Somebody else saved first',

@@ -9,3 +9,24 @@ export interface Line {
 
 /** Colours that can be told apart in both themes; more channels than these share them. */
 export const COLORS = ['--accent', '--ok', '--warn', '--bad', '--text-2'] as const;
+
+/** The top of a scale for values up to the given one: a number that is easy to read and to halve, never less than the value. */
+export function scaleTop(most: number): number {
+  if (most <= 2) return 2;
+  const unit = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 4, 6, 8, 10].map((times) => times * unit).find((top) => top >= most) ?? most;
+}
+
+/** Moments that are named below a chart: the last one, and as many before it as have room, each so many pixels wide. */
+export function named(at: readonly number[], pixels: number, wide: number): number[] {
+  const [first, last] = [at[0] ?? 0, at.at(-1) ?? 0];
+  const room = ((last - first) * wide) / Math.max(wide, pixels);
+  // As many steps from each to the next, so that the names stay regular; what is closer than that is left out.
+  const every = Math.max(1, Math.ceil((at.length * wide) / Math.max(wide, pixels)));
+  const found: number[] = [];
+  for (let index = at.length - 1; index >= 0; index -= every) {
+    const moment = at[index];
+    if (moment !== undefined && (!found.length || (found[0] ?? 0) - moment >= room)) found.unshift(moment);
+  }
+  return found;
+}
