@@ -89,8 +89,8 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         retry: Retry { no_answer: never.clone(), busy: never.clone(), failed: never },
         ..Settings::default()
     };
-    ready(client, tools, &by.tenant, &settings, &account).await?;
     settings.check()?;
+    ready(client, tools, &by.tenant, &settings, &account).await?;
     let now_ms = client.now_ms();
     if !settings.window.hours(&number.zones).is_open(now_ms) {
         return Err(Rejection::conflict(
