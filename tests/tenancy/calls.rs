@@ -196,6 +196,7 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/conversations/{id}/read" => json!({ "seq": 1 }),
         "post /api/conversations/{id}/merge" => json!({ "into": id("conversation") }),
         "post /api/integrations/{provider}/connect" => json!({ "account_sid": "AC1", "auth_token": "t" }),
+        "post /api/ai/realtime-token" => json!({ "agent_id": id("agent") }),
         "post /api/voice/numbers" => {
             json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
         }

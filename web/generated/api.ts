@@ -1116,6 +1116,15 @@ website_url?: string,
 timezone?: string, };
 
 /**
+ * `POST /api/ai/realtime-token`.
+ */
+export type NewRealtimeToken = { 
+/**
+ * Who is called.
+ */
+agent_id: string, };
+
+/**
  * `POST /api/agents/:id/sources`.
  */
 export type NewSource = { 
@@ -1624,6 +1633,31 @@ seq: number,
  * Marks the whole conversation unread again.
  */
 unread?: boolean, };
+
+/**
+ * What a page opens a session of OpenAI Realtime with.
+ */
+export type RealtimeToken = { 
+/**
+ * `ek_…`; shown once.
+ */
+value: string, 
+/**
+ * Until when it opens sessions.
+ */
+expires_at: string, 
+/**
+ * The model of its session.
+ */
+model: string, 
+/**
+ * The voice of its session.
+ */
+voice: string, 
+/**
+ * Where the page posts its offer (SDP), with the token as bearer.
+ */
+calls_url: string, };
 
 /**
  * `POST /api/auth/refresh` and `/logout`: the token, or the cookie.
@@ -2207,7 +2241,7 @@ items: Array<Voice>,
  */
 listening: string, 
 /**
- * Who speaks unless the agent says otherwise: `elevenlabs`, `espeak-ng` or `none`.
+ * Who speaks unless the agent says otherwise: `elevenlabs`, `openai`, `espeak-ng` or `none`.
  */
 speech: string, 
 /**

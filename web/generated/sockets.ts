@@ -433,7 +433,12 @@ call_id: string | null,
  * The page will send what its microphone hears: binary frames of 16-bit little-endian sound, one channel, so many samples a second (8000 to
  * 48000). Without speech-to-text here, or without this, the caller types.
  */
-microphone_hz: number | null, } | { "type": "said", 
+microphone_hz: number | null, 
+/**
+ * The page has a session of OpenAI Realtime, made with a token of `POST /api/ai/realtime-token`: its id there, as it stands at the end of the
+ * answer's `Location`. What is said is then heard and spoken in it.
+ */
+realtime_call_id: string | null, } | { "type": "said", 
 /**
  * Counts from 1 what the caller says in this call. The same number with more words: the caller went on before anything was answered.
  */
@@ -476,11 +481,11 @@ conversation_id: string,
  */
 agent: string, 
 /**
- * How the caller is heard: `deepgram`, or `typed` where no speech-to-text is connected or the page sends no sound.
+ * How the caller is heard: `deepgram`, `openai`, or `typed` where no speech-to-text is connected or the page sends no sound.
  */
 listening: string, 
 /**
- * Who speaks: `elevenlabs`, `espeak-ng`, or `none` where the words are only shown.
+ * Who speaks: `elevenlabs`, `openai`, `espeak-ng`, or `none` where the words are only shown.
  */
 speech: string, 
 /**

@@ -1,11 +1,13 @@
 //! The sound of calls where it is ours: who speaks and who listens, as they are set up on this node.
 //!
-//! A sentence becomes a [`Sound`] by [`Speech`]: `espeak-ng` where it is installed, ElevenLabs where there is a key. What a caller says becomes words by
+//! A sentence becomes a [`Sound`] by [`Speech`]: `espeak-ng` where it is installed, ElevenLabs or OpenAI where there is a key. What a caller says becomes words by
 //! [`Ears`]: Deepgram where there is a key; without one the caller types, and is told so.
 
 mod deepgram;
 mod elevenlabs;
 mod espeak;
+mod openai;
+mod realtime;
 mod socket;
 mod sound;
 
@@ -18,10 +20,14 @@ use colloquy_domain::agent::config::AgentConfig;
 pub use deepgram::{Ears, Listening};
 pub use elevenlabs::ElevenLabs;
 pub use espeak::Espeak;
+pub use openai::{OpenAi, OpenAiSettings, Token};
+pub use realtime::{Sideband, Told};
 pub use sound::Sound;
 
-/// What `voice_provider` calls the two voices that are ours.
+/// What `voice_provider` calls the voices that are ours.
 pub const ELEVENLABS: &str = "elevenlabs";
+/// See [`ELEVENLABS`].
+pub const OPENAI: &str = "openai";
 /// See [`ELEVENLABS`].
 pub const ESPEAK: &str = "espeak-ng";
 /// The longest text that is spoken at once, characters: a sentence is below 400, and nobody listens to more without a pause.
@@ -105,6 +111,10 @@ pub trait Speech: Send + Sync {
 #[derive(Default)]
 pub struct Voices {
     elevenlabs: Option<Arc<dyn Speech>>,
+    /// As a voice.
+    openai_speech: Option<Arc<dyn Speech>>,
+    /// For sessions of Realtime.
+    openai: Option<OpenAi>,
     espeak: Option<Arc<dyn Speech>>,
     ears: Option<Ears>,
     /// Until when calls do without our own sound, Unix ms.
@@ -113,9 +123,16 @@ pub struct Voices {
 
 impl Voices {
     /// With these.
-    pub fn new(elevenlabs: Option<ElevenLabs>, espeak: Option<Espeak>, ears: Option<Ears>) -> Self {
+    pub fn new(
+        elevenlabs: Option<ElevenLabs>,
+        openai: Option<OpenAi>,
+        espeak: Option<Espeak>,
+        ears: Option<Ears>,
+    ) -> Self {
         Self {
             elevenlabs: elevenlabs.map(|speech| Arc::new(speech) as Arc<dyn Speech>),
+            openai_speech: openai.clone().map(|speech| Arc::new(speech) as Arc<dyn Speech>),
+            openai,
             espeak: espeak.map(|speech| Arc::new(speech) as Arc<dyn Speech>),
             ears,
             rests_until_ms: AtomicI64::new(0),
@@ -124,7 +141,7 @@ impl Voices {
 
     /// All voices' owners.
     pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Speech>> {
-        self.elevenlabs.iter().chain(&self.espeak)
+        self.elevenlabs.iter().chain(&self.openai_speech).chain(&self.espeak)
     }
 
     /// Who speaks in a test call: whom the agent names, else the best that is there.
@@ -145,6 +162,11 @@ impl Voices {
         self.ears.clone()
     }
 
+    /// Where sessions of Realtime are made.
+    pub fn openai(&self) -> Option<&OpenAi> {
+        self.openai.as_ref()
+    }
+
     /// Who speaks if the agent's own voice fails.
     pub fn instead_of(&self, failed: &str) -> Option<Arc<dyn Speech>> {
         self.all().find(|speech| speech.name() != failed).cloned()
@@ -161,6 +183,9 @@ impl Voices {
             ELEVENLABS if self.elevenlabs.is_none() => {
                 Some("needs a key of ElevenLabs: set `voice.elevenlabs.api_key` (COLLOQUY_VOICE__ELEVENLABS__API_KEY)")
             }
+            OPENAI if self.openai_speech.is_none() => {
+                Some("needs a key of OpenAI for speech: set `voice.openai.api_key` (COLLOQUY_VOICE__OPENAI__API_KEY)")
+            }
             ESPEAK if self.espeak.is_none() => {
                 Some("is not installed on this machine: install the package `espeak-ng`, then start again")
             }
@@ -173,7 +198,7 @@ impl Voices {
         let mut missing = Vec::new();
         if self.all().next().is_none() {
             missing.push(
-                "Nothing is spoken: install the package `espeak-ng`, or set `voice.elevenlabs.api_key`.".to_owned(),
+                "Nothing is spoken: install the package `espeak-ng`, or set `voice.elevenlabs.api_key` or `voice.openai.api_key`.".to_owned(),
             );
         }
         if self.ears.is_none() {
@@ -229,6 +254,8 @@ mod tests {
         Voices {
             elevenlabs: Some(Arc::new(Mute(ELEVENLABS))),
             espeak: Some(Arc::new(Mute(ESPEAK))),
+            openai_speech: None,
+            openai: None,
             ears: ears.then(|| Ears::new("k".to_owned().into(), "ws://127.0.0.1:9", "nova-3")),
             rests_until_ms: AtomicI64::new(0),
         }
@@ -261,6 +288,7 @@ mod tests {
         let none = Voices::default();
         assert!(none.lacking(ELEVENLABS).is_some_and(|text| text.contains("voice.elevenlabs.api_key")));
         assert!(none.lacking(ESPEAK).is_some_and(|text| text.contains("espeak-ng")));
+        assert!(none.lacking(OPENAI).is_some_and(|text| text.contains("voice.openai.api_key")));
         assert_eq!(none.lacking("retell"), None);
         assert_eq!((both(false).lacking(ESPEAK), both(false).lacking(ELEVENLABS)), (None, None));
         assert_eq!((none.missing().len(), both(false).missing().len(), both(true).missing().len()), (2, 1, 0));

@@ -41,7 +41,8 @@ const KEY_MAX: usize = 200;
 /// The largest answer kept, bytes; a larger one is not repeated but refused as done.
 const ANSWER_MAX: usize = 256 * 1024;
 /// Set by the router on answers that show a secret once: they are not kept.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
+    "/api/ai/realtime-token",
     "/api/auth/signup",
     "/api/auth/login",
     "/api/auth/refresh",

@@ -99,6 +99,7 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(sockets::live::routes())
         .merge(sockets::voice::routes())
         .merge(routes::calls::routes())
+        .merge(routes::realtime::routes())
         .split_for_parts();
     description.merge(routes::ops::description());
     let uploads = app.settings.upload_bytes_max;

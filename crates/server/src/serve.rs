@@ -7,7 +7,7 @@ use std::time::Duration;
 use colloquy_actors::campaign::pacer::Pacing;
 use colloquy_actors::knowledge::Library;
 use colloquy_actors::messages::{CarrierSettings, Carriers};
-use colloquy_actors::voice::{Ears, ElevenLabs, Espeak, Voices};
+use colloquy_actors::voice::{Ears, ElevenLabs, Espeak, OpenAi, OpenAiSettings, Voices};
 use colloquy_actors::{Actors, Links, Tools, upkeep};
 use colloquy_cluster::redis::Redis;
 use colloquy_cluster::{Fate, Node, NodeConfig};
@@ -244,7 +244,21 @@ fn voices(settings: &Settings) -> Result<Voices, String> {
     let deepgram = &voice.deepgram;
     let ears = Some(deepgram.api_key.trim()).filter(|key| !key.is_empty());
     let ears = ears.map(|key| Ears::new(key.to_owned().into(), &deepgram.url, &deepgram.model));
-    Ok(Voices::new(elevenlabs, Espeak::find(&voice.espeak.program), ears))
+    let openai = match voice.openai.api_key.trim() {
+        "" => None,
+        key => {
+            let of = &voice.openai;
+            let chosen = OpenAiSettings {
+                url: of.url.clone(),
+                speech_model: of.speech_model.clone(),
+                voice: of.voice.clone(),
+                realtime_model: of.realtime_model.clone(),
+                transcription_model: of.transcription_model.clone(),
+            };
+            Some(OpenAi::new(key.to_owned().into(), chosen)?)
+        }
+    };
+    Ok(Voices::new(elevenlabs, openai, Espeak::find(&voice.espeak.program), ears))
 }
 
 /// An account's limits as its pacer takes them. Their ranges were checked when the settings were read.

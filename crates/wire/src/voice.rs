@@ -17,6 +17,31 @@ pub struct TransferCall {
     pub kind: Option<String>,
 }
 
+/// `POST /api/ai/realtime-token`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[ts(export, export_to = "api.ts")]
+pub struct NewRealtimeToken {
+    /// Who is called.
+    pub agent_id: String,
+}
+
+/// What a page opens a session of OpenAI Realtime with.
+#[derive(Clone, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct RealtimeToken {
+    /// `ek_…`; shown once.
+    pub value: String,
+    /// Until when it opens sessions.
+    pub expires_at: String,
+    /// The model of its session.
+    pub model: String,
+    /// The voice of its session.
+    pub voice: String,
+    /// Where the page posts its offer (SDP), with the token as bearer.
+    pub calls_url: String,
+}
+
 /// A voice that an agent can have.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[ts(export, export_to = "api.ts")]
@@ -39,7 +64,7 @@ pub struct VoiceList {
     pub items: Vec<Voice>,
     /// How callers of our own sound are heard: `deepgram` or `typed`.
     pub listening: String,
-    /// Who speaks unless the agent says otherwise: `elevenlabs`, `espeak-ng` or `none`.
+    /// Who speaks unless the agent says otherwise: `elevenlabs`, `openai`, `espeak-ng` or `none`.
     pub speech: String,
     /// What is missing, in sentences that say what to set.
     pub missing: Vec<String>,
@@ -62,6 +87,10 @@ pub enum VoiceClient {
         /// 48000). Without speech-to-text here, or without this, the caller types.
         #[serde(default)]
         microphone_hz: Option<u32>,
+        /// The page has a session of OpenAI Realtime, made with a token of `POST /api/ai/realtime-token`: its id there, as it stands at the end of the
+        /// answer's `Location`. What is said is then heard and spoken in it.
+        #[serde(default)]
+        realtime_call_id: Option<String>,
     },
     /// The caller said something. Saying the same again under the same number asks for the same answer, not for another.
     Said {
@@ -103,9 +132,9 @@ pub enum VoiceServer {
         conversation_id: String,
         /// The agent's name.
         agent: String,
-        /// How the caller is heard: `deepgram`, or `typed` where no speech-to-text is connected or the page sends no sound.
+        /// How the caller is heard: `deepgram`, `openai`, or `typed` where no speech-to-text is connected or the page sends no sound.
         listening: String,
-        /// Who speaks: `elevenlabs`, `espeak-ng`, or `none` where the words are only shown.
+        /// Who speaks: `elevenlabs`, `openai`, `espeak-ng`, or `none` where the words are only shown.
         speech: String,
         /// What kind of call this is, in words for the page.
         note: String,

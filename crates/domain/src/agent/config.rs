@@ -104,7 +104,7 @@ pub struct AgentConfig {
     pub voice_enabled: bool,
     /// The voice.
     pub voice_id: Option<String>,
-    /// `retell` or `vapi`; `elevenlabs` or `espeak-ng` where the sound is made here.
+    /// `retell` or `vapi`; `elevenlabs`, `openai` or `espeak-ng` where the sound is made here.
     pub voice_provider: String,
     /// The provider's agent.
     pub retell_agent_id: Option<String>,

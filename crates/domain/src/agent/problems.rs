@@ -97,7 +97,7 @@ fn texts(config: &AgentConfig, checks: &mut Checks) {
 }
 
 fn voice(config: &AgentConfig, checks: &mut Checks) {
-    one_of(checks, "voice_provider", &config.voice_provider, &["retell", "vapi", "elevenlabs", "espeak-ng"]);
+    one_of(checks, "voice_provider", &config.voice_provider, &["retell", "vapi", "elevenlabs", "openai", "espeak-ng"]);
     let ids = [
         ("voice_id", &config.voice_id),
         ("retell_agent_id", &config.retell_agent_id),

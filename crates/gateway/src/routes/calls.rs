@@ -155,11 +155,14 @@ async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>>
     Ok(Json(json!({
         "browser": { "available": true, "listening": voices.listening(), "speech": speaks(&app), "note": note.join(" ") },
         "twilio": { "sound": if voices.ears().is_some() { "ours" } else { "theirs" },
-            "note": "Twilio listens and speaks, unless an agent's voice_provider is elevenlabs or espeak-ng: then the sound is made here, which needs Deepgram." },
+            "note": "Twilio listens and speaks, unless an agent's voice_provider is elevenlabs, openai or espeak-ng: then the sound is made here, which needs Deepgram." },
         "retell": { "available": true,
             "note": "Connect the account and register its numbers: they are set up there. Without that, enter an agent's voice_socket_url as the custom LLM address of its Retell agent." },
         "vapi": { "available": true, "connected": lines.connections.contains_key(&Provider::Vapi),
             "note": "Connect the account, register its number, and enter its webhook_url at Vapi as the number's server URL; or enter an agent's vapi_url as the custom LLM address of an assistant there." },
+        "openai_realtime": { "available": voices.openai().is_some(), "note": if voices.openai().is_some() {
+            "A page opens a session with a token of POST /api/ai/realtime-token, and names it when it begins its test call."
+        } else { crate::routes::realtime::NO_KEY } },
         "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),
         "numbers": numbers.count(),
     })))

@@ -25,6 +25,7 @@ pub mod ops;
 pub mod organization;
 pub mod pages;
 pub mod privacy;
+pub mod realtime;
 pub mod retell;
 pub mod voice;
 mod wav;

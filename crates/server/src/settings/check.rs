@@ -110,6 +110,10 @@ impl Settings {
             ("elevenlabs.model", &elevenlabs.model),
             ("elevenlabs.voice", &elevenlabs.voice),
             ("deepgram.model", &voice.deepgram.model),
+            ("openai.speech_model", &voice.openai.speech_model),
+            ("openai.voice", &voice.openai.voice),
+            ("openai.realtime_model", &voice.openai.realtime_model),
+            ("openai.transcription_model", &voice.openai.transcription_model),
         ] {
             need(!value.trim().is_empty(), format!("`voice.{key}` must not be empty"));
         }
@@ -160,6 +164,7 @@ impl Settings {
             ("voice.elevenlabs.url", &self.voice.elevenlabs.url),
             ("voice.deepgram.url", &self.voice.deepgram.url),
             ("voice.vapi.url", &self.voice.vapi.url),
+            ("voice.openai.url", &self.voice.openai.url),
         ] {
             let absolute = url.starts_with("http://") || url.starts_with("https://");
             need(

@@ -134,6 +134,7 @@ impl Settings {
             &mut copy.models.openai.api_key,
             &mut copy.voice.elevenlabs.api_key,
             &mut copy.voice.deepgram.api_key,
+            &mut copy.voice.openai.api_key,
             &mut copy.mail.smtp.password,
             &mut copy.cron.secret,
         ] {

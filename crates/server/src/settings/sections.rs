@@ -341,8 +341,28 @@ pub(crate) struct Voice {
     pub(crate) elevenlabs: ElevenLabsSettings,
     /// Speech to text.
     pub(crate) deepgram: DeepgramSettings,
+    /// A voice, and sessions of Realtime.
+    pub(crate) openai: OpenAiVoice,
     /// Vapi, which carries calls.
     pub(crate) vapi: VapiSettings,
+}
+
+/// `[voice.openai]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenAiVoice {
+    /// The key; none when empty.
+    pub(crate) api_key: String,
+    /// Its interface.
+    pub(crate) url: String,
+    /// Which model speaks.
+    pub(crate) speech_model: String,
+    /// The voice of agents that name none.
+    pub(crate) voice: String,
+    /// Which model carries sessions of Realtime.
+    pub(crate) realtime_model: String,
+    /// Which model writes down what is said in them.
+    pub(crate) transcription_model: String,
 }
 
 /// `[voice.vapi]`

@@ -17,7 +17,7 @@ use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::telephony::speech::Heard;
 use colloquy_actors::telephony::turn::words::is_backchannel;
-use colloquy_actors::voice::{Listening, Manner};
+use colloquy_actors::voice::{self as realtime, Listening, Manner, OPENAI, Sideband};
 use colloquy_wire::voice::{VoiceClient, VoiceServer};
 use serde::Deserialize;
 use tokio::time::{Instant, interval_at, timeout};
@@ -34,6 +34,7 @@ use crate::body::Query;
 use crate::chat::{self, Reached};
 use crate::problem::Problem;
 use crate::routes::agents::only_agent;
+use crate::routes::realtime::no_realtime;
 use crate::tokens::hex;
 
 /// A page says what it wants within this time or is closed.
@@ -51,6 +52,10 @@ const TYPED: &str = "You type what the caller says: this page sends no sound.";
 /// Said when speech-to-text ends in the middle of a call.
 const UNHEARD: &str =
     "The microphone is not heard any more: speech-to-text cannot be reached. Type what the caller says.";
+/// Characters of a session's id at OpenAI.
+const REALTIME_CHARS_MAX: usize = 200;
+/// How long a character takes to be spoken where nobody says it, ms: fifteen a second.
+const CHAR_MS: u64 = 65;
 /// The rates that a microphone may have, Hz: those that speech-to-text takes.
 const MICROPHONE_HZ: std::ops::RangeInclusive<u32> = 8_000..=48_000;
 
@@ -92,6 +97,7 @@ async fn open(
                 mouth: None,
                 played: None,
                 ears: None,
+                realtime: None,
                 turns: 0,
                 unanswered: None,
                 utterance: 0,
@@ -133,6 +139,8 @@ struct Session {
     played: Option<Played>,
     /// Makes words of the caller's sound, where the page sends it.
     ears: Option<Listening>,
+    /// A session of OpenAI Realtime that the page has, with its id there: it listens and speaks.
+    realtime: Option<(Sideband, String)>,
     /// How often the caller has had the floor.
     turns: u32,
     /// What the caller said last by voice, until anything of the answer was spoken: whoever goes on before that has not finished.
@@ -161,12 +169,18 @@ impl Session {
                 return;
             }
         };
+        let ended_for_good = matches!(ended, Ended::Over { .. });
         if let Some(line) = &self.line {
             match ended {
                 Ended::Gone | Ended::Stopping => line.lost().await,
                 Ended::Over { noted: false } => line.end(End::default()).await,
                 Ended::Over { noted: true } | Ended::Replaced | Ended::Refused(_) => {}
             }
+        }
+        if let (true, Some((_, id)), Some(openai)) =
+            (ended_for_good, self.realtime.take(), self.app.actors.tools.voices.openai())
+        {
+            openai.hang_up(&id).await;
         }
         if let Some(reason) = reason {
             let _ = self.send(&VoiceServer::Bye { reason: reason.to_owned() }).await;
@@ -179,8 +193,10 @@ impl Session {
             Ok(Some(Ok(Frame::Text(text)))) => text,
             Ok(_) | Err(_) => return Err(Ended::Gone),
         };
-        let (given, call_id, microphone_hz) = match serde_json::from_str::<VoiceClient>(&frame) {
-            Ok(VoiceClient::Start { token, call_id, microphone_hz }) => (token, call_id, microphone_hz),
+        let (given, call_id, microphone_hz, realtime) = match serde_json::from_str::<VoiceClient>(&frame) {
+            Ok(VoiceClient::Start { token, call_id, microphone_hz, realtime_call_id }) => {
+                (token, call_id, microphone_hz, realtime_call_id)
+            }
             Ok(
                 VoiceClient::Said { .. }
                 | VoiceClient::Played { .. }
@@ -193,6 +209,13 @@ impl Session {
         };
         if microphone_hz.is_some_and(|hz| !MICROPHONE_HZ.contains(&hz)) {
             return Err(refused(Problem::field("microphone_hz", "must be 8000 to 48000")));
+        }
+        if realtime.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > REALTIME_CHARS_MAX) {
+            let message = format!("must have 1 to {REALTIME_CHARS_MAX} characters");
+            return Err(refused(Problem::field("realtime_call_id", message)));
+        }
+        if realtime.is_some() && self.app.actors.tools.voices.openai().is_none() {
+            return Err(refused(no_realtime()));
         }
         let token = given.or(token).ok_or_else(|| refused(Problem::unauthorized("Sign in to make a test call.")))?;
         let console = auth::of_token(&self.app, &token).await.map_err(refused)?;
@@ -221,8 +244,16 @@ impl Session {
             .map(|speech| Mouth::new(speech.clone(), voices.instead_of(speech.name()), Manner::of(config, false)));
         let mut note = vec![NOTE.to_owned()];
         note.extend(voices.missing());
-        let listening = voices.ears().filter(|_| microphone_hz.is_some()).map_or("typed", |ears| ears.name());
-        match (voices.ears(), microphone_hz) {
+        let microphone_hz = microphone_hz.filter(|_| realtime.is_none());
+        let mut listening = voices.ears().filter(|_| microphone_hz.is_some()).map_or("typed", |ears| ears.name());
+        if let (Some(openai), Some(id)) = (voices.openai(), realtime) {
+            listening = OPENAI;
+            note = vec![NOTE.to_owned()];
+            self.mouth = None;
+            self.turns = line.turns().await.unwrap_or(0);
+            self.realtime = Some((openai.beside(&id), id));
+        }
+        match (voices.ears().filter(|_| self.realtime.is_none()), microphone_hz) {
             (Some(ears), Some(hz)) => {
                 self.ears = Some(ears.listen("linear16", hz, &config.voice_language));
                 self.turns = line.turns().await.unwrap_or(0);
@@ -235,11 +266,14 @@ impl Session {
             conversation_id: line.live.conversation.to_string(),
             agent: line.agent.now.config.name.clone(),
             listening: listening.to_owned(),
-            speech: self.mouth.as_ref().map_or("none", Mouth::name).to_owned(),
+            speech: match (&self.realtime, &self.mouth) {
+                (Some(_), _) => OPENAI.to_owned(),
+                (None, mouth) => mouth.as_ref().map_or("none", Mouth::name).to_owned(),
+            },
             note: note.join(" "),
         };
         let greeting = line.greeting().await.ok().flatten();
-        if self.mouth.is_some() {
+        if self.mouth.is_some() || self.realtime.is_some() {
             // A greeting that is said again is not heard twice.
             let before = if greeting.is_none() { line.said_since().await.unwrap_or_default() } else { Vec::new() };
             self.played = Some(Played::after(before));
@@ -282,6 +316,7 @@ impl Session {
                     }
                 }
                 heard = hears(&mut self.ears) => self.hears(heard).await,
+                beside = beside(&mut self.realtime) => self.beside(beside).await,
                 spoken = next_of(&mut self.mouth) => self.spoken(spoken).await,
                 raw = listen(&mut self.line) => self.told(raw).await,
             };
@@ -368,6 +403,32 @@ impl Session {
         }
     }
 
+    /// Something of the session that the page has.
+    async fn beside(&mut self, told: Option<realtime::Told>) -> Result<(), Ended> {
+        match told {
+            None => {
+                self.realtime = None;
+                self.hears(None).await
+            }
+            Some(realtime::Told::Heard(heard)) => self.hears(Some(heard)).await,
+            Some(realtime::Told::Interrupted { ms }) => {
+                if let Some(played) = &mut self.played {
+                    played.played(self.utterance, ms);
+                }
+                self.interrupt().await
+            }
+            Some(realtime::Told::Played) => {
+                if let Some(played) = &mut self.played {
+                    played.played(self.utterance, u64::MAX);
+                }
+                match self.then.take() {
+                    Some(next) => self.done(&next).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
     /// Something about what the microphone hears.
     async fn hears(&mut self, heard: Option<Heard>) -> Result<(), Ended> {
         match heard {
@@ -444,6 +505,9 @@ impl Session {
         if let Some(mouth) = &mut self.mouth {
             mouth.stop();
         }
+        if let Some((beside, _)) = &self.realtime {
+            beside.stop();
+        }
     }
 
     async fn say(&mut self, sentences: &[String]) -> Result<(), Ended> {
@@ -453,6 +517,10 @@ impl Session {
                 None => {
                     let text = sentence.to_owned();
                     self.unanswered = None;
+                    if let (Some((beside, _)), Some(played)) = (&self.realtime, &mut self.played) {
+                        beside.say(sentence);
+                        played.sent(self.utterance, sentence, sentence.chars().count() as u64 * CHAR_MS, None);
+                    }
                     self.send(&VoiceServer::Say { utterance: self.utterance, text, audio: None }).await?;
                 }
             }
@@ -488,6 +556,11 @@ impl Session {
 
     async fn done(&mut self, next: &Next) -> Result<(), Ended> {
         if self.mouth.as_ref().is_some_and(Mouth::is_busy) {
+            self.then = Some(next.clone());
+            return Ok(());
+        }
+        if self.realtime.is_some() && *next == Next::HangUp && self.is_heard() {
+            // The session ends with the call: goodbye is heard first.
             self.then = Some(next.clone());
             return Ok(());
         }
@@ -537,6 +610,14 @@ async fn provider_id(app: &App, console: &Console, agent: &Reached, call: &str) 
     };
     let is = call.is.filter(|is| is.carrier == Carrier::Browser && is.agent_id == agent.id).ok_or_else(gone)?;
     Ok(is.provider_call_id)
+}
+
+/// What a session beside us tells next; never, where there is none.
+async fn beside(realtime: &mut Option<(Sideband, String)>) -> Option<realtime::Told> {
+    match realtime {
+        Some((beside, _)) => beside.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What the microphone hears next; never, where nobody listens.
