@@ -207,7 +207,7 @@ async fn a_token_needs_a_key_that_openai_takes_and_the_session_answers_nothing_b
         (&token["value"], &token["model"], &token["voice"]),
         (&json!("ek_1"), &json!("gpt-realtime"), &json!("sage"))
     );
-    assert_eq!(token["expires_at"], "2023-11-14T22:14:20Z", "{token}");
+    assert_eq!(token["expires_at"], "2023-11-14T22:14:20.000Z", "{token}");
     assert!(text(&token, "calls_url").ends_with("/v1/realtime/calls"));
     let session = lock(&openai.inner.sessions).last().cloned().expect("a session");
     assert_eq!(session["audio"]["input"]["turn_detection"]["create_response"], false, "{session}");
@@ -230,7 +230,7 @@ async fn what_is_heard_in_a_session_is_answered_by_the_conversation_and_ends_wit
     openai.hears("When are you open?");
     let heard = socket.until("the turn", |frame| frame["type"] == "hearing" && frame["done"] == true).await;
     assert_eq!((&heard["text"], &heard["turn"]), (&json!("When are you open?"), &json!(1)));
-    openai.speaks("nine to six").await;
+    openai.speaks("we are closed").await;
     // A listener's sound while nothing is played is a turn like any other; goodbye ends the session too.
     openai.hears("Thank you, goodbye!");
     socket.until("the second turn", |frame| frame["turn"] == 2).await;

@@ -71,6 +71,7 @@ export async function createEars(key) {
     socket = opened;
     let left = Buffer.alloc(0);
     opened.on('error', () => {});
+    opened.on('end', () => opened.destroy());
     opened.on('data', (chunk) => {
       let all;
       [all, left] = frames(Buffer.concat([left, chunk]));
