@@ -12,6 +12,7 @@ pub mod persona;
 mod relay;
 mod rest;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +23,8 @@ use colloquy_telephony::twilio::signature::{self, Covered};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// How long a callback may take: longer than a server that starts anew needs to refuse the connection.
-const CALLBACK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a callback may take, as at Twilio.
+const CALLBACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// What it is to be.
 #[derive(Clone, Debug)]
@@ -98,7 +99,14 @@ impl Carrier {
         // The first provider that is installed stays for the whole process; if there is one already, it does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(CALLBACK_WITHIN).build().map_err(|error| error.to_string())?;
-        let world = Arc::new(World { config, log, http, calls: Mutex::default(), messages: Mutex::default() });
+        let world = Arc::new(World {
+            config,
+            log,
+            http,
+            calls: Mutex::default(),
+            messages: Mutex::default(),
+            bought: Mutex::default(),
+        });
         let router = rest::router(world);
         let serving = tokio::spawn(async move {
             // It ends with the task.
@@ -131,6 +139,8 @@ struct World {
     http: reqwest::Client,
     calls: Mutex<calls::Calls>,
     messages: Mutex<Vec<rest::Message>>,
+    /// Numbers that were bought, as the interface describes them.
+    bought: Mutex<BTreeMap<String, serde_json::Value>>,
 }
 
 impl World {
@@ -151,6 +161,20 @@ impl World {
             .send()
             .await;
         sent.ok()
+    }
+
+    /// Asks for instructions: where it was told to, and where the call says to ask when nobody answers there.
+    async fn instructions(&self, url: &str, fallback: Option<&str>, fields: &[(&str, &str)]) -> Option<(u16, String)> {
+        let given = self.ask(url, fields).await;
+        match (&given, fallback) {
+            (Some((200..=299, _)), _) | (_, None) => given,
+            (failed, Some(fallback)) => {
+                self.log.line(
+                    serde_json::json!({ "event": "fallback", "failed": failed.as_ref().map(|(status, _)| *status) }),
+                );
+                self.ask(fallback, fields).await
+            }
+        }
     }
 
     /// The same, with what was answered.
