@@ -121,6 +121,10 @@ async fn call_is(owner: &Member, from: &str, fits: impl Fn(&Value) -> bool) -> V
 
 /// Hands the call on, and what Twilio is told to do then.
 async fn handed_on(server: &Server, owner: &Member, id: &str, socket: &mut Socket, ended: &str) -> String {
+    // What is still to be spoken is not waited for: the caller talks over it.
+    socket
+        .send(&json!({ "type": "interrupt", "utteranceUntilInterrupt": "", "durationUntilInterruptMs": "900" }))
+        .await;
     let warm = json!({ "to": DESK, "kind": "warm" });
     owner.api.post(&format!("/api/voice/calls/{id}/transfer"), warm.clone()).await.expect(202);
     // Asked twice it is one transfer.
