@@ -148,7 +148,7 @@ export const shell = {
     settingsText: (email: string) => `For you alone. E-mails go to ${email}, unless you have read it here before; when much happens, several things come in one.`,
     about: 'When',
     ways: { in_app: 'In the console', email: 'E-mail' } as Record<string, string>,
-    kinds: { emergency: 'Emergency', escalation: 'A person is needed', assigned: 'Assigned to you', lead: 'New lead', unanswered: 'Unanswered question', training_failed: 'Learning failed' } as Record<string, string>,
+    kinds: { emergency: 'Emergency', escalation: 'A person is needed', assigned: 'Assigned to you', lead: 'New lead', unanswered: 'Unanswered question', training_failed: 'Learning failed', missed_call: 'Missed call' } as Record<string, string>,
     notes: {
       emergency: 'A visitor is in danger, as far as the assistant can tell.',
       escalation: 'The assistant called somebody, or a visitor asked for one.',
@@ -156,6 +156,7 @@ export const shell = {
       lead: 'A visitor left a name, a number or an address.',
       unanswered: 'A question found no answer.',
       training_failed: 'A website or file could not be read.',
+      missed_call: 'Somebody called, and nobody answered.',
     } as Record<string, string>,
   },
 };
