@@ -26,7 +26,7 @@ use colloquy_domain::campaign::core::{self as domain, Campaign, Command, Effect,
 use colloquy_domain::campaign::counters::Counters;
 use colloquy_domain::campaign::settings::Settings;
 use colloquy_domain::campaign::slice as calls;
-use colloquy_domain::ids::{AgentId, CampaignId, TenantId};
+use colloquy_domain::ids::{CampaignId, TenantId};
 use colloquy_domain::lines::{self, Lines, Provider};
 use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::vocabulary::{AgentStatus, Channel};

@@ -74,7 +74,6 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         Rejection::conflict("no_number", "this agent has no number that can call; register one for it first")
     })?;
     let account = account_of(&lines, std::slice::from_ref(&from.number))?;
-    ready(client, tools, &by.tenant, &order.agent, &account).await?;
     let number = number::normal(&order.to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?;
     let never = Again { attempts: 0, delays_minutes: Vec::new() };
     let settings = Settings {
@@ -91,6 +90,7 @@ pub async fn order(client: &Client, tools: &Tools, by: &Principal, order: Order)
         ..Settings::default()
     };
     settings.check()?;
+    ready(client, tools, &by.tenant, &settings, &account).await?;
     let now_ms = client.now_ms();
     if !settings.window.hours(&number.zones).is_open(now_ms) {
         return Err(Rejection::conflict(

@@ -326,7 +326,7 @@ test('the bell: what is new is heard once, reading is shown at once and taken ba
 
 test('a preference is shown at once, sent alone, and taken back when it is refused', async () => {
   const way = { in_app: true, email: false };
-  answers['/api/me/preferences'] = { theme: 'dark', notifications: { escalation: way, emergency: way, assigned: way, lead: way, unanswered: way, training_failed: way, daily_summary: { email: false } } };
+  answers['/api/me/preferences'] = { theme: 'dark', notifications: { escalation: way, emergency: way, assigned: way, lead: way, unanswered: way, training_failed: way, missed_call: way, daily_summary: { email: false } } };
   await preferences.load();
   refuse = (url) => (url.includes('preferences') ? 403 : undefined);
   const failing = preferences.change({ lead: { email: true } });

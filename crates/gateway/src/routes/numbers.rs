@@ -156,8 +156,9 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     console.need(Role::Manager, "register a number")?;
     unbound(&console, "register a number")?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
-    let provider = provider_of(&body.provider)
-        .map_err(|_| Problem::field("provider", "must be twilio, whatsapp, retell, vapi, simulated or simulated_retell"))?;
+    let provider = provider_of(&body.provider).map_err(|_| {
+        Problem::field("provider", "must be twilio, whatsapp, retell, vapi, simulated or simulated_retell")
+    })?;
     let agent = agent_of(&app, &console, &body.agent_id).await?;
     let number = NewNumber {
         number: body.number.trim().to_owned(),
