@@ -104,7 +104,7 @@ async fn try_text(tools: &Tools, handle: &EffectHandle) -> Result<Texted, ActorE
     tell(handle, Command::Texted { step: Texted::Begun }).await?;
     unique.confirm(TEXTED, &once, call.id.as_str()).await?;
     let name = format!("missed/{}", call.id);
-    match trial::text(client, tools, &tenant, &from, &to, name, words).await {
+    match trial::text(client, tools, &tenant, &from, &to, name, words, async || Ok(())).await {
         Ok(_) => Ok(Texted::Sent),
         Err(ActorError::Rejected(Rejection::Conflict { code, .. })) => {
             let refused = matches!(&*code, "provider_refused" | "no_carrier" | "no_text_message" | "not_connected");
