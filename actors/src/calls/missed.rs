@@ -1,5 +1,6 @@
 //! What is done for somebody whose call nobody carried: a text message, once, and fetching what they said after the beep.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use colloquy_cluster::effect::EffectHandle;
@@ -101,15 +102,22 @@ async fn try_text(tools: &Tools, handle: &EffectHandle) -> Result<Texted, ActorE
     if unique.reserve(TEXTED, &once, call.id.as_str(), client.now_ms()).await?.is_some() {
         return not(NoText::AlreadyTexted);
     }
-    tell(handle, Command::Texted { step: Texted::Begun }).await?;
-    unique.confirm(TEXTED, &once, call.id.as_str()).await?;
+    let begun = AtomicBool::new(false);
+    let leaves = async || {
+        tell(handle, Command::Texted { step: Texted::Begun }).await?;
+        begun.store(true, Ordering::Relaxed);
+        unique.confirm(TEXTED, &once, call.id.as_str()).await?;
+        Ok(())
+    };
     let name = format!("missed/{}", call.id);
-    match trial::text(client, tools, &tenant, &from, &to, name, words, async || Ok(())).await {
+    match trial::text(client, tools, &tenant, &from, &to, name, words, leaves).await {
         Ok(_) => Ok(Texted::Sent),
         Err(ActorError::Rejected(Rejection::Conflict { code, .. })) => {
             let refused = matches!(&*code, "provider_refused" | "no_carrier" | "no_text_message" | "not_connected");
             not(if refused { NoText::Refused } else { NoText::DoNotContact })
         }
+        // A provider that surely did not take it now: who called is not written to hours later.
+        Err(ActorError::Busy { .. }) if begun.load(Ordering::Relaxed) => not(NoText::Refused),
         Err(ActorError::Rejected(_)) => not(NoText::Refused),
         Err(error) => Err(error),
     }
