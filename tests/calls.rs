@@ -475,7 +475,7 @@ async fn a_call_over_twilio_is_answered_interrupted_gone_on_with_and_put_through
     let forged = instructions.replace("value=\"", "value=\"x");
     let mut socket = relayed(&server, &forged, ANN).await;
     assert!(matches!(socket.next_within(SOON).await, Ok(None) | Err(_)), "{:?}", socket.seen);
-    assert!(owner.api.list("/api/voice/calls").await.is_empty());
+    assert_eq!(only_call(&owner).await["status"], "ringing", "nobody has it yet");
 
     let mut socket = relayed(&server, &instructions, ANN).await;
     let greeting = socket.until("the greeting", |frame| frame["type"] == "text").await;
@@ -535,7 +535,10 @@ async fn a_call_over_twilio_is_answered_interrupted_gone_on_with_and_put_through
     assert_eq!(dial.status, 200);
     // A number whose agent does not answer the telephone is told so.
     owner.api.patch(&format!("/api/agents/{agent}"), json!({ "voice_enabled": false })).await.expect(200);
-    let refused = posted(&server, "/api/voice/twilio/voice", &rings, TOKEN).await;
+    let over = posted(&server, "/api/voice/twilio/voice", &rings, TOKEN).await;
+    assert!(!over.text.contains("<Connect"), "that call is over: {}", over.text);
+    let another = rings.map(|(name, value)| (name, if name == "CallSid" { "CA2" } else { value }));
+    let refused = posted(&server, "/api/voice/twilio/voice", &another, TOKEN).await;
     assert!(refused.text.contains("<Say") && refused.text.contains("<Hangup"), "{}", refused.text);
 }
 

@@ -190,7 +190,7 @@ async fn checked(owner: &Member, campaign: &str, world: &World, forbidden: &BTre
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_survives_a_kill_an_edit_and_a_pause_and_its_audit_equals_the_carriers_log() {
-    let troubles = Troubles { lost: 5, doubled: 10, late: 10, faults: 4 };
+    let troubles = Troubles { lost: 5, doubled: 10, late: 10, faults: 4, dropped: 0 };
     let world = World::start(12.0, troubles).await;
     let mut server = world.server().await;
     let (owner, agent) = founded(&server).await;

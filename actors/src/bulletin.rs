@@ -13,7 +13,7 @@ use colloquy_domain::account::wishes::wants_mail;
 use colloquy_domain::bulletin::{
     self, About, Bulletin, Command, Effect, Event, Kind, MAILED_WITHIN_MS, News, Notice, Reply,
 };
-use colloquy_domain::ids::{AgentId, ConversationId, LeadId, TenantId, UserId};
+use colloquy_domain::ids::{AgentId, CallId, ConversationId, LeadId, TenantId, UserId};
 use colloquy_domain::inbox::Seen;
 use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::{Principal, Role};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
-use crate::{ActorError, Actors, Tools, account, conversation, feed, inbox, lead, letters};
+use crate::{ActorError, Actors, Tools, account, calls, conversation, feed, inbox, lead, letters};
 
 /// The kind `bulletin`.
 pub struct BulletinEntity {
@@ -233,6 +233,15 @@ impl Actors {
         Ok(row.and_then(|row| text(&row, "agent_id")).map(AgentId))
     }
 
+    /// The same of a call.
+    async fn call_row(&self, tenant: &TenantId, id: &CallId) -> Result<Option<Value>, ActorError> {
+        if let Some(row) = self.client.get::<Value>(tenant.as_str(), calls::LIST, id.as_str()).await? {
+            return Ok(Some(row.body));
+        }
+        let call = calls::find(&self.client, &Principal::system(tenant.clone()), id).await?;
+        Ok(call.and_then(|call| domain::call::view::view(&call)).map(|row| json!(row)))
+    }
+
     /// The same of a lead.
     async fn lead_row(&self, tenant: &TenantId, id: &LeadId) -> Result<Option<Value>, ActorError> {
         if let Some(row) = self.client.get::<Value>(tenant.as_str(), lead::LIST, id.as_str()).await? {
@@ -280,6 +289,24 @@ impl Actors {
                 let name = row.and_then(|row| text(&row.body, "name"));
                 (name, "Look at its sources to see which could not be read.".to_owned(), format!("/app/agents/{id}"))
             }
+            About::Call(id) => match self.call_row(tenant, id).await? {
+                Some(row) => {
+                    agent = text(&row, "agent_id").map(AgentId);
+                    let left = match row["voicemail"]["seconds"].as_u64() {
+                        Some(seconds) => format!("They left a message of {seconds} seconds."),
+                        None => "They left no message.".to_owned(),
+                    };
+                    let back = match row["texted"]["is"].as_str() {
+                        Some("sent") => " A text message told them that you will be in touch.",
+                        _ => "",
+                    };
+                    (text(&row, "phone"), format!("{left}{back}"), format!("/app/calls/{id}"))
+                }
+                None => {
+                    there = false;
+                    (None, "The call was erased.".to_owned(), "/app/calls".to_owned())
+                }
+            },
             About::Member(id) => {
                 let name = self.member(tenant, id).await?.map(|member| member.name);
                 (name, "They can sign in to this organization now.".to_owned(), "/app/settings/team".to_owned())
@@ -294,6 +321,7 @@ impl Actors {
             (Kind::Lead, _) => format!("New lead: {}", whom("somebody new")),
             (Kind::Unanswered, _) => "A question without an answer".to_owned(),
             (Kind::TrainingFailed, _) => format!("{} could not learn from a source", whom("An agent")),
+            (Kind::MissedCall, _) => format!("Missed call from {}", whom("a hidden number")),
             (Kind::InvitationAccepted, _) => format!("{} joined", whom("Somebody")),
             (Kind::Summary, _) => "The daily summary".to_owned(),
         };

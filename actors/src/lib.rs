@@ -28,6 +28,7 @@ pub mod lead;
 pub mod letters;
 pub mod lines;
 pub mod messages;
+pub mod numbers;
 pub mod once;
 pub mod ops_log;
 pub mod presence;
@@ -100,7 +101,7 @@ pub fn registry(tools: &Arc<Tools>) -> Registry {
         .entity(guard::ContactGuardEntity)
         .entity(lines::LinesEntity)
         .entity(thread::ThreadEntity)
-        .entity(calls::CallEntity)
+        .entity(calls::CallEntity::new(tools.clone()))
         .resident::<feed::Feed>(tools.clone())
         .resident::<presence::Presence>(tools.clone())
 }

@@ -7,18 +7,18 @@ use std::time::Duration;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::entity::Entity;
 use colloquy_cluster::store::rows::{After, Range};
-use colloquy_cluster::{Ask, Client, ClusterError};
+use colloquy_cluster::{Ask, Client, ClusterError, EntityKey};
 use colloquy_domain::audit::{ActorKind, Entry};
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::tenant::profile::{keep_days, keep_targets_days};
 use colloquy_domain::upkeep::{Command, Effect, Place};
-use colloquy_domain::{Principal, account, conversation};
+use colloquy_domain::{Principal, account, call, conversation};
 use serde_json::Value;
 
 use crate::conversation::{ConversationEntity, LIST, SANDBOXES};
 use crate::core::{Asked, Core, ask, ask_with, pure_core, pure_work};
 use crate::tenant::erase_conversation;
-use crate::{ActorError, Tools, audit, feed, search};
+use crate::{ActorError, Tools, audit, calls, feed, search};
 
 /// Rows of a list read in one go.
 const BATCH: usize = 200;
@@ -219,6 +219,7 @@ async fn sweep(
             bring(handle, tenant, Command::Swept { attempt, ended: false }).await?;
         }
     }
+    erased += sweep_calls(handle, tenant, attempt, before_ms).await?;
     if erased > 0 {
         let entry = Entry {
             actor_kind: ActorKind::System,
@@ -231,6 +232,37 @@ async fn sweep(
         audit::record(client, tenant, entry).await?;
     }
     bring(handle, tenant, Command::Swept { attempt, ended: true }).await
+}
+
+/// Erases calls that nobody answered: no conversation takes them along.
+async fn sweep_calls(
+    handle: &EffectHandle,
+    tenant: &TenantId,
+    attempt: u32,
+    before_ms: i64,
+) -> Result<u64, ActorError> {
+    let client = handle.client();
+    let mut erased = 0_u64;
+    let mut after: Option<After> = None;
+    loop {
+        let range = Range { to_ms: Some(before_ms), after, limit: BATCH, ..Range::default() };
+        let listed = client.list_sound::<Value>(tenant.as_str(), calls::LIST, &range).await?;
+        let Some(last) = listed.rows.last() else { return Ok(erased) };
+        after = Some(After { at_ms: last.at_ms, id: last.id.clone() });
+        let mut gone = Vec::new();
+        let nobodys = |row: &Value| row["conversation_id"].is_null() && row["ended_at"].is_string();
+        for row in listed.rows.iter().filter(|row| nobodys(&row.body)) {
+            let key = EntityKey::new(tenant.as_str(), call::KIND, row.id.as_str());
+            calls::recording::delete(client, &key).await?;
+            client.erase(&key).await.map_err(|error| ActorError::Unavailable(error.to_string()))?;
+            gone.push(row.id.clone());
+        }
+        erased += gone.len() as u64;
+        if !gone.is_empty() {
+            feed::forget(client, tenant, calls::LIST, gone).await.map_err(ActorError::Unavailable)?;
+        }
+        bring(handle, tenant, Command::Swept { attempt, ended: false }).await?;
+    }
 }
 
 /// Whether nothing was said in a conversation since then; one whose row does not say when is kept.

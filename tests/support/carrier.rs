@@ -1,5 +1,6 @@
 //! A simulated carrier on loopback: speaks the REST sides of Twilio and Meta, writes down what it was asked to send, and signs webhooks as they do.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -66,6 +67,8 @@ struct Inner {
     asked: Mutex<usize>,
     go: Notify,
     site: Mutex<String>,
+    /// Recordings that it has, by id.
+    recordings: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 /// The running carrier.
@@ -82,11 +85,13 @@ impl Carrier {
             asked: Mutex::default(),
             go: Notify::new(),
             site: Mutex::default(),
+            recordings: Mutex::default(),
         });
         let router = Router::new()
             .route("/2010-04-01/Accounts/{account}", get(async || json_answer(200, &json!({ "sid": ACCOUNT }))))
             .route("/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json", get(numbers))
             .route("/2010-04-01/Accounts/{sid}/Messages.json", get(list).post(create))
+            .route("/2010-04-01/Accounts/{sid}/Recordings/{file}", get(recording).delete(recording_gone))
             .route("/v24.0/{number}", get(async || json_answer(200, &json!({ "id": OURS_WHATSAPP.1 }))))
             .route("/v24.0/{number}/messages", post(graph))
             .with_state(inner.clone());
@@ -122,6 +127,16 @@ impl Carrier {
     /// What it was asked to send to a number, oldest first.
     pub(crate) fn sent_to(&self, number: &str) -> Vec<Sent> {
         lock(&self.inner.sent).iter().filter(|sent| sent.to == number).cloned().collect()
+    }
+
+    /// Keeps the sound of a recording, until it is told to delete it.
+    pub(crate) fn records(&self, id: &str, file: Vec<u8>) {
+        lock(&self.inner.recordings).insert(id.to_owned(), file);
+    }
+
+    /// Whether it has a recording.
+    pub(crate) fn has_recording(&self, id: &str) -> bool {
+        lock(&self.inner.recordings).contains_key(id)
     }
 
     /// How often it was asked to send anything.
@@ -250,6 +265,18 @@ pub(crate) async fn only_conversation(owner: &Member, channel: &str) -> String {
 async fn numbers() -> Response {
     let number = |number: &str| json!({ "sid": "PN1", "phone_number": number });
     json_answer(200, &json!({ "incoming_phone_numbers": [number(OURS)] }))
+}
+
+async fn recording(State(inner): State<Arc<Inner>>, Path((_, file)): Path<(String, String)>) -> Response {
+    match lock(&inner.recordings).get(file.trim_end_matches(".wav")).cloned() {
+        Some(sound) => ([(header::CONTENT_TYPE, "audio/x-wav")], sound).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn recording_gone(State(inner): State<Arc<Inner>>, Path((_, file)): Path<(String, String)>) -> StatusCode {
+    lock(&inner.recordings).remove(file.trim_end_matches(".json"));
+    StatusCode::NO_CONTENT
 }
 
 async fn create(State(inner): State<Arc<Inner>>, Path(_account): Path<String>, body: Bytes) -> Response {

@@ -128,7 +128,8 @@ test('resolving, escalating and assigning can be taken back', async () => {
   await page.locator('.talk header .badge').getByText('Resolved').waitFor();
   await page.getByRole('button', { name: 'Undo' }).click();
   await page.locator('.talk header .badge').getByText('Active').waitFor();
-  assert.equal((await office.api.conversation(visitor.conversation)).conversation.status, 'active');
+  // The console shows a wish before the server has it.
+  await until(async () => (await office.api.conversation(visitor.conversation)).conversation.status === 'active', 'the status taken back');
   await page.getByRole('button', { name: 'Escalate' }).click();
   await page.locator('.talk header .badge').getByText('Needs a person').waitFor();
   await page.getByRole('button', { name: 'Details' }).click();

@@ -1173,7 +1173,7 @@ email: boolean, };
 /**
  * What a notification tells of.
  */
-export type NotificationKind = "escalation" | "emergency" | "assigned" | "lead" | "unanswered" | "training_failed" | "invitation_accepted" | "summary";
+export type NotificationKind = "escalation" | "emergency" | "assigned" | "lead" | "unanswered" | "training_failed" | "missed_call" | "invitation_accepted" | "summary";
 
 /**
  * `GET /api/notifications`.
@@ -1220,6 +1220,10 @@ unanswered: NotificationChannels,
  * An agent could not learn from a source.
  */
 training_failed: NotificationChannels, 
+/**
+ * Somebody called, and nobody answered.
+ */
+missed_call: NotificationChannels, 
 /**
  * The daily summary.
  */

@@ -3,7 +3,9 @@
 //! A call is named after its carrier and the carrier's id of it, so a socket that opens anywhere finds it. Everything here may be done again: a frontend
 //! that dies in the middle leaves what the next one goes on with.
 
+pub mod missed;
 pub mod recording;
+mod review;
 
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ use colloquy_cluster::entity::{At, Entity, Message};
 use colloquy_cluster::store::rows::Row;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::call::{
-    self, Call, Carrier, Command, Direction, Effect, End, Event, NewCall, Reply, score, script, talk, view,
+    self, Call, Carrier, Command, Direction, Effect, End, Event, NewCall, Reply, script, view,
 };
 use colloquy_domain::campaign::dialled::Dialled;
 use colloquy_domain::campaign::slice;
@@ -22,11 +24,11 @@ use colloquy_domain::ids::{AgentId, CallId, ConversationId, TenantId, VisitorId}
 use colloquy_domain::local_time::{is_open, zone_or_utc};
 use colloquy_domain::thread;
 use colloquy_domain::vocabulary::Channel;
-use colloquy_domain::{Principal, Rejection, check, pacer};
+use colloquy_domain::{Principal, Rejection, bulletin, check, pacer};
 
 use crate::agent::AgentNow;
 use crate::conversation::ConversationEntity;
-use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
+use crate::core::{Core, ask, message, pure_core, pure_work};
 use crate::thread::ThreadEntity;
 use crate::{ActorError, Tools, campaign, feed};
 
@@ -40,7 +42,16 @@ const DIGITS: usize = 32;
 const TRIES: u32 = 3;
 
 /// The kind `call`.
-pub struct CallEntity;
+pub struct CallEntity {
+    tools: Arc<Tools>,
+}
+
+impl CallEntity {
+    /// With what its effects need.
+    pub fn new(tools: Arc<Tools>) -> Self {
+        Self { tools }
+    }
+}
 
 impl Core for CallEntity {
     type Plain = Command;
@@ -76,7 +87,8 @@ impl Entity for CallEntity {
             call::slice_message(state, event).map(|(id, command)| message(&key.tenant, slice::KIND, &id, command));
         let pacer = call::pacer_message(state, event)
             .map(|(account, command)| message(pacer::TENANT, pacer::KIND, &account, command));
-        told.into_iter().chain(slice).chain(pacer).collect()
+        let news = bulletin::of_call(state, event).map(|news| crate::bulletin::tell(&key.tenant, news));
+        told.into_iter().chain(slice).chain(pacer).chain(news).collect()
     }
 
     fn watched(&self, _key: &EntityKey, _state: &Call, _event: &Event, _at: At) -> Option<Bytes> {
@@ -85,11 +97,15 @@ impl Entity for CallEntity {
 
     async fn run(self: Arc<Self>, effect: Effect, handle: EffectHandle) {
         match effect {
-            // Repeatable: the same conversation gives the same review.
+            // Repeatable: the same conversation gives the same review by rules; a model is asked by the first attempt only.
             Effect::Review { attempt, conversation, campaigns } => {
-                review(&handle, attempt, &conversation, campaigns).await;
+                review::run(&self.tools, &handle, attempt, &conversation, campaigns).await;
             }
             Effect::DeleteRecording => recording::run(&handle).await,
+            // Once only: journaled as begun before anything leaves.
+            Effect::TextBack => missed::text_back(&self.tools, &handle).await,
+            // Repeatable: the same pieces under the same names.
+            Effect::FetchVoicemail { recording } => missed::fetch(&self.tools, &handle, &recording).await,
         }
     }
 }
@@ -178,6 +194,32 @@ pub async fn find(client: &Client, by: &Principal, call: &CallId) -> Result<Opti
     }
 }
 
+/// A call is heard of, before anybody carries it. Said again it is the same call, and how it stands is the answer.
+///
+/// # Errors
+/// When the call cannot be asked, or is another agent's.
+pub async fn ring(client: &Client, tools: &Tools, tenant: &TenantId, heard: Heard) -> Result<Option<Call>, ActorError> {
+    let by = Principal::system(tenant.clone());
+    let call = id(tools, tenant, heard.carrier, &heard.provider_call_id);
+    let number = |number: Option<String>| number.filter(|number| check::is_e164(number));
+    let ring = NewCall {
+        id: call.clone(),
+        carrier: heard.carrier,
+        provider_call_id: heard.provider_call_id,
+        agent_id: heard.agent,
+        direction: heard.direction,
+        person: number(heard.person),
+        line: number(heard.line),
+        test: heard.test,
+        account: heard.account,
+        dial: heard.dial,
+    };
+    match ask::<CallEntity>(client, &by, call.as_str(), Command::Ring(Box::new(ring))).await? {
+        Reply::State(state) => Ok(Some(*state)),
+        Reply::Done => Ok(None),
+    }
+}
+
 /// Begins a call, or finds it: it stands in its conversation, which has said the greeting.
 pub async fn begin(
     client: &Client,
@@ -188,21 +230,8 @@ pub async fn begin(
 ) -> Result<Live, ActorError> {
     let by = Principal::system(tenant.clone());
     let call = id(tools, tenant, heard.carrier, &heard.provider_call_id);
-    let number = |number: Option<String>| number.filter(|number| check::is_e164(number));
-    let (person, line) = (number(heard.person), number(heard.line));
-    let ring = NewCall {
-        id: call.clone(),
-        carrier: heard.carrier,
-        provider_call_id: heard.provider_call_id,
-        agent_id: heard.agent.clone(),
-        direction: heard.direction,
-        person: person.clone(),
-        line,
-        test: heard.test,
-        account: heard.account,
-        dial: heard.dial.clone(),
-    };
-    ask::<CallEntity>(client, &by, call.as_str(), Command::Ring(Box::new(ring))).await?;
+    ring(client, tools, tenant, heard.clone()).await?;
+    let person = heard.person.clone().filter(|number| check::is_e164(number));
     let state = find(client, &by, &call).await?.ok_or(ActorError::Failed)?;
     let errand = match &heard.dial {
         Some(dialled) => campaign::errand::of(client, tenant, dialled, person.as_deref()).await?,
@@ -351,11 +380,16 @@ pub async fn hear(
     }
 }
 
+/// Names words of ours in their conversation.
+pub fn name_of_words(live: &Live, name: &str) -> String {
+    format!("{}/{name}", live.call)
+}
+
 /// Words of ours that answer nothing stand in the conversation before they are spoken. `name` tells them from others of the call.
 pub async fn speak(client: &Client, by: &Principal, live: &Live, name: &str, words: &str) -> Result<(), ActorError> {
     let command = conversation::Command::Speak {
         call: live.call.clone(),
-        client_id: format!("{}/{name}", live.call),
+        client_id: name_of_words(live, name),
         text: words.to_owned(),
     };
     ask::<ConversationEntity>(client, by, live.conversation.as_str(), command).await?;
@@ -407,33 +441,6 @@ async fn of_number(
     match ask::<ThreadEntity>(client, &Principal::system(tenant.clone()), &thread, heard).await? {
         thread::Reply::Goes { conversation, .. } => Ok(conversation),
         thread::Reply::Person { .. } | thread::Reply::Done | thread::Reply::State(_) => Err(ActorError::Failed),
-    }
-}
-
-/// Says how a call went, from its conversation.
-async fn review(handle: &EffectHandle, attempt: u32, conversation: &ConversationId, campaigns: bool) {
-    let by = Principal::system(TenantId::from(&*handle.key().tenant));
-    let call = CallId::from(&*handle.key().id);
-    let state =
-        ask::<ConversationEntity>(handle.client(), &by, conversation.as_str(), conversation::Command::Get).await;
-    let (review, talk) = match state {
-        Ok(conversation::Reply::State(state)) => {
-            let review = score::review(&state, &call);
-            let talk = campaigns.then(|| Box::new(talk::talk(&state, &call, review.score)));
-            (review, talk)
-        }
-        // Erased since, or merged away: there is nothing to say.
-        Ok(_) | Err(ActorError::Rejected(_)) => (call::Review::none(), None),
-        Err(error) => {
-            // The deadline in the call's state begins another attempt.
-            tracing::warn!(call = %call, %error, "how a call went cannot be said yet");
-            return;
-        }
-    };
-    let command = Command::Reviewed { attempt, review: Box::new(review), talk };
-    match handle.command::<CallEntity>(Asked { by, command }).await.map_err(ActorError::from) {
-        Ok(_) | Err(ActorError::Rejected(_)) => {}
-        Err(error) => tracing::warn!(call = %call, %error, "how a call went could not be brought back"),
     }
 }
 

@@ -76,6 +76,8 @@ impl Line<'_> {
         let name = hear::name_of(&dial.dial);
         let at = |what: &str| format!("{api}/api/voice/twilio/{what}/{}?d={name}", self.connection);
         let mut call = CreateCall::new(&dial.from, to, Instructions::Url(at("voice")));
+        // Behind one address are several nodes: another one may answer.
+        call.fallback = Some(at("voice"));
         call.status_callback = Some(at("status"));
         call.status_events = ["initiated", "ringing", "answered", "completed"].map(str::to_owned).to_vec();
         call.timeout_s = Some(dial.ring_seconds);

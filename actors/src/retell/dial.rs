@@ -143,7 +143,7 @@ mod tests {
 
     fn dial(voicemail: Voicemail, message: Option<&str>) -> Dial {
         Dial {
-            dial: DialKey { campaign: "c.0".into(), target: 7, attempt: 1 },
+            dial: DialKey { campaign: "c".into(), target: "0.7".into(), attempt: 1 },
             guard: "g".into(),
             from: "+14155550100".into(),
             agent_id: "a".into(),

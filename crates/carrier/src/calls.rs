@@ -56,6 +56,8 @@ pub(crate) struct Call {
 pub(crate) struct Wishes {
     /// Where it asks what to do once somebody answers.
     pub(crate) url: Option<String>,
+    /// Where it asks when that one does not answer.
+    pub(crate) fallback: Option<String>,
     pub(crate) status_callback: Option<String>,
     pub(crate) events: Vec<String>,
     pub(crate) amd_callback: Option<String>,

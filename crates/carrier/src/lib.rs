@@ -15,6 +15,7 @@ mod relay;
 mod rest;
 mod retell;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,8 +26,8 @@ use colloquy_telephony::twilio::signature::{self, Covered};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// How long a callback may take: longer than a server that starts anew needs to refuse the connection.
-const CALLBACK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a callback may take, as at Twilio.
+const CALLBACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// What it is to be.
 #[derive(Clone, Debug)]
@@ -113,6 +114,7 @@ impl Carrier {
             calls: Mutex::default(),
             messages: Mutex::default(),
             retell: Mutex::default(),
+            bought: Mutex::default(),
         });
         let router = rest::router(world.clone()).merge(retell::router(world));
         let serving = tokio::spawn(async move {
@@ -147,6 +149,8 @@ struct World {
     calls: Mutex<calls::Calls>,
     messages: Mutex<Vec<rest::Message>>,
     retell: Mutex<retell::State>,
+    /// Numbers that were bought, as the interface describes them.
+    bought: Mutex<BTreeMap<String, serde_json::Value>>,
 }
 
 impl World {
@@ -167,6 +171,20 @@ impl World {
             .send()
             .await;
         sent.ok()
+    }
+
+    /// Asks for instructions: where it was told to, and where the call says to ask when nobody answers there.
+    async fn instructions(&self, url: &str, fallback: Option<&str>, fields: &[(&str, &str)]) -> Option<(u16, String)> {
+        let given = self.ask(url, fields).await;
+        match (&given, fallback) {
+            (Some((200..=299, _)), _) | (_, None) => given,
+            (failed, Some(fallback)) => {
+                self.log.line(
+                    serde_json::json!({ "event": "fallback", "failed": failed.as_ref().map(|(status, _)| *status) }),
+                );
+                self.ask(fallback, fields).await
+            }
+        }
     }
 
     /// The same, with what was answered.

@@ -18,12 +18,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::World;
 use crate::calls::Call;
-use crate::persona::Manner;
+use crate::persona::{Chance, Manner};
 
 /// How long a socket may take to open.
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// Sessions of one call: one that is lost again and again is given up.
 const SESSIONS_MAX: u32 = 10;
+/// Documents of one call, those that only ask it to wait among them.
+const DOCUMENTS_MAX: u32 = 60;
 /// How long somebody thinks before they speak, ms, and listens to the last words before they hang up.
 const THINKS_MS: u64 = 1_200;
 const LISTENS_MS: u64 = 2_500;
@@ -39,6 +41,15 @@ struct Instructions {
     action: Option<String>,
     /// Put it through.
     dials: bool,
+    /// Ask here first what whoever answers there is told.
+    whisper: Option<String>,
+    /// Ask here which key they pressed.
+    gathers: Option<String>,
+    /// Wait so many seconds.
+    pause_s: u64,
+    /// And ask here.
+    redirect: Option<String>,
+    hangs_up: bool,
 }
 
 impl Instructions {
@@ -55,9 +66,29 @@ impl Instructions {
                         let name = attribute(&element, "name").unwrap_or_default();
                         read.parameters.push((name, attribute(&element, "value").unwrap_or_default()));
                     }
-                    "Dial" => read.dials = true,
+                    "Dial" => (read.dials, read.action) = (true, attribute(&element, "action")),
+                    "Number" => read.whisper = attribute(&element, "url"),
+                    "Gather" => read.gathers = attribute(&element, "action"),
+                    "Pause" => {
+                        let length = attribute(&element, "length").and_then(|seconds| seconds.parse::<u64>().ok());
+                        read.pause_s += length.unwrap_or(1);
+                    }
+                    // Its text follows.
+                    "Redirect" => read.redirect = Some(String::new()),
+                    "Hangup" => read.hangs_up = true,
                     _ => {}
                 },
+                Ok(Event::Text(text)) => {
+                    if let Some(address) = &mut read.redirect {
+                        address.push_str(&text);
+                    }
+                }
+                Ok(Event::GeneralRef(name)) => {
+                    let c = quick_xml::escape::unescape(&format!("&{};", &*name)).map(|c| c.into_owned());
+                    if let (Some(address), Ok(c)) = (&mut read.redirect, c) {
+                        address.push_str(&c);
+                    }
+                }
                 Ok(Event::Eof) | Err(_) => return read,
                 Ok(_) => {}
             }
@@ -93,16 +124,35 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
         ("CallStatus", "in-progress"),
         ("Direction", "outbound-api"),
     ];
-    let mut document = world.ask(&url, &fields).await;
+    let fallback = call.wishes.fallback.as_deref();
+    let mut document = world.instructions(&url, fallback, &fields).await;
     let answered = document.as_ref().map(|(status, _)| *status);
     let mut talk = Talk { world: world.clone(), call: call.clone(), manner, said: 0, answered: 0, heard: Vec::new() };
     world.log.line(json!({ "event": "instructions", "sid": call.sid, "answered": answered }));
-    for n in 1..=SESSIONS_MAX {
+    let mut n = 0;
+    for _ in 0..DOCUMENTS_MAX {
         let instructions = document.as_ref().map(|(_, text)| Instructions::read(text)).unwrap_or_default();
+        if let Some(again) = &instructions.redirect {
+            world.log.line(json!({ "event": "waits", "sid": call.sid }));
+            // Our patience is real time: what it waits for is not simulated.
+            sleep(Duration::from_secs(instructions.pause_s)).await;
+            document = world.instructions(again, fallback, &fields).await;
+            continue;
+        }
         if instructions.dials {
-            world.log.line(json!({ "event": "transfer", "sid": call.sid }));
+            let taken = colleague(&world, &call, &instructions).await;
+            world.log.line(json!({ "event": "transfer", "sid": call.sid, "taken": taken }));
+            let Some(action) = &instructions.action else { return };
+            let mut fields = fields.to_vec();
+            fields.extend([("DialCallStatus", if taken { "completed" } else { "no-answer" })]);
+            document = world.instructions(action, fallback, &fields).await;
+            continue;
         }
         let Some(socket) = &instructions.socket else { return };
+        n += 1;
+        if n > SESSIONS_MAX {
+            return;
+        }
         let (ended, handoff) = talk.session(n, socket, &instructions.parameters).await;
         if ended == Ended::HungUp {
             return;
@@ -113,8 +163,35 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
         let mut fields = fields.to_vec();
         fields.extend([("SessionId", session.as_str()), ("SessionStatus", status)]);
         fields.extend(handoff.as_deref().map(|data| ("HandoffData", data)));
-        document = world.ask(action, &fields).await;
+        document = world.instructions(action, fallback, &fields).await;
     }
+}
+
+/// Somebody whom a caller is put through to: takes the call, sends it back, or presses nothing, as follows from the seed. Whether they took it.
+async fn colleague(world: &World, call: &Call, instructions: &Instructions) -> bool {
+    let Some(whisper) = &instructions.whisper else { return true };
+    let leg = format!("CA{}", &blake3::hash(call.sid.as_bytes()).to_hex()[..32]);
+    let fields = [
+        ("CallSid", leg.as_str()),
+        ("ParentCallSid", call.sid.as_str()),
+        ("AccountSid", world.config.account.as_str()),
+        ("From", call.from.as_str()),
+        ("CallStatus", "in-progress"),
+        ("Direction", "outbound-dial"),
+    ];
+    let told = world.ask(whisper, &fields).await;
+    let told = told.map(|(_, text)| Instructions::read(&text)).unwrap_or_default();
+    let Some(gathers) = &told.gathers else { return false };
+    let key = match Chance::new(world.config.seed, &["colleague", &call.sid]).below(100) {
+        0..60 => "1",
+        60..80 => "2",
+        _ => return false,
+    };
+    let mut fields = fields.to_vec();
+    fields.push(("Digits", key));
+    let answer = world.ask(gathers, &fields).await;
+    let answer = answer.map(|(_, text)| Instructions::read(&text));
+    key == "1" && answer.is_some_and(|answer| !answer.hangs_up)
 }
 
 /// What was said in a call.
@@ -235,10 +312,13 @@ mod tests {
         let parameters = vec![("ticket".to_owned(), "a\"b&c".to_owned()), ("dial".to_owned(), "c.0.1.2".to_owned())];
         let socket = Some("ws://h:1/relay".to_owned());
         let action = Some("http://h/ended?a=1&b=2".to_owned());
-        assert_eq!(read, Instructions { socket, parameters, action, dials: false });
+        assert_eq!(read, Instructions { socket, parameters, action, ..Instructions::default() });
+        let waits = twiml::Response::new().then(twiml::pause(2)).then(twiml::redirect("http://h/v?w=1&d=c.0.1.2"));
+        let read = Instructions::read(&waits.to_xml());
+        assert_eq!((read.pause_s, read.redirect.as_deref()), (2, Some("http://h/v?w=1&d=c.0.1.2")));
         let put_through = twiml::dial(None, None, None).with(twiml::number("+14155550100"));
         assert!(Instructions::read(&twiml::Response::new().then(put_through).to_xml()).dials);
-        for nothing in ["", "<Response/>", "<Response><Hangup/></Response>", "<", "no xml"] {
+        for nothing in ["", "<Response/>", "<", "no xml"] {
             assert_eq!(Instructions::read(nothing), Instructions::default(), "{nothing}");
         }
     }

@@ -8,7 +8,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use colloquy_telephony::twilio::form::Form;
 use colloquy_telephony::twilio::rest::Twilio;
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ const NOT_YOURS: u32 = 21_210;
 /// And for "the call is not in a state for this".
 const NOT_NOW: u32 = 21_220;
 
+/// Where numbers are sold if nothing is said.
+const DEFAULT_AREA: i64 = 415;
+
 /// A text message.
 pub(crate) struct Message {
     sid: String,
@@ -36,7 +39,9 @@ pub(crate) struct Message {
 pub(crate) fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/2010-04-01/Accounts/{account}", get(account))
-        .route("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", get(numbers))
+        .route("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json", get(numbers).post(buy))
+        .route("/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{file}", delete(give_back))
+        .route("/2010-04-01/Accounts/{account}/AvailablePhoneNumbers/{country}/Local.json", get(for_sale))
         .route("/2010-04-01/Accounts/{account}/Calls.json", get(list).post(create))
         .route("/2010-04-01/Accounts/{account}/Calls/{call}", get(show).post(modify))
         .route("/2010-04-01/Accounts/{account}/Messages.json", post(send).get(messages))
@@ -69,8 +74,51 @@ async fn numbers(State(world): State<Arc<World>>) -> Response {
         .iter()
         .enumerate()
         .map(|(n, number)| json!({ "sid": format!("PN{n:032}"), "phone_number": number }))
+        .chain(lock(&world.bought).values().cloned())
         .collect();
     answer(200, &json!({ "incoming_phone_numbers": numbers }))
+}
+
+/// Numbers that anybody may buy here: they are nobody's, and reach nobody.
+async fn for_sale(
+    State(world): State<Arc<World>>,
+    Path((_, country)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = Form::read(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let area = query.number("AreaCode").unwrap_or(DEFAULT_AREA);
+    if country != "US" || !(200..=999).contains(&area) {
+        return answer(200, &json!({ "available_phone_numbers": [] }));
+    }
+    let sold = lock(&world.bought);
+    let offered = (100..200).map(|n| format!("+1{area}5550{n}"));
+    let free = offered.filter(|number| !sold.contains_key(number) && !world.config.numbers.contains(number));
+    let numbers: Vec<Value> = free.take(5).map(|number| json!({ "phone_number": number })).collect();
+    answer(200, &json!({ "available_phone_numbers": numbers }))
+}
+
+async fn buy(State(world): State<Arc<World>>, body: Bytes) -> Response {
+    let Ok(form) = Form::read(&body) else { return problem(400, 20_001, "not a form") };
+    let number = form.get("PhoneNumber").unwrap_or_default().to_owned();
+    let mut sold = lock(&world.bought);
+    if !number.starts_with("+1") || sold.contains_key(&number) || world.config.numbers.contains(&number) {
+        return problem(400, NO_SUCH_NUMBER, "that number is not for sale");
+    }
+    let sid = format!("PN{}", &blake3::hash(number.as_bytes()).to_hex()[..32]);
+    let url = form.get("VoiceUrl").unwrap_or_default().to_owned();
+    world.log.line(json!({ "event": "bought", "number": number, "sid": sid, "voice_url": url, "fallback": form.get("VoiceFallbackUrl") }));
+    let shown = json!({ "sid": sid, "phone_number": number, "voice_url": url });
+    sold.insert(number, shown.clone());
+    answer(201, &shown)
+}
+
+async fn give_back(State(world): State<Arc<World>>, Path((_, file)): Path<(String, String)>) -> Response {
+    let sid = file.trim_end_matches(".json");
+    let mut sold = lock(&world.bought);
+    let before = sold.len();
+    sold.retain(|_, number| number["sid"] != sid);
+    world.log.line(json!({ "event": "given_back", "sid": sid }));
+    if sold.len() < before { StatusCode::NO_CONTENT.into_response() } else { problem(404, 20_404, "no such number") }
 }
 
 async fn create(State(world): State<Arc<World>>, body: Bytes) -> Response {
@@ -80,6 +128,7 @@ async fn create(State(world): State<Arc<World>>, body: Bytes) -> Response {
     let events = form.fields().iter().filter(|(name, _)| name == "StatusCallbackEvent").map(|(_, event)| event.clone());
     let wishes = Wishes {
         url: form.get("Url").map(str::to_owned),
+        fallback: form.get("FallbackUrl").map(str::to_owned),
         status_callback: form.get("StatusCallback").map(str::to_owned),
         events: events.collect(),
         amd_callback: form.get("AsyncAmdStatusCallback").map(str::to_owned),
@@ -93,7 +142,7 @@ async fn create(State(world): State<Arc<World>>, body: Bytes) -> Response {
             .log
             .line(json!({ "event": "create", "to": to, "from": from, "dial": dial, "status": status, "sid": sid }));
     };
-    if !world.config.numbers.contains(&from) {
+    if !world.config.numbers.contains(&from) && !lock(&world.bought).contains_key(&from) {
         log(400, None);
         return problem(400, NOT_YOURS, "'From' is not a number of this account");
     }

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::call;
 use crate::context::Context;
 use crate::conversation;
 use crate::decision::Decision;
-use crate::ids::{AgentId, ConversationId, LeadId, TenantId, UserId};
+use crate::ids::{AgentId, CallId, ConversationId, LeadId, TenantId, UserId};
 use crate::knowledge;
 use crate::lead;
 use crate::principal::{Actor, Role};
@@ -43,6 +44,8 @@ pub enum Kind {
     Unanswered,
     /// An agent could not learn from a source.
     TrainingFailed,
+    /// Somebody called, and nobody answered.
+    MissedCall,
     /// Somebody joined by an invitation.
     InvitationAccepted,
     /// The daily summary.
@@ -59,6 +62,7 @@ impl Kind {
             Self::Lead => "lead",
             Self::Unanswered => "unanswered",
             Self::TrainingFailed => "training_failed",
+            Self::MissedCall => "missed_call",
             Self::InvitationAccepted => "invitation_accepted",
             Self::Summary => "summary",
         }
@@ -67,7 +71,9 @@ impl Kind {
     /// The lowest role that is told.
     fn role(self) -> Role {
         match self {
-            Self::Escalation | Self::Emergency | Self::Assigned | Self::Lead | Self::Summary => Role::Viewer,
+            Self::Escalation | Self::Emergency | Self::Assigned | Self::Lead | Self::MissedCall | Self::Summary => {
+                Role::Viewer
+            }
             Self::Unanswered | Self::TrainingFailed => Role::Rep,
             Self::InvitationAccepted => Role::Admin,
         }
@@ -86,6 +92,8 @@ pub enum About {
     Agent(AgentId),
     /// A member.
     Member(UserId),
+    /// A call.
+    Call(CallId),
 }
 
 /// Something to tell.
@@ -331,6 +339,14 @@ pub fn of_tenant(event: &tenant::Event) -> Option<News> {
         tenant::Event::MemberJoined { person, .. } => {
             everybody(Kind::InvitationAccepted, About::Member(person.user.clone()))
         }
+        _ => None,
+    }
+}
+
+/// What an event of a call is to be told of.
+pub fn of_call(state: &call::Call, event: &call::Event) -> Option<News> {
+    match event {
+        call::Event::Ended { missed: true, .. } => everybody(Kind::MissedCall, About::Call(state.id.clone())),
         _ => None,
     }
 }

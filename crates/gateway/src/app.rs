@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::limits::{AddressLimit, RateLimit};
 use crate::proxies::Proxies;
-use crate::sockets::Sockets;
+use crate::sockets::{self, Sockets};
 use crate::tokens::Tokens;
 
 /// Password hashes at the same time: each takes 19 MiB and a core for some milliseconds.
@@ -58,6 +58,8 @@ pub struct Settings {
     pub sockets_per_address: u32,
     /// Sockets of this node.
     pub sockets_max: u32,
+    /// Sockets of calls on this node; one has sound to send every 20 ms and a conversation to speak for.
+    pub voice_sockets_max: u32,
     /// Whether the landing page shows a live agent.
     pub demo: bool,
     /// Who runs this installation, for the legal pages.
@@ -133,7 +135,12 @@ impl AppState {
         limits: Limits,
         mailbox: Option<Arc<Mailbox>>,
     ) -> App {
-        let sockets = Sockets::new(settings.sockets_max, settings.sockets_per_address, settings.sockets_per_visitor);
+        let sockets = Sockets::new(sockets::Limits {
+            all: settings.sockets_max,
+            per_address: settings.sockets_per_address,
+            per_visitor: settings.sockets_per_visitor,
+            voice: settings.voice_sockets_max,
+        });
         Arc::new(Self {
             settings,
             actors,

@@ -394,6 +394,7 @@ fn gateway(settings: &Settings) -> GatewaySettings {
         sockets_per_visitor: limits.sockets_per_visitor,
         sockets_per_address: limits.sockets_per_address,
         sockets_max: limits.sockets_max,
+        voice_sockets_max: limits.voice_sockets_max,
         demo: settings.has_demo(),
         operator: settings.legal.operator.clone(),
         contact: settings.legal.contact.clone(),

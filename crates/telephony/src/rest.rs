@@ -136,7 +136,7 @@ pub struct Answer<'a> {
     pub now_ms: i64,
 }
 
-impl Answer<'_> {
+impl<'a> Answer<'a> {
     /// The answer's body as a type, or what went wrong.
     ///
     /// # Errors
@@ -147,6 +147,14 @@ impl Answer<'_> {
             Repeat::OnceOnly => Fault::OutcomeUnknown { status: Some(self.status) },
             Repeat::Safe => Fault::Unreadable,
         })
+    }
+
+    /// The answer's body as it is.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    pub fn bytes(&self, repeat: Repeat) -> Result<&'a [u8], Fault> {
+        self.done(repeat).map(|()| self.body)
     }
 
     /// Whether it succeeded, whatever the body says.

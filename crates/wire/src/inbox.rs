@@ -156,6 +156,8 @@ pub enum NotificationKind {
     Unanswered,
     /// An agent could not learn from a source.
     TrainingFailed,
+    /// Somebody called, and nobody answered.
+    MissedCall,
     /// Somebody joined by an invitation.
     InvitationAccepted,
     /// The daily summary.
@@ -255,6 +257,8 @@ pub struct NotificationPreferences {
     pub unanswered: NotificationChannels,
     /// An agent could not learn from a source.
     pub training_failed: NotificationChannels,
+    /// Somebody called, and nobody answered.
+    pub missed_call: NotificationChannels,
     /// The daily summary.
     pub daily_summary: SummaryChannels,
 }

@@ -61,6 +61,24 @@ pub struct NewNumber {
     pub whatsapp_template: Option<WhatsappTemplate>,
 }
 
+/// `POST /api/voice/provision-number`.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[ts(export, export_to = "api.ts", optional_fields)]
+pub struct ProvisionNumber {
+    /// Who answers there.
+    pub agent_id: String,
+    /// Where it is to be: the first digits behind the country's, in the USA and Canada three.
+    #[serde(default)]
+    pub area_code: Option<u32>,
+    /// The country's two letters; `US` if left out.
+    #[serde(default)]
+    pub country: Option<String>,
+    /// `twilio` or `simulated`; the one that is connected if left out.
+    #[serde(default)]
+    pub provider: Option<String>,
+}
+
 /// `PATCH /api/voice/numbers/:id`.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]

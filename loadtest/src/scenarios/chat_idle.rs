@@ -250,9 +250,11 @@ fn answered(frame: ChatServer) -> Result<Option<()>> {
             Err(Error::unexpected("the chat socket", format!("{code}: {detail}")))
         }
         ChatServer::Bye { reason } => Err(Error::unexpected("the chat socket", reason)),
-        ChatServer::Welcome { .. } | ChatServer::Ack { .. } | ChatServer::Token { .. } | ChatServer::Discard { .. } => {
-            Ok(None)
-        }
+        ChatServer::Welcome { .. }
+        | ChatServer::Identified { .. }
+        | ChatServer::Ack { .. }
+        | ChatServer::Token { .. }
+        | ChatServer::Discard { .. } => Ok(None),
         ChatServer::Typing { .. } | ChatServer::Prompt { .. } | ChatServer::Status { .. } | ChatServer::Done { .. } => {
             Ok(None)
         }

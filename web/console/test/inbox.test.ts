@@ -256,6 +256,9 @@ test('a conversation opened in the middle of an answer shows what was written, a
   const shown = () => [view.writing?.text, view.messages.map((message) => message.content)];
   FakeSocket.last.says({ type: 'delta', topic: 'conversation:c9', seq: 6, changes: [put('message/m1', { id: 'm1', seq: 6, role: 'assistant', content: 'Let me think.' })] });
   expect(shown()).toEqual(['Let me think', []]);
+  // Its task is ended once its answer stands, and says so.
+  FakeSocket.last.says({ type: 'delta', topic: 'conversation:c9', seq: 7, changes: [put('stream', { type: 'discard', message_id: 'm1', reason: 'superseded' })] });
+  expect(shown()).toEqual(['Let me think', []]);
   vi.advanceTimersByTime(20);
   expect(shown()).toEqual([undefined, ['Let me think.']]);
   view.stop();
@@ -326,7 +329,7 @@ test('the bell: what is new is heard once, reading is shown at once and taken ba
 
 test('a preference is shown at once, sent alone, and taken back when it is refused', async () => {
   const way = { in_app: true, email: false };
-  answers['/api/me/preferences'] = { theme: 'dark', notifications: { escalation: way, emergency: way, assigned: way, lead: way, unanswered: way, training_failed: way, daily_summary: { email: false } } };
+  answers['/api/me/preferences'] = { theme: 'dark', notifications: { escalation: way, emergency: way, assigned: way, lead: way, unanswered: way, training_failed: way, missed_call: way, daily_summary: { email: false } } };
   await preferences.load();
   refuse = (url) => (url.includes('preferences') ? 403 : undefined);
   const failing = preferences.change({ lead: { email: true } });

@@ -17,15 +17,15 @@ pub fn wants_daily_summary(preferences: &Map<String, Value>, role: Role) -> bool
     said(preferences).and_then(Value::as_bool).unwrap_or(role >= Role::Admin)
 }
 
-/// Whether somebody wants notices of a kind by mail: unless they said, the owner does when somebody is in danger or asks for a person,
-/// so that a new organization hears of both without having chosen anything.
+/// Whether somebody wants notices of a kind by mail: unless they said, the owner does when somebody is in danger, asks for a person or
+/// called in vain, so that a new organization hears of these without having chosen anything.
 pub fn wants_mail(preferences: &Map<String, Value>, role: Role, kind: Kind) -> bool {
     let said = preferences.get("notifications").and_then(|all| all[kind.word()]["email"].as_bool());
     said.unwrap_or_else(|| mails_unasked(role, kind))
 }
 
 fn mails_unasked(role: Role, kind: Kind) -> bool {
-    role == Role::Owner && matches!(kind, Kind::Emergency | Kind::Escalation)
+    role == Role::Owner && matches!(kind, Kind::Emergency | Kind::Escalation | Kind::MissedCall)
 }
 
 /// The preferences with what holds where nothing was said.
@@ -33,7 +33,7 @@ pub fn with_defaults(preferences: Map<String, Value>, role: Role) -> Map<String,
     let wants = wants_daily_summary(&preferences, role);
     let [group, kind, way] = DAILY_SUMMARY;
     let mut all = json!({ group: { kind: { way: wants } } });
-    for topic in [Kind::Emergency, Kind::Escalation] {
+    for topic in [Kind::Emergency, Kind::Escalation, Kind::MissedCall] {
         if mails_unasked(role, topic) {
             all[group][topic.word()] = json!({ way: true });
         }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_owner_who_said_nothing_is_mailed_of_danger_and_of_whoever_wants_a_person() {
-        for kind in [Kind::Emergency, Kind::Escalation] {
+        for kind in [Kind::Emergency, Kind::Escalation, Kind::MissedCall] {
             assert!(wants_mail(&Map::new(), Role::Owner, kind) && !wants_mail(&Map::new(), Role::Admin, kind));
             assert_eq!(with_defaults(Map::new(), Role::Owner)["notifications"][kind.word()]["email"], true);
         }

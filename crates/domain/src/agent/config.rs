@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::call::TransferKind;
 use crate::campaign::settings::Consent;
 use crate::catalog::template::{
     ComplianceNotice, EscalationRule, Field, IntakeForm, Intent, PersonalityTraits, RoutingRule,
@@ -120,6 +121,12 @@ pub struct AgentConfig {
     pub voice_scripts: BTreeMap<String, String>,
     /// Whether calls are recorded where the sound is made here; only with a notice of the kind `call_recording` or `recording_consent`, which is heard first.
     pub voice_recording: bool,
+    /// How callers are handed to a person: `cold`, put through at once, or `warm`, the colleague hears first what it is about and takes the call by a key.
+    pub transfer_kind: TransferKind,
+    /// Whether callers outside of opening hours may leave a message after a beep; where the organization keeps no recordings, they cannot.
+    pub voicemail: bool,
+    /// The text message that somebody gets whose call nobody answered; none is sent without it.
+    pub missed_call_text: Option<String>,
 
     /// Whether it chats.
     pub chat_enabled: bool,
@@ -208,6 +215,9 @@ impl Default for AgentConfig {
             voice_speed: 1.0,
             voice_scripts: BTreeMap::new(),
             voice_recording: false,
+            transfer_kind: TransferKind::Cold,
+            voicemail: false,
+            missed_call_text: None,
             chat_enabled: true,
             chat_position: "bottom-right".into(),
             chat_theme: ChatTheme::default(),

@@ -34,3 +34,5 @@ pub const MESSAGES_PER_CONVERSATION_MAX: u32 = 2_000;
 pub const AUTO_CALL_MINUTES_MAX: u32 = 60;
 /// Countries that new leads are called in besides the organization's own: a business that serves more calls them by campaigns.
 pub const AUTO_CALL_COUNTRIES_MAX: usize = 30;
+/// The longest text message to somebody whose call nobody answered: three segments, which every carrier delivers as one.
+pub const MISSED_CALL_TEXT_CHARS_MAX: usize = 459;

@@ -112,6 +112,7 @@ fn normalise(config: &mut AgentConfig) {
         &mut config.retell_agent_id,
         &mut config.phone_number_sid,
         &mut config.after_hours_message,
+        &mut config.missed_call_text,
     ] {
         *text = text.take().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     }

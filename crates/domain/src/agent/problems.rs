@@ -8,8 +8,8 @@ use super::{
     config::AgentConfig,
     limits::{
         ANSWER_TOKENS_MAX, AUTO_CALL_COUNTRIES_MAX, AUTO_CALL_MINUTES_MAX, CONFIG_BYTES_MAX, FIELDS_MAX,
-        LINE_CHARS_MAX, MESSAGE_CHARS_MAX, MESSAGES_PER_CONVERSATION_MAX, OPTIONS_MAX, ORIGINS_MAX, PHRASE_CHARS_MAX,
-        PHRASES_MAX, PROMPT_CHARS_MAX, QUICK_PROMPTS_MAX, RULES_MAX, VARIABLES_MAX,
+        LINE_CHARS_MAX, MESSAGE_CHARS_MAX, MESSAGES_PER_CONVERSATION_MAX, MISSED_CALL_TEXT_CHARS_MAX, OPTIONS_MAX,
+        ORIGINS_MAX, PHRASE_CHARS_MAX, PHRASES_MAX, PROMPT_CHARS_MAX, QUICK_PROMPTS_MAX, RULES_MAX, VARIABLES_MAX,
     },
 };
 use crate::{
@@ -128,6 +128,9 @@ fn voice(config: &AgentConfig, checks: &mut Checks) {
         "voice_recording",
         "needs a notice of the type call_recording or recording_consent among the compliance_notices: callers are told before they are recorded",
     );
+    if let Some(text) = &config.missed_call_text {
+        checks.text("missed_call_text", text, 1, MISSED_CALL_TEXT_CHARS_MAX);
+    }
     checks.count("voice_scripts", config.voice_scripts.len(), RULES_MAX);
     for (situation, text) in &config.voice_scripts {
         if let Some(country) = script::disclosed_country(situation) {

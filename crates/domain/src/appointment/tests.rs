@@ -286,7 +286,7 @@ fn letters_say_what_when_where_and_lead_to_the_file() {
             assert!(words.text.contains(part), "{part} in {}", words.text);
         }
     }
-    assert!(letter::text_message(&state).unwrap().contains("Monday, November 23 at 10:00 AM"));
+    assert!(letter::text_message(&state, LetterKind::Reminder).unwrap().contains("Monday, November 23 at 10:00 AM"));
 }
 
 /// Somebody who gave only a number, in Chicago, for eight in the morning there.

@@ -1,6 +1,6 @@
 //! Folds what happened to a call. Cannot fail.
 
-use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS, Recording};
+use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS, Recording, Sound, Stage, Untaken};
 
 /// Folds one event.
 pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
@@ -22,7 +22,23 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
         }
         Event::Carried => state.carried_ms = Some(at_ms),
         Event::Detached { since_ms } => state.lost_ms = Some(since_ms.unwrap_or(at_ms)),
-        Event::TransferAsked { transfer } => state.transfer = Some(transfer.clone()),
+        Event::Texted { step } => state.texted = Some(*step),
+        Event::VoicemailLeft { voicemail } => state.voicemail = Some(voicemail.clone()),
+        Event::VoicemailFetched { here } => {
+            if let Some(voicemail) = &mut state.voicemail {
+                voicemail.sound = if *here { Sound::Here } else { Sound::Lost };
+                let began_ms = state.rang_ms;
+                let keep_days = voicemail.keep_days;
+                state.recording = here.then_some(Recording { began_ms, keep_days, expired: false, deleted: false });
+            }
+        }
+        Event::TransferAsked { transfer } => {
+            state.transfer = Some(transfer.clone());
+            state.transfers += 1;
+        }
+        Event::TransferCalling => stage(state, Stage::Calling, None),
+        Event::TransferTaken => stage(state, Stage::Taken, None),
+        Event::TransferReturned { why } => stage(state, Stage::Back, Some(*why)),
         Event::HangUpAsked { by } => state.hangup = Some(by.clone()),
         Event::RecordingBegan { keep_days } => {
             let recording = Recording { began_ms: at_ms, keep_days: *keep_days, expired: false, deleted: false };
@@ -38,7 +54,8 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
                 (recording.expired, recording.deleted) = (true, true);
             }
         }
-        Event::Ended { status, reason, duration_s, cost_micros } => {
+        Event::Ended { status, reason, duration_s, cost_micros, missed } => {
+            state.wants_text = *missed;
             // When a connection was lost nothing was said any more.
             state.ended_ms = Some(state.lost_ms.unwrap_or(at_ms));
             state.review_attempt = 1;
@@ -71,4 +88,10 @@ fn over(state: &mut Call, status: CallStatus, reason: Option<&String>, duration_
     state.socket = None;
     state.lost_ms = None;
     state.carried_ms = None;
+}
+
+fn stage(state: &mut Call, stage: Stage, untaken: Option<Untaken>) {
+    if let Some(transfer) = &mut state.transfer {
+        (transfer.stage, transfer.untaken) = (stage, untaken);
+    }
 }

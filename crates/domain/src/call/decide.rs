@@ -1,12 +1,11 @@
 //! What becomes of what is asked of a call.
 
 use super::{
-    CARRIED_WITHIN_MS, Call, CallStatus, Carrier, Command, Decision, End, Event, LOST_AFTER_MS,
-    PROVIDER_CALL_CHARS_MAX, REASON_CHARS_MAX, REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, Transfer, TransferKind,
-    expires_ms, timer,
+    CARRIED_WITHIN_MS, Call, CallStatus, Command, Decision, End, Event, LOST_AFTER_MS, PROVIDER_CALL_CHARS_MAX,
+    REASON_CHARS_MAX, REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, TransferKind, Untaken, expires_ms, missed, timer,
+    transfer,
 };
 use crate::{
-    campaign::number,
     check::{Checks, is_e164},
     context::Context,
     ids::{ConversationId, UserId},
@@ -68,7 +67,10 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
                 Decision::reply(Reply::Done)
             })
         }
-        Command::Transfer { to, kind } => transfer(state, cx, to, kind),
+        Command::Transfer { to, kind } => transfer::ask(state, cx, &to, kind),
+        Command::TransferCalling => system(cx).map(|()| transfer::calling(state)),
+        Command::TransferTaken => system(cx).and_then(|()| transfer::taken(state, cx)),
+        Command::TransferReturned { why } => system(cx).map(|()| transfer::untaken(state, why)),
         Command::HangUp => {
             let by = person(state, cx)?;
             going(state)?;
@@ -94,6 +96,11 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
                 Decision::reply(Reply::Done)
             })
         }
+        Command::Texted { step } => system(cx).and_then(|()| missed::texted(state, step)),
+        Command::VoicemailLeft { recording, seconds, keep_days } => {
+            system(cx).and_then(|()| missed::left(state, cx, recording, seconds, keep_days))
+        }
+        Command::VoicemailFetched { here } => system(cx).and_then(|()| missed::fetched(state, here)),
         Command::Ended(end) => system(cx).map(|()| ended(state, cx, &end)),
         Command::Machine => {
             system(cx)?;
@@ -137,47 +144,13 @@ fn join(state: &Call, conversation: ConversationId) -> Result<Decision, Rejectio
     }
 }
 
-fn transfer(state: &Call, cx: &Context, to: String, kind: TransferKind) -> Result<Decision, Rejection> {
-    let by = match cx.principal.actor {
-        Actor::System => None,
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Visitor { .. } | Actor::Platform { .. } => {
-            Some(person(state, cx)?)
-        }
-    };
-    going(state)?;
-    // The business pays for the second half of a transfer: no number that nobody may be called at, and none that costs extra.
-    let to = number::normal(&to, None).map_err(|problem| Rejection::invalid("to", problem.to_string()))?.e164;
-    let carrier = state.is.as_ref().map(|call| call.carrier);
-    match (carrier, kind) {
-        (Some(Carrier::Retell | Carrier::Twilio | Carrier::Vapi), TransferKind::Cold) => {}
-        (Some(Carrier::Retell | Carrier::Twilio | Carrier::Vapi), TransferKind::Warm) => {
-            let detail = "this provider puts callers through at once: ask for a transfer of kind `cold`";
-            return Err(Rejection::conflict("warm_not_possible", detail));
-        }
-        (Some(Carrier::Browser) | None, _) => {
-            return Err(Rejection::conflict("test_call", "a test call from the console cannot be put through"));
-        }
-    }
-    if state.answered_ms.is_none() {
-        return Err(Rejection::conflict("not_answered", "this call is not taken yet"));
-    }
-    match &state.transfer {
-        Some(known) if known.to == to && known.kind == kind => Ok(told(state)),
-        Some(_) => Err(Rejection::conflict("transfer_under_way", "this call is being transferred already")),
-        None => {
-            let transfer = Transfer { to, kind, by, at_ms: cx.now_ms };
-            Ok(Decision::event(Event::TransferAsked { transfer }, Reply::Done))
-        }
-    }
-}
-
 /// The first news of an end ends it; later ones only say more.
-fn ended(state: &Call, cx: &Context, end: &End) -> Decision {
+pub(super) fn ended(state: &Call, cx: &Context, end: &End) -> Decision {
     let status = end.status.filter(|status| status.over()).unwrap_or(match (state.answered_ms, &state.transfer) {
         (None, _) => CallStatus::Missed,
         (Some(_), _) if state.machine => CallStatus::Voicemail,
-        (Some(_), Some(_)) => CallStatus::Transferred,
-        (Some(_), None) => CallStatus::Completed,
+        (Some(_), Some(transfer)) if transfer.reached() => CallStatus::Transferred,
+        (Some(_), Some(_) | None) => CallStatus::Completed,
     });
     let spoke_ms = end.spoke_ms.filter(|spoke| *spoke >= 0).unwrap_or_else(|| {
         let until = state.ended_ms.or(state.lost_ms).unwrap_or(cx.now_ms);
@@ -186,8 +159,18 @@ fn ended(state: &Call, cx: &Context, end: &End) -> Decision {
     let reason = end.reason.as_ref().map(|reason| text::shorten(&text::one_line(reason), REASON_CHARS_MAX));
     let duration_s = (spoke_ms + 999) / 1000;
     if !state.status.over() {
-        let event = Event::Ended { status, reason, duration_s, cost_micros: end.cost_micros };
-        return Decision::event(event, Reply::Done);
+        let event = Event::Ended {
+            status,
+            reason,
+            duration_s,
+            cost_micros: end.cost_micros,
+            missed: missed::is_missed(state, status),
+        };
+        // Who hangs up while a colleague is being told about them has reached nobody, and is called back.
+        let waited = state.handing_on().is_some_and(|transfer| transfer.kind == TransferKind::Warm);
+        let left = Event::TransferReturned { why: Untaken::CallerLeft };
+        let left = (waited && status != CallStatus::Transferred).then_some(left);
+        return Decision::new(left.into_iter().chain([event]).collect(), Reply::Done);
     }
     // What was only guessed by a timer, or said with less, is put right by who knows; never the other way round.
     let knows = end.status.is_some() || end.reason.is_some() || end.spoke_ms.is_some() || end.cost_micros.is_some();
@@ -249,11 +232,11 @@ fn carries(state: &Call, socket: &str) -> bool {
     state.socket.as_deref() == Some(socket) && state.lost_ms.is_none() && !state.status.over()
 }
 
-fn told(state: &Call) -> Decision {
+pub(super) fn told(state: &Call) -> Decision {
     Decision::reply(Reply::State(Box::new(state.clone())))
 }
 
-fn going(state: &Call) -> Result<(), Rejection> {
+pub(super) fn going(state: &Call) -> Result<(), Rejection> {
     if state.status.over() { Err(Rejection::conflict("call_ended", "this call has ended")) } else { Ok(()) }
 }
 
@@ -277,7 +260,7 @@ fn reader(state: &Call, cx: &Context) -> Result<(), Rejection> {
 }
 
 /// A person of the business who may work on calls.
-fn person(state: &Call, cx: &Context) -> Result<UserId, Rejection> {
+pub(super) fn person(state: &Call, cx: &Context) -> Result<UserId, Rejection> {
     reader(state, cx)?;
     if !cx.principal.at_least(Role::Rep) {
         return Err(Rejection::forbidden("this needs the role rep or above"));

@@ -3,22 +3,28 @@
 //! What is said stands in the conversation that the call belongs to; here stands who called whom, how it went and how it ended. Nothing here ends a
 //! call by mistake: a socket that is lost is waited for, and what a provider says twice, late or in the wrong order moves it forward only.
 //!
-//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`], how it went; [`talk`], what it came to for the campaign that made it; [`view`], what others see.
+//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`] and [`judge`], how it went; [`talk`], what it came to for the campaign that made it; `transfer` and [`whisper`], a person takes it; [`missed`], nobody does; [`view`], what others see.
 
 mod apply;
 mod decide;
+pub mod judge;
+pub mod missed;
 pub mod score;
 pub mod script;
 pub mod talk;
 #[cfg(test)]
 mod tests;
+mod transfer;
 pub mod view;
+pub mod whisper;
 
 use serde::{Deserialize, Serialize};
 
 pub use apply::apply;
 pub use decide::decide;
+pub use missed::{NoText, Sound, Texted, Voicemail};
 pub use score::Review;
+pub use transfer::{Stage, TRANSFERS_MAX, Transfer, TransferKind, Untaken};
 
 use crate::{
     campaign::{
@@ -121,29 +127,6 @@ impl CallStatus {
             Self::Completed | Self::Missed | Self::Voicemail | Self::Transferred | Self::Failed => true,
         }
     }
-}
-
-/// How a call is handed to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TransferKind {
-    /// The caller is put through at once.
-    Cold,
-    /// What it is about is told first.
-    Warm,
-}
-
-/// A call that is to be handed on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// To whom, E.164.
-    pub to: String,
-    /// How.
-    pub kind: TransferKind,
-    /// Who wants it; the assistant itself if nobody.
-    pub by: Option<UserId>,
-    /// Since when, Unix milliseconds.
-    pub at_ms: i64,
 }
 
 /// A call, as it is first heard of.
@@ -253,12 +236,20 @@ pub struct Call {
     pub carried_ms: Option<i64>,
     /// A person is asked for.
     pub transfer: Option<Transfer>,
+    /// How often one was.
+    pub transfers: u32,
     /// Somebody of the business wants it to end.
     pub hangup: Option<UserId>,
     /// A machine took it.
     pub machine: bool,
     /// Its sound, where it is recorded.
     pub recording: Option<Recording>,
+    /// Whether who called is to be told that nobody answered.
+    pub wants_text: bool,
+    /// What became of that.
+    pub texted: Option<Texted>,
+    /// What the caller left after the beep.
+    pub voicemail: Option<Voicemail>,
     /// How it went.
     pub review: Option<Box<Review>>,
     /// Which attempt at saying so.
@@ -288,9 +279,13 @@ impl Default for Call {
             lost_ms: None,
             carried_ms: None,
             transfer: None,
+            transfers: 0,
             hangup: None,
             machine: false,
             recording: None,
+            wants_text: false,
+            texted: None,
+            voicemail: None,
             review: None,
             review_attempt: 0,
             review_deadline_ms: 0,
@@ -348,6 +343,15 @@ pub enum Command {
         /// How.
         kind: TransferKind,
     },
+    /// The carrier was told to call the person that it is handed to.
+    TransferCalling,
+    /// That person takes it.
+    TransferTaken,
+    /// Nobody takes it.
+    TransferReturned {
+        /// Why.
+        why: Untaken,
+    },
     /// It is to end.
     HangUp,
     /// Its carrier says that a machine took it.
@@ -359,6 +363,25 @@ pub enum Command {
     },
     /// Its sound is deleted.
     RecordingDeleted,
+    /// A step of the text message to who called and reached nobody.
+    Texted {
+        /// Which.
+        step: Texted,
+    },
+    /// The caller left a message after the beep.
+    VoicemailLeft {
+        /// The provider's name of its sound.
+        recording: String,
+        /// Its length, seconds.
+        seconds: u32,
+        /// For how many days it is kept; for ever if none.
+        keep_days: Option<u32>,
+    },
+    /// The sound of that message was fetched from the provider.
+    VoicemailFetched {
+        /// Whether it is here; otherwise it is nowhere.
+        here: bool,
+    },
     /// It has ended.
     Ended(Box<End>),
     /// How it went.
@@ -423,6 +446,15 @@ pub enum Event {
         /// How and to whom.
         transfer: Transfer,
     },
+    /// The person that it is handed to is being called.
+    TransferCalling,
+    /// That person took it.
+    TransferTaken,
+    /// Nobody took it.
+    TransferReturned {
+        /// Why.
+        why: Untaken,
+    },
     /// It is to end.
     HangUpAsked {
         /// Who wants it.
@@ -437,6 +469,21 @@ pub enum Event {
     RecordingExpired,
     /// Its sound is deleted.
     RecordingDeleted,
+    /// A step of the text message to who called and reached nobody.
+    Texted {
+        /// Which.
+        step: Texted,
+    },
+    /// The caller left a message after the beep.
+    VoicemailLeft {
+        /// What is known of it.
+        voicemail: Voicemail,
+    },
+    /// Its sound was fetched from the provider.
+    VoicemailFetched {
+        /// Whether it is here; otherwise it is nowhere.
+        here: bool,
+    },
     /// It has ended.
     Ended {
         /// Where it stands.
@@ -447,6 +494,9 @@ pub enum Event {
         duration_s: i64,
         /// What it cost.
         cost_micros: Option<i64>,
+        /// Whether who called is to be told that nobody answered; not in journals from before anybody was.
+        #[serde(default)]
+        missed: bool,
     },
     /// More is known of how it ended.
     EndTold {
@@ -492,6 +542,13 @@ pub enum Effect {
     },
     /// Repeatable: delete its sound.
     DeleteRecording,
+    /// Once only: tell who called that nobody answered. [`Texted::Begun`] comes first.
+    TextBack,
+    /// Repeatable: fetch the sound of a voicemail.
+    FetchVoicemail {
+        /// The provider's name of it.
+        recording: String,
+    },
 }
 
 /// What is still to be done, from state alone.
@@ -504,7 +561,7 @@ pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
     });
     let delete = state.recording.as_ref().filter(|recording| recording.expired && !recording.deleted);
     let delete = delete.map(|_| ("recording".to_owned(), 1, Effect::DeleteRecording));
-    review.into_iter().chain(delete).collect()
+    review.into_iter().chain(delete).chain(missed::pending(state)).collect()
 }
 
 /// When it wants to be woken, Unix milliseconds.
@@ -550,16 +607,22 @@ pub fn conversation_message(state: &Call, event: &Event) -> Option<(Conversation
             let told = conversation::Command::CallEnded { call: state.id.clone() };
             state.conversation_id.clone().map(|conversation| (conversation, told))
         }
+        Event::TransferReturned { .. } => transfer::conversation_message(state, event),
         Event::Rang { .. }
         | Event::Joined { .. }
         | Event::Attached { .. }
         | Event::Carried
         | Event::Detached { .. }
         | Event::TransferAsked { .. }
+        | Event::TransferCalling
+        | Event::TransferTaken
         | Event::HangUpAsked { .. }
         | Event::RecordingBegan { .. }
         | Event::RecordingExpired
         | Event::RecordingDeleted
+        | Event::Texted { .. }
+        | Event::VoicemailLeft { .. }
+        | Event::VoicemailFetched { .. }
         | Event::EndTold { .. }
         | Event::MachineFound
         | Event::ReviewAgain { .. }

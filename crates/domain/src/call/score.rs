@@ -72,6 +72,8 @@ pub struct Review {
     pub summary: String,
     /// Who says so: `rules`, or a model.
     pub method: String,
+    /// What a model took for saying so, millionths of a US dollar.
+    pub cost_micros: i64,
 }
 
 impl Review {
@@ -136,7 +138,7 @@ pub fn review(state: &State, call: &CallId) -> Review {
     };
     let summary = summary(&callers, booked, wanted, unanswered);
     let score = u8::try_from(score).ok();
-    Review { sentiment, score, reasons, summary, method: BY_RULES.to_owned() }
+    Review { sentiment, score, reasons, summary, method: BY_RULES.to_owned(), cost_micros: 0 }
 }
 
 fn summary(callers: &[&str], booked: bool, wanted: bool, unanswered: usize) -> String {

@@ -1,6 +1,6 @@
 //! What is said on the telephone by situation: the greeting with what the law or the owner wants to be heard, reminders, and what follows an answer.
 
-use super::{Call, Direction};
+use super::{Call, Direction, Stage};
 use crate::{
     agent::config::AgentConfig,
     campaign::number,
@@ -136,11 +136,11 @@ pub fn next(state: &State, call: &Call, config: &AgentConfig) -> Next {
         .iter()
         .rev()
         .find(|escalation| escalation.action == EscalationAction::Transfer && escalation.at_ms >= asked_ms);
-    if let Some(wanted) = wanted.filter(|_| call.transfer.is_none()) {
+    if let Some(wanted) = wanted.filter(|_| call.transfer.as_ref().is_none_or(|known| known.stage == Stage::Back)) {
         // What was saved before such numbers were refused is passed over.
         let number = |text: &String| number::normal(text, None).ok().map(|number| number.e164);
         let to = wanted.to.as_ref().and_then(number).or_else(|| config.escalation_phone.as_ref().and_then(number));
-        return match to {
+        return match to.filter(|_| call.may_be_handed_on()) {
             Some(to) => Next::Transfer { to, words: transfer(config).to_owned() },
             None => Next::Sorry { words: NOBODY.to_owned() },
         };

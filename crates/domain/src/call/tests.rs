@@ -26,18 +26,18 @@ use crate::{
 };
 
 #[derive(Clone)]
-struct Run {
-    call: Call,
-    events: Vec<(Event, u64, i64)>,
-    now_ms: i64,
+pub(super) struct Run {
+    pub(super) call: Call,
+    pub(super) events: Vec<(Event, u64, i64)>,
+    pub(super) now_ms: i64,
 }
 
 impl Run {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { call: Call::default(), events: Vec::new(), now_ms: 1_000_000 }
     }
 
-    fn by(&mut self, actor: Actor, command: Command) -> Result<Reply, Rejection> {
+    pub(super) fn by(&mut self, actor: Actor, command: Command) -> Result<Reply, Rejection> {
         let cx = Context {
             now_ms: self.now_ms,
             seq: self.call.seq,
@@ -53,14 +53,18 @@ impl Run {
         Ok(decision.reply)
     }
 
-    fn ask(&mut self, command: Command) -> Result<Reply, Rejection> {
+    pub(super) fn ask(&mut self, command: Command) -> Result<Reply, Rejection> {
         self.by(Actor::System, command)
     }
 
-    fn ring(&mut self) {
+    pub(super) fn ring(&mut self) {
+        self.ring_over(Carrier::Retell);
+    }
+
+    pub(super) fn ring_over(&mut self, carrier: Carrier) {
         let call = NewCall {
             id: "k".into(),
-            carrier: Carrier::Retell,
+            carrier,
             provider_call_id: "call_1".into(),
             agent_id: "a".into(),
             direction: Direction::Inbound,
@@ -73,18 +77,22 @@ impl Run {
         self.ask(Command::Ring(Box::new(call))).expect("it rings");
     }
 
-    fn talk(&mut self) {
-        self.ring();
+    pub(super) fn talk(&mut self) {
+        self.talk_over(Carrier::Retell);
+    }
+
+    pub(super) fn talk_over(&mut self, carrier: Carrier) {
+        self.ring_over(carrier);
         self.ask(Command::Join { conversation: "c".into() }).expect("joined");
         self.ask(Command::Attach { socket: "s1".into() }).expect("taken");
     }
 }
 
-fn rep() -> Actor {
+pub(super) fn rep() -> Actor {
     Actor::User { id: "u".into(), role: Role::Rep, name: "Rita".into() }
 }
 
-fn end(status: Option<CallStatus>, reason: Option<&str>, spoke_ms: Option<i64>) -> Command {
+pub(super) fn end(status: Option<CallStatus>, reason: Option<&str>, spoke_ms: Option<i64>) -> Command {
     Command::Ended(Box::new(End { status, reason: reason.map(Into::into), spoke_ms, cost_micros: None }))
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, CallStatus, Carrier, Direction, Transfer, TransferKind,
+    Call, CallStatus, Carrier, Direction, Sound, Stage, Texted, Transfer, TransferKind, Untaken,
     score::{Reason, Sentiment},
 };
 use crate::{
@@ -21,6 +21,12 @@ pub struct TransferView {
     pub kind: TransferKind,
     /// Since when.
     pub at: String,
+    /// How far it is.
+    #[serde(default)]
+    pub stage: Stage,
+    /// Why nobody took it.
+    #[serde(default)]
+    pub untaken: Option<Untaken>,
 }
 
 /// The sound of a call that is kept.
@@ -30,6 +36,15 @@ pub struct RecordingView {
     pub began_at: String,
     /// When it is deleted, once the call is over; never if nothing is said.
     pub until: Option<String>,
+}
+
+/// What a caller left after the beep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoicemailView {
+    /// Its length, seconds.
+    pub seconds: u32,
+    /// Where its sound is: once it is `here`, it is the call's recording.
+    pub sound: Sound,
 }
 
 /// A call.
@@ -80,6 +95,12 @@ pub struct CallView {
     /// Its sound, while it is kept.
     #[serde(default)]
     pub recording: Option<RecordingView>,
+    /// What the caller left after the beep.
+    #[serde(default)]
+    pub voicemail: Option<VoicemailView>,
+    /// What became of the text message to who called and reached nobody.
+    #[serde(default)]
+    pub texted: Option<Texted>,
     /// How the caller sounded.
     pub sentiment: Option<Sentiment>,
     /// 0 to 100.
@@ -106,6 +127,8 @@ pub fn view(state: &Call) -> Option<CallView> {
         to: transfer.to.clone(),
         kind: transfer.kind,
         at: rfc3339(transfer.at_ms),
+        stage: transfer.stage,
+        untaken: transfer.untaken,
     };
     Some(CallView {
         id: state.id.clone(),
@@ -133,6 +156,11 @@ pub fn view(state: &Call) -> Option<CallView> {
             began_at: rfc3339(recording.began_ms),
             until: state.ended_ms.and_then(|ended_ms| recording.until_ms(ended_ms)).map(rfc3339),
         }),
+        voicemail: state
+            .voicemail
+            .as_ref()
+            .map(|voicemail| VoicemailView { seconds: voicemail.seconds, sound: voicemail.sound }),
+        texted: state.texted,
         sentiment: review.map(|review| review.sentiment),
         score: review.and_then(|review| review.score),
         score_reasons: review.map(|review| review.reasons.clone()).unwrap_or_default(),
@@ -160,5 +188,6 @@ pub fn numbers(state: &Call) -> Numbers {
         CallStatus::Failed | CallStatus::Ringing | CallStatus::InProgress => {}
     }
     all.call_seconds += state.duration_s;
+    all.cost_micros += state.review.as_ref().map_or(0, |review| review.cost_micros);
     numbers
 }

@@ -119,6 +119,13 @@ pub fn normal(text: &str, default_country: Option<&str>) -> Result<Number, Numbe
     Ok(Number { e164, country, zones })
 }
 
+/// Whether a number may take text messages: a mobile, or in countries whose numbers do not tell, any that could be one.
+pub fn takes_texts(e164: &str) -> bool {
+    let Ok(number) = phonenumber::parse(None, e164) else { return false };
+    let number = text::of_today(number);
+    number.is_valid() && matches!(number.number_type(&DATABASE), Type::Mobile | Type::FixedLineOrMobile)
+}
+
 /// The country of a number of ours, which its provider says is one; none of a number that belongs to no country.
 pub fn country(e164: &str) -> Option<String> {
     country_of(&phonenumber::parse(None, e164).ok()?)

@@ -13,6 +13,7 @@ use super::{
     state::{Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
 };
 use crate::{
+    call::Untaken,
     catalog::template::Field,
     ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TurnId, UserId, VisitorId},
     vocabulary::{Channel, ConversationStatus, Urgency},
@@ -317,6 +318,19 @@ pub enum Command {
     CallEnded {
         /// Which.
         call: CallId,
+    },
+    /// Its caller was to be handed to a person, and nobody took the call.
+    TransferFailed {
+        /// Which.
+        call: CallId,
+        /// Since when that was asked for, Unix milliseconds.
+        at_ms: i64,
+        /// To whom, E.164.
+        to: String,
+        /// Why not.
+        why: Untaken,
+        /// The caller's number, as the carrier says.
+        phone: Option<String>,
     },
     /// The assistant says something in a call that answers nothing.
     Speak {

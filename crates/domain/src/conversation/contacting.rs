@@ -20,7 +20,11 @@ pub fn wished(state: &State, event: &Event) -> Vec<Wished> {
     let Some(facts) = facts(event).filter(|_| !state.sandbox) else { return Vec::new() };
     let vouched = Contact { name: None, email: state.visitor.email.clone(), phone: state.visitor.phone.clone() };
     let (stop, told) = match facts.contacting {
-        Some(contacting) => (contacting == Contacting::Never, vec![state.contact.clone(), vouched]),
+        Some(contacting) => {
+            // What was corrected since is theirs as well.
+            let told = state.former.iter().cloned().chain([state.contact.clone(), vouched]);
+            (contacting == Contacting::Never, told.collect())
+        }
         None if state.dialogue.no_contact => (true, vec![facts.contact.clone()]),
         None => return Vec::new(),
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    campaign::{callees::Callee, dialled::Dialled, slice::CallBrief},
+    campaign::{callees::Callee, dialled::Dialled, import::normal_key, slice::CallBrief},
     catalog::template::Field,
     ids::{CallId, CampaignId, LeadId},
     text,
@@ -116,7 +116,7 @@ impl Errand {
             values.insert(NAME.to_owned(), text::one_line(name));
         }
         // Both ways of writing a name; sentences end with what is not known.
-        let filled = text::fill_fields(&words.replace("{{", "{").replace("}}", "}"), &values);
+        let filled = text::fill_fields(&normal_names(&words.replace("{{", "{").replace("}}", "}")), &values);
         text::fill(&filled, variables)
     }
 
@@ -161,6 +161,24 @@ fn name_of(question: &str) -> String {
     name
 }
 
+/// A text with the names in its braces as the columns of a list are called: `{Last visit}` is `{last_visit}`. What can be no column's name stays.
+fn normal_names(words: &str) -> String {
+    let mut normal = String::with_capacity(words.len());
+    let mut rest = words;
+    while let Some((before, from)) = rest.split_once('{') {
+        normal.push_str(before);
+        normal.push('{');
+        rest = from;
+        let Some((name, after)) = from.split_once('}') else { continue };
+        if name.chars().all(|c| c.is_alphanumeric() || " _-./#()".contains(c)) {
+            normal.push_str(&normal_key(name));
+            normal.push('}');
+            rest = after;
+        }
+    }
+    normal + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +207,22 @@ mod tests {
         assert_eq!(errand.opening(&variables), None);
         errand.opening = Some("Hello {{unknown}}.".into());
         assert_eq!(errand.opening(&variables), None, "the agent's own greeting is said instead");
+    }
+
+    #[test]
+    fn a_column_is_named_in_a_text_as_it_is_named_in_the_list() {
+        let mut errand = errand();
+        errand.fields = BTreeMap::from([("last_visit".into(), "spring".into()), ("größe".into(), "M".into())]);
+        for (words, said) in [
+            ("You came last {{Last visit}}.", "You came last spring."),
+            ("You came last { last-visit }, {{größe}}.", "You came last spring, M."),
+            ("Hello. You have {{No such column}}.", "Hello."),
+            ("Press {1: yes, 2: no} now.", "Press {1: yes, 2: no} now."),
+            ("An open { brace.", "An open { brace."),
+        ] {
+            errand.opening = Some(words.into());
+            assert_eq!(errand.opening(&BTreeMap::new()).as_deref(), Some(said), "{words}");
+        }
     }
 
     #[test]

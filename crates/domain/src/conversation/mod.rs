@@ -1,6 +1,6 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
-//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, [`delivery`], [`spoken`] with [`errand`], [`merge`]); then
+//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, `handed`, [`delivery`], [`spoken`] with [`errand`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
@@ -17,6 +17,7 @@ pub mod event;
 pub mod guard;
 #[cfg(test)]
 mod guard_tests;
+mod handed;
 #[cfg(test)]
 mod invariants;
 mod leads;
@@ -160,6 +161,9 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         }
         Command::CallBegan(call) => spoken::began(state, cx, *call),
         Command::CallEnded { call } => spoken::ended(state, cx, &call),
+        Command::TransferFailed { call, at_ms, to, why, phone } => {
+            handed::untaken(state, cx, &call, at_ms, to, why, phone.as_deref())
+        }
         Command::Speak { call, client_id, text } => spoken::say(state, cx, &call, client_id, &text),
         Command::HeardOnly { call, heard } => spoken::heard(state, cx, &call, &heard),
         Command::Link { with } => system(cx).map(|()| delivery::link(state, with)),

@@ -10,6 +10,7 @@ use super::{
     tests::{Run, meaning, person, system},
 };
 use crate::{
+    call::Untaken,
     lead,
     principal::{Actor, Role},
     rejection::Rejection,
@@ -358,4 +359,29 @@ fn answers_of_a_lead_that_is_called_go_to_that_lead_and_make_no_second_one() {
     let lead = run.state.lead.as_ref().expect("a lead");
     assert_eq!(lead.told.fields.get("what_is_it_about").map(String::as_str), Some("The boiler"));
     assert_eq!(lead.told.phone.as_deref(), Some("+12175550100"));
+}
+
+#[test]
+fn a_call_that_nobody_took_is_a_matter_for_people_once_for_each_time() {
+    let mut run = on_the_phone();
+    run.state.terms.alert_email = Some("owner@example.com".into());
+    let failed = |at_ms| Command::TransferFailed {
+        call: "k1".into(),
+        at_ms,
+        to: "+12175550177".into(),
+        why: Untaken::Declined,
+        phone: Some("+12175550100".into()),
+    };
+    let asked_ms = run.now_ms;
+    system(&mut run, failed(asked_ms)).expect("noted");
+    system(&mut run, failed(asked_ms)).expect("told again");
+    assert_eq!((run.state.escalations.len(), run.state.alerts.len()), (1, 1));
+    assert_eq!(run.state.status, ConversationStatus::Escalated);
+    let reason = &run.state.escalations[0].reason;
+    assert!(reason.contains("it was sent back") && reason.contains("call +12175550100 back"), "{reason}");
+    run.now_ms += 60_000;
+    let again_ms = run.now_ms;
+    system(&mut run, failed(again_ms)).expect("another time");
+    assert_eq!((run.state.escalations.len(), run.state.alerts.len()), (2, 2));
+    assert!(run.ask(person("u", Role::Owner), failed(again_ms)).is_err(), "only the service says so");
 }

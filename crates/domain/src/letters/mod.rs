@@ -149,6 +149,7 @@ fn calls_somebody(kind: Kind) -> bool {
         | Kind::Lead
         | Kind::Unanswered
         | Kind::TrainingFailed
+        | Kind::MissedCall
         | Kind::InvitationAccepted
         | Kind::Summary => false,
     }
@@ -157,7 +158,7 @@ fn calls_somebody(kind: Kind) -> bool {
 fn conversation(about: &About) -> Option<&ConversationId> {
     match about {
         About::Conversation(id) => Some(id),
-        About::Lead(_) | About::Agent(_) | About::Member(_) => None,
+        About::Lead(_) | About::Agent(_) | About::Member(_) | About::Call(_) => None,
     }
 }
 

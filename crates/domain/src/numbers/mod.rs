@@ -257,6 +257,9 @@ impl Window {
     }
 }
 
+/// What a minute of calls costs that a plan does not include, millionths of a US dollar: $0.15 (VOI-25).
+pub const OVERAGE_MINUTE_MICROS: i64 = 150_000;
+
 /// The overview's six cards (ANA-1) and what stands beside them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overview {
@@ -282,6 +285,12 @@ pub struct Overview {
     pub voice_minutes_used: f64,
     /// Card 5: what the plan still allows; none without a limit.
     pub voice_minutes_remaining: Option<f64>,
+    /// Minutes of calls in this calendar month that the plan does not include; each is charged.
+    #[serde(default)]
+    pub voice_minutes_overage: f64,
+    /// What these cost, millionths of a US dollar.
+    #[serde(default)]
+    pub voice_overage_micros: i64,
     /// Card 6: answered chat messages in this calendar month.
     pub chat_messages_used: i64,
     /// Card 6: what the plan still allows; none without a limit.
@@ -321,6 +330,8 @@ pub fn overview(numbers: &Numbers, window: Window, zone: &TimeZone, now_ms: i64,
     let month = numbers.between(month_start_ms(zone, now_ms), end_ms);
     let chat_messages_used = month.channels.get(&Channel::Chat).map_or(0, |chat| chat.turns);
     let voice_minutes_used = minutes(month.all.call_seconds);
+    let voice_minutes_overage =
+        limits.monthly_voice_minutes.map_or(0.0, |limit| (voice_minutes_used - limit as f64).max(0.0));
     Overview {
         window,
         total_conversations: every.conversations,
@@ -333,6 +344,9 @@ pub fn overview(numbers: &Numbers, window: Window, zone: &TimeZone, now_ms: i64,
         avg_satisfaction: mean(shown.all.rating_sum, shown.all.ratings),
         voice_minutes_used,
         voice_minutes_remaining: limits.monthly_voice_minutes.map(|limit| (limit as f64 - voice_minutes_used).max(0.0)),
+        voice_minutes_overage,
+        // Begun minutes count whole.
+        voice_overage_micros: voice_minutes_overage.ceil() as i64 * OVERAGE_MINUTE_MICROS,
         chat_messages_used,
         chat_messages_remaining: limits
             .monthly_chats
@@ -516,8 +530,10 @@ mod tests {
         assert_eq!((seen.total_conversations, seen.avg_satisfaction), (2, Some(4.5)));
         assert_eq!((seen.chat_messages_used, seen.chat_messages_remaining), (20, Some(980)));
         assert_eq!((seen.voice_minutes_used, seen.voice_minutes_remaining), (3.0, Some(0.0)));
+        assert_eq!((seen.voice_minutes_overage, seen.voice_overage_micros), (3.0, 450_000));
         let unlimited = overview(&sum, Window::Day, &zone, now, &Plan::unlimited().limits);
         assert_eq!((unlimited.chat_messages_remaining, unlimited.voice_minutes_remaining), (None, None));
+        assert_eq!(unlimited.voice_minutes_overage, 0.0);
         assert_eq!(serde_json::to_value(seen.window).unwrap(), "7d");
     }
 

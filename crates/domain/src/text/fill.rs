@@ -106,7 +106,7 @@ fn pieces<'a>(text: &'a str, open: &str, close: &str, mut take: impl FnMut(Piece
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ use crate::problem::{Problem, Result};
 /// Notifications named at once.
 const IDS_MAX: usize = 200;
 /// The kinds that somebody may want or not.
-const WANTED: [&str; 6] = ["escalation", "emergency", "assigned", "lead", "unanswered", "training_failed"];
+const WANTED: [&str; 7] =
+    ["escalation", "emergency", "assigned", "lead", "unanswered", "training_failed", "missed_call"];
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {

@@ -3,15 +3,16 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use colloquy_actors::domain::campaign::number::is_country;
 use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::domain::lines::view::{ConnectionView, LinesView, NumberView};
 use colloquy_actors::domain::lines::{self as domain, Command, Credentials, NewNumber, Provider, Reply, Template};
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Channel;
-use colloquy_actors::lines::{ask_lines, register, release};
+use colloquy_actors::lines::{ask_lines, register};
 use colloquy_actors::messages::{connection_id, inbound, trial};
-use colloquy_actors::retell;
+use colloquy_actors::{numbers, retell};
 use colloquy_wire::messages as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,6 +39,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(disconnect))
         .routes(routes!(check))
         .routes(routes!(list, create))
+        .routes(routes!(provision))
         .routes(routes!(update))
         .routes(routes!(test))
         .routes(routes!(give_up))
@@ -106,12 +108,14 @@ async fn connect(
     Ok(Json(shown(&app, &console, connection).await?))
 }
 
-/// Take an account away: nothing is sent over it any more, and its webhooks are not believed.
-#[utoipa::path(delete, path = "/api/integrations/{provider}/disconnect", tag = "numbers", params(("provider" = String, Path)), responses((status = 204)))]
+/// Take an account away: nothing is sent over it any more, and its webhooks are not believed. Not while calls or campaigns use its numbers.
+#[utoipa::path(delete, path = "/api/integrations/{provider}/disconnect", tag = "numbers", params(("provider" = String, Path)), responses((status = 204), (status = 409)))]
 async fn disconnect(State(app): State<App>, console: Console, Path(provider): Path<String>) -> Result<StatusCode> {
     console.need(Role::Admin, "disconnect an account")?;
     unbound(&console, "disconnect an account")?;
-    let command = Command::Disconnect { provider: provider_of(&provider)? };
+    let provider = provider_of(&provider)?;
+    numbers::account_is_free(&app.actors.client, &app.actors.tools, console.tenant(), provider).await?;
+    let command = Command::Disconnect { provider };
     ask_lines(&app.actors.client, &app.actors.tools, &console.by, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -179,6 +183,37 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
     Ok((StatusCode::CREATED, Json(json!(one(&app, &console, &id).await?))).into_response())
 }
 
+/// Buy a number of a connected account and let an agent answer there; its calls and messages come here at once. One that was bought before and got
+/// lost on the way is taken first.
+#[utoipa::path(post, path = "/api/voice/provision-number", tag = "numbers", request_body = wire::ProvisionNumber, responses((status = 201, body = Value), (status = 409)))]
+async fn provision(
+    State(app): State<App>,
+    console: Console,
+    Json(body): Json<wire::ProvisionNumber>,
+) -> Result<Response> {
+    console.need(Role::Admin, "buy a number")?;
+    unbound(&console, "buy a number")?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let agent = agent_of(&app, &console, &body.agent_id).await?;
+    let country = body.country.unwrap_or_else(|| "US".to_owned()).to_uppercase();
+    if !is_country(&country) {
+        return Err(Problem::field("country", "must be a country of two letters such as US"));
+    }
+    if body.area_code.is_some_and(|code| code == 0 || code > 99_999) {
+        return Err(Problem::field("area_code", "must be the first digits behind the country's, such as 415"));
+    }
+    let lines = tools.lines(client, console.tenant()).await?;
+    let provider = match body.provider.as_deref().map(Provider::of) {
+        Some(Some(provider @ (Provider::Twilio | Provider::Simulated))) => provider,
+        Some(_) => return Err(Problem::field("provider", "must be twilio or simulated")),
+        None if lines.connections.contains_key(&Provider::Twilio) => Provider::Twilio,
+        None if lines.connections.contains_key(&Provider::Simulated) => Provider::Simulated,
+        None => Provider::Twilio,
+    };
+    let id = numbers::provision(client, tools, &console.by, provider, agent, &country, body.area_code).await?;
+    Ok((StatusCode::CREATED, Json(json!(one(&app, &console, &id).await?))).into_response())
+}
+
 /// Let another agent answer at a number, or send another template.
 #[utoipa::path(patch, path = "/api/voice/numbers/{id}", tag = "numbers", params(("id" = String, Path)), request_body = wire::NumberPatch, responses((status = 200, body = Value)))]
 async fn update(
@@ -234,8 +269,9 @@ struct Which {
     number: Option<String>,
 }
 
-/// Give a number up here. It stays yours at the provider, bound there to what it was bound to before.
-#[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204)))]
+/// Give a number up. One that was bought from here goes back to its provider; any other stays yours there, bound to what it was bound to before. Not while
+/// calls or campaigns use it.
+#[utoipa::path(delete, path = "/api/voice/release-number", tag = "numbers", params(("number" = String, Query)), responses((status = 204), (status = 409)))]
 async fn give_up(State(app): State<App>, console: Console, Query(which): Query<Which>) -> Result<StatusCode> {
     console.need(Role::Admin, "give up a number")?;
     unbound(&console, "give up a number")?;
@@ -251,7 +287,7 @@ async fn give_up(State(app): State<App>, console: Console, Query(which): Query<W
         return Err(Problem::not_found("number"));
     }
     for number in theirs {
-        release(&app.actors.client, &app.actors.tools, &console.by, number.id.clone()).await?;
+        numbers::give_up(&app.actors.client, &app.actors.tools, &console.by, &number.id).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

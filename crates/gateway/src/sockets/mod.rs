@@ -44,16 +44,23 @@ pub struct Sockets {
     pub tasks: TaskTracker,
 }
 
-#[derive(Clone, Copy)]
-struct Limits {
-    all: u32,
-    per_address: u32,
-    per_visitor: u32,
+/// How many sockets a node has at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub all: u32,
+    /// From one address.
+    pub per_address: u32,
+    /// Of one visitor.
+    pub per_visitor: u32,
+    /// Of calls.
+    pub voice: u32,
 }
 
 #[derive(Default)]
 struct Counts {
     all: u32,
+    voice: u32,
     addresses: HashMap<IpAddr, u32>,
     visitors: HashMap<String, u32>,
     keys: HashMap<String, u32>,
@@ -67,17 +74,14 @@ pub struct Place {
     visitor: Option<String>,
     /// The agent whose key opened it.
     key: Option<String>,
+    /// Whether it carries a call.
+    voice: bool,
 }
 
 impl Sockets {
-    /// With these limits: in all, per address, per visitor.
-    pub fn new(all: u32, per_address: u32, per_visitor: u32) -> Self {
-        Self {
-            counts: Arc::default(),
-            limits: Limits { all, per_address, per_visitor },
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        }
+    /// With these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { counts: Arc::default(), limits, stopping: CancellationToken::new(), tasks: TaskTracker::new() }
     }
 
     /// Takes a place for a socket from `address`, or says which limit is reached.
@@ -94,18 +98,22 @@ impl Sockets {
         *from += 1;
         counts.all += 1;
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
-        Ok(Place { sockets: self.clone(), address: Some(address), visitor: None, key: None })
+        Ok(Place { sockets: self.clone(), address: Some(address), visitor: None, key: None, voice: false })
     }
 
-    /// Takes a place for a socket of a voice provider, whose calls all come from a few addresses: only the number in all is limited.
+    /// Takes a place for a socket of a voice provider, whose calls all come from a few addresses: only the number in all and of calls is limited.
     pub fn place_of_provider(&self) -> Result<Place, &'static str> {
         let mut counts = self.lock();
         if counts.all >= self.limits.all {
             return Err("limits.sockets_max");
         }
+        if counts.voice >= self.limits.voice {
+            return Err("limits.voice_sockets_max");
+        }
         counts.all += 1;
+        counts.voice += 1;
         metrics::gauge!(crate::telemetry::SOCKETS).set(f64::from(counts.all));
-        Ok(Place { sockets: self.clone(), address: None, visitor: None, key: None })
+        Ok(Place { sockets: self.clone(), address: None, visitor: None, key: None, voice: true })
     }
 
     /// Takes a place for a socket that an agent's key opened: nothing but the key proves who opens it, so that it has a limit of its own.
@@ -147,6 +155,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.sockets.lock();
         counts.all -= 1;
+        counts.voice -= u32::from(self.voice);
         if let Some(address) = &self.address {
             less(&mut counts.addresses, address);
         }
@@ -175,7 +184,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_come_back() {
-        let sockets = Sockets::new(3, 2, 1);
+        let sockets = Sockets::new(Limits { all: 3, per_address: 2, per_visitor: 1, voice: 3 });
         let (a, b): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
         let mut first = sockets.place(a).ok().unwrap();
         let mut second = sockets.place(a).ok().unwrap();
@@ -192,8 +201,20 @@ mod tests {
     }
 
     #[test]
+    fn calls_take_no_more_than_their_share_of_a_nodes_sockets() {
+        let sockets = Sockets::new(Limits { all: 10, per_address: 9, per_visitor: 1, voice: 2 });
+        let first = sockets.place_of_provider().ok().unwrap();
+        let _second = sockets.place_of_key("a").ok().unwrap();
+        assert_eq!(sockets.place_of_provider().err(), Some("limits.voice_sockets_max"));
+        assert!(sockets.place([127, 0, 0, 1].into()).is_ok(), "visitors have room");
+        drop(first);
+        assert!(sockets.place_of_provider().is_ok());
+    }
+
+    #[test]
     fn one_agents_key_takes_no_more_than_its_share_of_a_nodes_sockets() {
-        let sockets = Sockets::new(SOCKETS_PER_KEY_MAX * 2, 1, 1);
+        let all = SOCKETS_PER_KEY_MAX * 2;
+        let sockets = Sockets::new(Limits { all, per_address: 1, per_visitor: 1, voice: all });
         let mut open: Vec<Place> = (0..SOCKETS_PER_KEY_MAX).map(|_| sockets.place_of_key("a").ok().unwrap()).collect();
         assert_eq!(sockets.place_of_key("a").err(), Some("sockets of one agent's key"));
         assert_eq!(sockets.lock().all, SOCKETS_PER_KEY_MAX, "one that was refused takes no place");

@@ -488,6 +488,7 @@ pub(crate) struct Limits {
     pub(crate) sockets_per_visitor: u32,
     pub(crate) sockets_per_address: u32,
     pub(crate) sockets_max: u32,
+    pub(crate) voice_sockets_max: u32,
     pub(crate) request_timeout_s: u64,
     pub(crate) resident_entities_max: usize,
     pub(crate) index_cache_mb: usize,

@@ -1,5 +1,6 @@
-//! Sound between a telephone line and models: µ-law, sample rates, and telling speech from silence.
+//! Sound between a telephone line and models: µ-law, sample rates, files, and telling speech from silence.
 
 pub mod mulaw;
 pub mod resample;
 pub mod vad;
+pub mod wav;

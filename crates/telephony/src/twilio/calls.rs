@@ -67,6 +67,8 @@ pub struct CreateCall {
     pub from: String,
     /// What to do with it.
     pub instructions: Instructions,
+    /// Asked what to do with it when the address of the instructions does not answer.
+    pub fallback: Option<String>,
     /// Where each step goes. The attempt's id is in this address.
     pub status_callback: Option<String>,
     /// Which steps: `initiated`, `ringing`, `answered`, `completed`.
@@ -90,6 +92,7 @@ impl CreateCall {
             to: to.into(),
             from: from.into(),
             instructions,
+            fallback: None,
             status_callback: None,
             status_events: Vec::new(),
             timeout_s: None,
@@ -120,6 +123,9 @@ impl CreateCall {
             Instructions::Twiml(xml) => field("Twiml", xml),
             Instructions::Application(sid) => field("ApplicationSid", sid),
         });
+        if let Some(url) = &self.fallback {
+            fields.push(field("FallbackUrl", web(url, "FallbackUrl")?));
+        }
         if let Some(url) = &self.status_callback {
             fields.push(field("StatusCallback", web(url, "StatusCallback")?));
             for event in &self.status_events {

@@ -106,6 +106,16 @@ impl Twilio {
         self.request(Method::Post, &format!("/Calls/{}/Recordings.json", segment(sid)), Repeat::Safe).form(&fields)
     }
 
+    /// The sound of a recording, a WAV file.
+    pub fn recording(&self, sid: &str) -> Request {
+        self.request(Method::Get, &format!("/Recordings/{}.wav", segment(sid)), Repeat::Safe)
+    }
+
+    /// Deletes a recording.
+    pub fn delete_recording(&self, sid: &str) -> Request {
+        self.request(Method::Delete, &format!("/Recordings/{}.json", segment(sid)), Repeat::Safe)
+    }
+
     /// Numbers for sale in a country (ISO, such as `US`), by area code.
     pub fn available_numbers(&self, country: &str, area_code: Option<u32>, page_size: u32) -> Request {
         let mut query = vec![("VoiceEnabled", "true".to_owned()), ("PageSize", page_size.to_string())];
@@ -118,14 +128,25 @@ impl Twilio {
     ///
     /// # Errors
     /// When the number is none.
-    pub fn buy_number(&self, number: &str, voice_url: &str, sms_url: &str, status_url: &str) -> Result<Request, Unfit> {
+    pub fn buy_number(&self, number: &str, at: &NumberAddresses) -> Result<Request, Unfit> {
         if !colloquy_domain::check::is_e164(number) {
             return Err(Unfit::new("PhoneNumber", "must be an international number such as +14155550100"));
         }
-        let fields =
-            [("PhoneNumber", number), ("VoiceUrl", voice_url), ("SmsUrl", sms_url), ("StatusCallback", status_url)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut fields = vec![("PhoneNumber".to_owned(), number.to_owned())];
+        fields.extend(at.fields());
         Ok(self.request(Method::Post, "/IncomingPhoneNumbers.json", Repeat::OnceOnly).form(&fields))
+    }
+
+    /// Says where the calls and messages of a number go.
+    pub fn wire_number(&self, sid: &str, at: &NumberAddresses) -> Request {
+        let path = format!("/IncomingPhoneNumbers/{}.json", segment(sid));
+        self.request(Method::Post, &path, Repeat::Safe).form(&at.fields())
+    }
+
+    /// The account's number, if it has it: how an unknown outcome of buying is settled.
+    pub fn find_number(&self, number: &str) -> Request {
+        let query = encode_form(&[("PhoneNumber", number)]);
+        self.request(Method::Get, &format!("/IncomingPhoneNumbers.json?{query}"), Repeat::Safe)
     }
 
     /// The account's numbers.
@@ -151,6 +172,32 @@ impl Twilio {
 
     fn whole(&self, method: Method, path: String, repeat: Repeat) -> Request {
         Request::new(method, path, ("authorization", self.authorization.expose_secret().to_owned()), repeat)
+    }
+}
+
+/// Where the calls and messages of a number go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberAddresses {
+    /// Asked what to do with a call.
+    pub voice: String,
+    /// Asked when the other one does not answer.
+    pub voice_fallback: String,
+    /// Told how a call ended.
+    pub status: String,
+    /// Told of messages.
+    pub sms: String,
+}
+
+impl NumberAddresses {
+    fn fields(&self) -> Vec<(String, String)> {
+        [
+            ("VoiceUrl", &self.voice),
+            ("VoiceFallbackUrl", &self.voice_fallback),
+            ("StatusCallback", &self.status),
+            ("SmsUrl", &self.sms),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .to_vec()
     }
 }
 
@@ -218,6 +265,9 @@ pub struct NumberResource {
     pub sid: Option<String>,
     /// E.164.
     pub phone_number: String,
+    /// Where its calls go, once it is bought.
+    #[serde(default, deserialize_with = "crate::json::lenient")]
+    pub voice_url: Option<String>,
     /// For people.
     #[serde(default, deserialize_with = "crate::json::lenient")]
     pub friendly_name: Option<String>,
@@ -269,6 +319,14 @@ pub fn read_messages(answer: &Answer<'_>) -> Result<Vec<MessageResource>, Fault>
         messages: Vec<MessageResource>,
     }
     answer.read::<Page>(Repeat::Safe).map(|page| page.messages)
+}
+
+/// A number out of the answer to its purchase.
+///
+/// # Errors
+/// See [`Fault`]; without a number that can be read the outcome is unknown.
+pub fn read_bought_number(answer: &Answer<'_>) -> Result<NumberResource, Fault> {
+    answer.read(Repeat::OnceOnly)
 }
 
 /// Numbers out of a list, for sale or bought.

@@ -81,6 +81,8 @@ export class TalkView {
   readonly carried = $derived.by(() => this.topic.entries.get('carried') as Carried | undefined);
   readonly deliveries = $derived.by(() => new Map(this.carried?.deliveries.map((one) => [one.message_id, one])));
   #answers = new Map<string, Answer>();
+  /** Messages that came since the last snapshot: what is still told of their making, such as that its task has ended, takes nothing back. */
+  #came = new Set<string>();
   #dots: ReturnType<typeof setTimeout> | undefined;
   #stops: (() => void)[];
 
@@ -94,6 +96,7 @@ export class TalkView {
   #begin(entries: ReadonlyMap<string, unknown>) {
     const half = entries.get('streaming') as Streaming | null | undefined;
     this.#answers.clear();
+    this.#came.clear();
     this.#half = null;
     if (!half || entries.has('message/' + half.message_id)) return;
     this.#answers.set(half.message_id, Answer.from(half));
@@ -123,19 +126,21 @@ export class TalkView {
     const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => !one.as && one.text === message.content && one.whisper === message.whisper) : undefined;
     if (mine) this.#became(mine.key, message.id);
     this.#answers.delete(message.id);
+    this.#came.add(message.id);
     if (message.role === 'user') this.typing = false;
   }
 
   #stream(frame: Streamed) {
     switch (frame.type) {
       case 'token': {
-        if (this.topic.entries.has('message/' + frame.message_id)) return;
+        if (this.#came.has(frame.message_id) || this.#stands(frame.message_id)) return;
         let answer = this.#answers.get(frame.message_id);
         if (!answer) this.#answers.set(frame.message_id, (answer = new Answer()));
         if (answer.add(frame.attempt, frame.index, frame.text)) this.#half = { id: frame.message_id, text: answer.text };
         return;
       }
       case 'discard':
+        if (this.#came.has(frame.message_id)) return;
         this.#answers.delete(frame.message_id);
         if (this.#half?.id === frame.message_id) this.#half = null;
         return;

@@ -118,6 +118,9 @@ export interface Config {
   voice_speed: number;
   /** Words for situations of a call, such as `on_hold`. */
   voice_scripts: Record<string, string>;
+  transfer_kind: 'cold' | 'warm';
+  voicemail: boolean;
+  missed_call_text: string | null;
   use_platform_knowledge: boolean;
   auto_call_leads: AutoCall | null;
   voice_recording: boolean;
@@ -410,6 +413,8 @@ export interface Figures {
   calls_missed: number;
   voice_minutes_used: number;
   voice_minutes_remaining: number | null;
+  voice_minutes_overage: number;
+  voice_overage_micros: number;
   chat_messages_used: number;
   chat_messages_remaining: number | null;
   cost_micros: number;

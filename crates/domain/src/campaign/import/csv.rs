@@ -195,6 +195,14 @@ impl Csv {
             return Ok(());
         }
         match &self.header {
+            // A comma within a value would put all that follows into other columns: nobody is to be called by the name of their company.
+            Some(header) if cells.iter().skip(header.len()).any(|cell| !cell.trim().is_empty()) => {
+                let (has, names) = (cells.len(), header.len());
+                rows.reject(
+                    line,
+                    format!("has {has} values where the first line names {names} columns; put a value that has a separator in it into quotation marks"),
+                );
+            }
             Some(header) => {
                 let cells = header.iter().cloned().zip(cells).collect();
                 rows.row(line, cells);

@@ -246,7 +246,7 @@ fn is_one_of(key: &str, names: &[&str]) -> bool {
 }
 
 /// A column's name in normal form: lower case, words joined by underscores.
-fn normal_key(name: &str) -> String {
+pub(crate) fn normal_key(name: &str) -> String {
     let mut key = String::new();
     for c in name.trim().chars().flat_map(char::to_lowercase) {
         if c.is_alphanumeric() {

@@ -52,6 +52,17 @@ fn a_list_is_read_and_each_line_that_cannot_be_is_named() {
 }
 
 #[test]
+fn a_line_with_more_values_than_columns_is_refused_and_empty_ones_at_its_end_are_not() {
+    let (people, imported) =
+        csv("phone,name\n+14155552671,Ann,,\n+14155552672,Lee, Ann,Acme\n+14155552673,\"Lee, Ann\"\n");
+    let names: Vec<Option<&str>> = people.iter().map(|one| one.name.as_deref()).collect();
+    assert_eq!(names, [Some("Ann"), Some("Lee, Ann")]);
+    let [refused] = imported.told.as_slice() else { panic!("{imported:?}") };
+    assert_eq!(refused.line, 3);
+    assert!(refused.reason.contains("4 values") && refused.reason.contains("2 columns"), "{}", refused.reason);
+}
+
+#[test]
 fn separators_headers_and_numbers_alone_are_recognised() {
     for text in [
         "phone,first_name,last_name\n+14155552671,Ann,Lee\n",

@@ -159,7 +159,12 @@ fn authorized(state: &Slice, now_ms: i64, target: u32, attempt: u32, verdict: Ve
                 Refusal::DoNotContact { .. } => skip(SkipReason::DoNotContact),
                 Refusal::ConsentWithdrawn { .. } => skip(SkipReason::ConsentWithdrawn),
                 Refusal::NoConsent { .. } => skip(SkipReason::NoConsent),
-                Refusal::TooOften { again_at_ms } if one.attempts < ASKS_MAX && again_at_ms < i64::MAX => {
+                // Who is to be called by then or not at all does not wait for another day.
+                Refusal::TooOften { again_at_ms }
+                    if one.attempts < ASKS_MAX
+                        && again_at_ms < i64::MAX
+                        && one.who.not_after_ms.is_none_or(|last_ms| again_at_ms <= last_ms) =>
+                {
                     Next::Wait { at_ms: again_at_ms.max(now_ms + 1), why: Why::Room }
                 }
                 Refusal::TooOften { .. } => skip(SkipReason::TooOften),

@@ -473,6 +473,14 @@ fn the_guard_decides_and_hears_what_became_of_its_permits() {
     run.does(Command::Forbidden { target: 0, attempt: 2 }).expect("heard");
     assert_eq!(run.done(0), Some(Disposition::Skipped { reason: SkipReason::DoNotContact }));
     assert_eq!(run.settled().last(), Some(&Placed::No));
+    // Who is to be called by then or not at all does not wait for the next day.
+    let mut single = Run::new(1, json!({}));
+    single.slice.targets[0].who.not_after_ms = Some(NOON + 60_000);
+    single.tick();
+    single.grant();
+    let verdict = Verdict::Refused(Refusal::TooOften { again_at_ms: NOON + 60_001 });
+    single.does(Command::Authorized { target: 0, attempt: 1, verdict }).expect("heard");
+    assert_eq!(single.done(0), Some(Disposition::Skipped { reason: SkipReason::TooOften }));
     // A permit that comes after all is given back at once.
     let verdict = Verdict::Permitted(Permit { seq: 9, at_ms: NOON, consent: None });
     run.does(Command::Authorized { target: 0, attempt: 2, verdict }).expect("heard");

@@ -2,6 +2,7 @@
 //! the same [`Line`].
 
 pub mod browser;
+pub mod handover;
 mod keys;
 mod mouth;
 mod played;
@@ -13,6 +14,8 @@ mod talker;
 mod told;
 pub mod twilio;
 mod vapi;
+pub mod voicemail;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::conversation::Streamed;
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::call::script::{self, Next};
-use colloquy_actors::domain::call::{self, Call, Command, TransferKind};
+use colloquy_actors::domain::call::{self, Call, Command, Stage, whisper};
 use colloquy_actors::domain::conversation::{self, Event, Message, Posted, Spoken, State, TurnOutcome};
 use colloquy_actors::domain::ids::{MessageId, TurnId};
 use colloquy_actors::domain::vocabulary::{Channel, MessageRole};
@@ -55,11 +58,14 @@ const TROUBLE: &str = "I'm sorry, I'm having trouble right now. Could you say th
 pub fn routes() -> utoipa_axum::router::OpenApiRouter<App> {
     utoipa_axum::router::OpenApiRouter::new()
         .merge(browser::routes())
+        .merge(handover::routes())
         .merge(retell::routes())
         .merge(stranger::routes())
         .merge(stream::routes())
         .merge(twilio::routes())
         .merge(vapi::routes())
+        .merge(voicemail::routes())
+        .merge(webhooks::routes())
 }
 
 /// A turn whose answer is being spoken.
@@ -103,6 +109,8 @@ pub(super) struct Line {
     let_go: bool,
     /// When the call is told next that it goes on here.
     beat_at: Instant,
+    /// What the caller is told first, when nobody took the call that they were put through with.
+    pub(super) taken_back: Option<String>,
 }
 
 impl Drop for Line {
@@ -141,8 +149,8 @@ impl Line {
         let talk = client.watch(&key).followed().await;
         let news = client.watch(&EntityKey::new(tenant, call::KIND, live.call.as_str())).followed().await;
         let call = calls::attach(client, &by, &live.call, socket).await?;
-        let transferred = call.transfer.is_some();
-        let line = Self {
+        let transferred = call.handing_on().is_some();
+        let mut line = Self {
             app: app.clone(),
             agent,
             live,
@@ -163,8 +171,24 @@ impl Line {
             holds: 0,
             let_go: false,
             beat_at: Instant::now() + BEAT_EVERY,
+            taken_back: None,
         };
+        line.taken_back = line.returned(&call).await?;
         Ok((line, call))
+    }
+
+    /// What a caller is told whom nobody took: once for each time, whichever socket they come back over.
+    async fn returned(&self, call: &Call) -> Result<Option<String>, ActorError> {
+        let Some(transfer) = call.transfer.as_ref().filter(|transfer| transfer.stage == Stage::Back) else {
+            return Ok(None);
+        };
+        let name = transfer.name_of_return();
+        if self.state().await?.seen.contains_key(&calls::name_of_words(&self.live, &name)) {
+            return Ok(None);
+        }
+        let words = whisper::nobody_took(&self.agent.now.config).to_owned();
+        self.speak(&name, &words).await?;
+        Ok(Some(words))
     }
 
     /// What was said first in this call, if nothing else has been said since.
@@ -555,7 +579,7 @@ impl Line {
             return Next::Sorry { words: script::nobody().to_owned() };
         }
         self.transferred = true;
-        let command = Command::Transfer { to: to.clone(), kind: TransferKind::Cold };
+        let command = Command::Transfer { to: to.clone(), kind: self.agent.now.config.transfer_kind };
         match ask::<CallEntity>(client, &self.by, self.live.call.as_str(), command).await {
             // A test is not put through: its page says where it would go.
             Ok(_) | Err(ActorError::Rejected(Rejection::Conflict { .. })) => next,
@@ -584,13 +608,14 @@ impl Line {
         if call.hangup.is_some() {
             return Some(Told::HangUp);
         }
-        if let Some(transfer) = call.transfer.filter(|_| !std::mem::replace(&mut self.transferred, true)) {
+        if let Some(transfer) = call.handing_on().filter(|_| !std::mem::replace(&mut self.transferred, true)) {
+            let to = transfer.to.clone();
             let words = script::transfer(&self.agent.now.config).to_owned();
             self.drop_answer();
-            if let Err(error) = self.speak("transfer", &words).await {
+            if let Err(error) = self.speak(&format!("transfer/{}", transfer.at_ms), &words).await {
                 tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
             }
-            return Some(Told::Transfer { to: transfer.to, words });
+            return Some(Told::Transfer { to, words });
         }
         None
     }

@@ -9,10 +9,11 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use colloquy_actors::calls::{self, recording};
+use colloquy_actors::domain::call;
 use colloquy_actors::domain::call::script::Next;
-use colloquy_actors::domain::call::{Call, Carrier, Direction, End};
+use colloquy_actors::domain::call::{Carrier, Direction, End};
 use colloquy_actors::domain::campaign::dialled::Dialled;
-use colloquy_actors::domain::{Principal, call};
+use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::telephony::twilio::callbacks::CallWebhook;
 use colloquy_actors::telephony::twilio::media::{Inbound, Outbound, Start, in_frames, read_inbound};
 use colloquy_actors::telephony::twilio::twiml;
@@ -27,10 +28,11 @@ use super::mouth::Mouth;
 use super::recorder::Recorder;
 use super::talker::{Do, Talker};
 use super::twilio::{
-    AGENT_HANGUP, DIAL, MALFORMED_MAX, SEND_WITHIN, SETUP_WITHIN, TICKET_MS, is_outbound, needs_https, reached, voiced,
-    waited, xml,
+    AGENT_HANGUP, DIAL, MALFORMED_MAX, SEND_WITHIN, SETUP_WITHIN, TICKET_MS, is_outbound, needs_https, waited,
 };
+use super::webhooks::{About, Ending, follow_up, followed, patiently};
 use crate::app::{App, AppState};
+use crate::body::Query;
 use crate::chat::{self, Reached};
 use crate::problem::{Problem, Result};
 use crate::routes::messages::{Account, account_of, believe, believe_socket, form, malformed};
@@ -69,12 +71,27 @@ impl Ends {
         }
     }
 
-    fn of_call(call: &call::NewCall) -> Self {
+    pub(super) fn of_call(call: &call::NewCall) -> Self {
         Self {
             direction: call.direction,
             person: call.person.clone(),
             line: call.line.clone(),
             dial: call.dial.clone(),
+        }
+    }
+
+    /// The call, as it is first heard of.
+    pub(super) fn heard(&self, agent: &AgentId, call_sid: &str, account: String) -> calls::Heard {
+        calls::Heard {
+            agent: agent.clone(),
+            carrier: Carrier::Twilio,
+            provider_call_id: call_sid.to_owned(),
+            direction: self.direction,
+            person: self.person.clone(),
+            line: self.line.clone(),
+            test: false,
+            account: Some(account),
+            dial: self.dial.clone(),
         }
     }
 
@@ -118,67 +135,42 @@ pub(super) fn connected(
     agent: &Reached,
     call_sid: &str,
     ends: &Ends,
+    tries: u32,
 ) -> Result<twiml::Response> {
     let until_ms = app.now_ms() + TICKET_MS;
     let ticket = calls::ticket(&app.actors.tools, &agent.id, &ends.subject(call_sid), ends.dial.as_ref(), until_ms);
     let connection = account.connection_id();
     let address = format!("{}/api/voice/twilio/stream/{connection}", app.settings.api_url.replacen("http", "ws", 1));
-    let action = format!("{}/api/voice/twilio/stream/{connection}/ended", app.settings.api_url);
+    let ended = format!("{}/api/voice/twilio/stream/{connection}/ended", app.settings.api_url);
     let [direction, person, line] = ends.parameters();
     let mut parameters = vec![("ticket", ticket.as_str()), direction, person, line];
     let dial = ends.dial.as_ref().map(Dialled::name);
     parameters.extend(dial.iter().map(|dial| (DIAL, dial.as_str())));
+    let action = followed(&ended, tries, dial.as_deref());
     let element = twiml::connect_stream(&address, &parameters, Some(&action)).map_err(|_| needs_https())?;
     Ok(twiml::Response::new().then(element))
 }
 
 /// Twilio: the sound of a call has ended. What follows: another socket if the connection was lost, the person the caller is put through to, or the end.
-#[utoipa::path(post, path = "/api/voice/twilio/stream/{connection_id}/ended", tag = "calls", params(("connection_id" = String, Path)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
+#[utoipa::path(post, path = "/api/voice/twilio/stream/{connection_id}/ended", tag = "calls", params(("connection_id" = String, Path), ("n" = Option<u32>, Query), ("d" = Option<String>, Query)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
 async fn ended(
     State(app): State<App>,
     Path(connection): Path<String>,
+    Query(about): Query<About>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response> {
-    let account = account_of(&app, &connection).await?;
     let form = form(&body)?;
-    believe(&app, &account, &uri, &headers, &form)?;
-    let told = CallWebhook::read(&form).map_err(malformed)?;
-    let by = Principal::system(account.tenant.clone());
-    let id = calls::id(&app.actors.tools, &account.tenant, Carrier::Twilio, &told.call_sid);
-    let hang_up = twiml::Response::new().then(twiml::hang_up());
-    let Some(call) = calls::find(&app.actors.client, &by, &id).await? else { return Ok(xml(&hang_up)) };
-    let gone = told.status.as_ref().is_some_and(|status| status.is_terminal());
-    if !call.status.over()
-        && call.transfer.is_none()
-        && !gone
-        && let Some(again) = again(&app, &account, &call, &told.call_sid).await?
-    {
-        return Ok(xml(&again));
-    }
-    let reason = if call.transfer.is_some() { None } else { Some(USER_HANGUP.to_owned()) };
-    if !call.status.over() {
-        match calls::end(&app.actors.client, &by, &id, End { reason, ..End::default() }).await {
-            Ok(()) | Err(colloquy_actors::ActorError::Rejected(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(xml(&match call.transfer.filter(|_| !gone) {
-        Some(transfer) => {
-            let dial = twiml::dial(None, None, None).with(twiml::number(&transfer.to));
-            twiml::Response::new().then(dial)
-        }
-        None => hang_up,
-    }))
-}
-
-/// Instructions to go on with a call whose connection was lost: over sound of ours if it is there, over Twilio's otherwise.
-async fn again(app: &AppState, account: &Account, call: &Call, call_sid: &str) -> Result<Option<twiml::Response>> {
-    let Some(is) = &call.is else { return Ok(None) };
-    let outbound = is.direction == Direction::Outbound;
-    let Some(agent) = reached(app, &is.agent_id, outbound).await? else { return Ok(None) };
-    Ok(Some(voiced(app, account, &agent, call_sid, &Ends::of_call(is))?))
+    patiently(about.to_voice(&app, &connection), || async {
+        let account = account_of(&app, &connection).await?;
+        believe(&app, &account, &uri, &headers, &form)?;
+        let told = CallWebhook::read(&form).map_err(malformed)?;
+        let gone = told.status.as_ref().is_some_and(|status| status.is_terminal());
+        let how = if gone { Ending::Gone { reason: USER_HANGUP.to_owned() } } else { Ending::Lost };
+        follow_up(&app, &account, &form, &about, how).await
+    })
+    .await
 }
 
 /// Twilio's Media Streams (WebSocket). Opened with the signature of the account and a ticket of the call.
@@ -310,17 +302,7 @@ impl Driver {
         self.stream_sid = start.stream_sid;
         let recorded = agent.now.config.voice_recording;
         let account = self.account.pacer().ok()?;
-        let heard = calls::Heard {
-            agent: agent.id.clone(),
-            carrier: Carrier::Twilio,
-            provider_call_id: start.call_sid,
-            direction: ends.direction,
-            person: ends.person,
-            line: ends.line,
-            test: false,
-            account: Some(account),
-            dial: ends.dial.clone(),
-        };
+        let heard = ends.heard(&agent.id, &start.call_sid, account);
         match Line::open(&self.app, agent, heard).await {
             Ok((line, call)) => {
                 let (talker, doing) = Talker::begin(line, mouth, listening, ears.tells_turns()).await;

@@ -137,6 +137,11 @@ impl Talker {
             talker.greeting = Some(turn);
             talker.say(turn, &greeting, &mut out);
             talker.act(out, &mut doing).await;
+        } else if let Some(words) = talker.line.taken_back.take() {
+            let mut out = Vec::new();
+            let turn = talker.floor.take(0, &mut out);
+            talker.say(turn, &words, &mut out);
+            talker.act(out, &mut doing).await;
         } else if talker.line.is_answering() {
             let mut out = Vec::new();
             talker.answering = Some(talker.floor.take(0, &mut out));

@@ -1,17 +1,14 @@
-//! Twilio's calls over ConversationRelay: Twilio transcribes and speaks, we read and write text. The webhook of a call answers with instructions to open
-//! our socket; when the socket ends, another webhook asks what follows.
+//! Twilio's calls over ConversationRelay: Twilio transcribes and speaks, we read and write text. What leads to such a socket, and what follows it, is
+//! in `webhooks`.
 
 use std::time::Duration;
 
 use axum::extract::ws::{Message as Frame, WebSocket};
 use axum::extract::{OriginalUri, Path, State, WebSocketUpgrade};
-use axum::http::{HeaderMap, Uri, header};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use colloquy_actors::calls;
-use colloquy_actors::campaign::errand;
 use colloquy_actors::campaign::hear::{self, Dialled};
-use colloquy_actors::domain::Principal;
 use colloquy_actors::domain::call::script::{self, Next};
 use colloquy_actors::domain::call::{Carrier, Direction, End};
 use colloquy_actors::domain::campaign::slice::Report;
@@ -19,26 +16,20 @@ use colloquy_actors::domain::conversation::Spoken;
 use colloquy_actors::domain::ids::{AgentId, TenantId};
 use colloquy_actors::domain::lines::Provider;
 use colloquy_actors::domain::vocabulary::AgentStatus;
-use colloquy_actors::telephony::error::Unverified;
-use colloquy_actors::telephony::twilio::callbacks::CallWebhook;
-use colloquy_actors::telephony::twilio::form::Form;
-use colloquy_actors::telephony::twilio::relay::{Inbound, Outbound, SessionEnd, Setup, heard_of, read_inbound};
+use colloquy_actors::telephony::twilio::relay::{Inbound, Outbound, Setup, heard_of, read_inbound};
 use colloquy_actors::telephony::twilio::twiml::{self, Relay};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Place;
 use super::keys::Keys;
-use super::stream::{self, Ends};
-use super::{Line, Raw, Told};
+use super::{Line, Raw, Told, webhooks};
 use crate::app::{App, AppState};
-use crate::body::Query;
 use crate::chat::{self, Reached};
 use crate::problem::{Problem, Result};
-use crate::routes::messages::{Account, account_at, account_of, believe, believe_socket, form, malformed, unverified};
-use crate::routes::voice::About;
+use crate::routes::messages::{Account, account_of, believe_socket};
 
 /// How long after its instructions a socket opens: at once, when all is well.
 pub(super) const TICKET_MS: i64 = 60_000;
@@ -53,8 +44,6 @@ const PAUSE: Duration = Duration::from_millis(800);
 const SILENT_AFTER: Duration = Duration::from_secs(10);
 /// Frames that cannot be read before the socket is given up.
 pub(super) const MALFORMED_MAX: u32 = 50;
-/// Said when the agent does not answer the telephone.
-const NOT_ANSWERING: &str = "Thank you for calling. Nobody can take your call right now. Please try again later.";
 /// The reason of an end that is ours.
 pub(super) const AGENT_HANGUP: &str = "agent_hangup";
 /// The parameter of a socket that names the dial its call comes of.
@@ -64,128 +53,7 @@ const ABANDONED_AFTER_MS: i64 = 2_000;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(voice)).routes(routes!(voice_of)).routes(routes!(relay)).routes(routes!(ended))
-}
-
-/// Twilio: a call came in, or one that we made was taken. The number says whose it is.
-#[utoipa::path(post, path = "/api/voice/twilio/voice", tag = "calls", responses((status = 200, content_type = "text/xml"), (status = 401)))]
-async fn voice(
-    State(app): State<App>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response> {
-    let form = form(&body)?;
-    for name in ["To", "From"] {
-        let Some(number) = form.get(name) else { continue };
-        if let Ok(account) = account_at(&app, number, form.get("AccountSid")).await {
-            return answered(&app, &account, &uri, &headers, &form, None).await;
-        }
-    }
-    Err(unverified(Unverified::NoKey))
-}
-
-/// Twilio: the same, for this account.
-#[utoipa::path(post, path = "/api/voice/twilio/voice/{connection_id}", tag = "calls", params(("connection_id" = String, Path), ("d" = Option<String>, Query)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
-async fn voice_of(
-    State(app): State<App>,
-    Path(connection): Path<String>,
-    Query(about): Query<About>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response> {
-    let account = account_of(&app, &connection).await?;
-    answered(&app, &account, &uri, &headers, &form(&body)?, about.dialled()).await
-}
-
-/// What Twilio is to do with a call: connect it with our socket. One that we made is answered by the agent that it was made for.
-async fn answered(
-    app: &AppState,
-    account: &Account,
-    uri: &Uri,
-    headers: &HeaderMap,
-    form: &Form,
-    dialled: Option<Dialled>,
-) -> Result<Response> {
-    believe(app, account, uri, headers, form)?;
-    let call = CallWebhook::read(form).map_err(malformed)?;
-    let outbound = is_outbound(call.direction.as_deref());
-    let ours = if outbound { &call.from } else { &call.to };
-    let number =
-        ours.as_deref().and_then(|number| account.called(number)).ok_or_else(|| Problem::not_found("number"))?;
-    let (sid, direction) = (call.call_sid, call.direction);
-    let ends = |dial| Ends::of(direction.as_deref(), call.from, call.to, dial);
-    let Some(dialled) = dialled.filter(|_| outbound) else {
-        let Some(agent) = reached(app, &number.agent, outbound).await? else { return Ok(xml(&not_answering())) };
-        return Ok(xml(&voiced(app, account, &agent, &sid, &ends(None))?));
-    };
-    // Settled, or taken back: nobody has anything to say any more.
-    let brief = errand::brief(&app.actors.client, &account.tenant, &dialled).await?;
-    let Some(brief) = brief else { return Ok(xml(&hung_up())) };
-    match reached(app, &brief.agent_id, true).await? {
-        Some(agent) => Ok(xml(&voiced(app, account, &agent, &sid, &ends(Some(dialled)))?)),
-        None => {
-            // Somebody has picked up, and there is nobody to speak with them.
-            hear::tell(&app.actors.client, &account.tenant, &dialled, Report::Abandoned).await?;
-            Ok(xml(&hung_up()))
-        }
-    }
-}
-
-/// Instructions to open our socket for a call: for its sound where the agent has a voice of ours, for its words otherwise.
-pub(super) fn voiced(
-    app: &AppState,
-    account: &Account,
-    agent: &Reached,
-    call_sid: &str,
-    ends: &Ends,
-) -> Result<twiml::Response> {
-    // The simulated carrier has words and no sound.
-    if account.provider != Provider::Simulated && stream::is_ours(app, agent) {
-        stream::connected(app, account, agent, call_sid, ends)
-    } else {
-        connected(app, account, agent, call_sid, ends.dial.as_ref())
-    }
-}
-
-/// Twilio: a session of a call is over. What follows: another one if the connection was lost, the person the caller is put through to, or the end.
-#[utoipa::path(post, path = "/api/voice/twilio/relay/{connection_id}/ended", tag = "calls", params(("connection_id" = String, Path)), responses((status = 200, content_type = "text/xml"), (status = 401)))]
-async fn ended(
-    State(app): State<App>,
-    Path(connection): Path<String>,
-    OriginalUri(uri): OriginalUri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response> {
-    let account = account_of(&app, &connection).await?;
-    let form = form(&body)?;
-    believe(&app, &account, &uri, &headers, &form)?;
-    let end = SessionEnd::read(&form).map_err(malformed)?;
-    let by = Principal::system(account.tenant.clone());
-    let id = calls::id(&app.actors.tools, &account.tenant, Carrier::Twilio, &end.call_sid);
-    let hang_up = hung_up();
-    let Some(call) = calls::find(&app.actors.client, &by, &id).await? else { return Ok(xml(&hang_up)) };
-    if let Some(is) = call.is.as_deref().filter(|_| end.is_to_be_resumed() && !call.status.over())
-        && let Some(agent) = reached(&app, &is.agent_id, is.direction == Direction::Outbound).await?
-    {
-        return Ok(xml(&connected(&app, &account, &agent, &end.call_sid, is.dial.as_ref())?));
-    }
-    let reason = end.status.clone().or_else(|| end.error_code.map(|code| code.to_string()));
-    match calls::end(&app.actors.client, &by, &id, End { reason, ..End::default() }).await {
-        Ok(()) | Err(colloquy_actors::ActorError::Rejected(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    // What we gave along comes back under Twilio's signature; the call itself says whom it goes to.
-    let handed = end.handoff_data.as_deref().and_then(|data| serde_json::from_str::<Value>(data).ok());
-    let wanted = handed.is_some_and(|data| data["transfer"].is_string());
-    Ok(xml(&match call.transfer.filter(|_| wanted) {
-        Some(transfer) => {
-            let dial = twiml::dial(None, None, None).with(twiml::number(&transfer.to));
-            twiml::Response::new().then(dial)
-        }
-        None => hang_up,
-    }))
+    OpenApiRouter::new().routes(routes!(relay))
 }
 
 /// Twilio's ConversationRelay (WebSocket). Opened with the signature of the account and a ticket of the call.
@@ -252,14 +120,6 @@ pub(super) fn is_outbound(direction: Option<&str>) -> bool {
     direction.is_some_and(|direction| direction.starts_with("outbound"))
 }
 
-fn hung_up() -> twiml::Response {
-    twiml::Response::new().then(twiml::hang_up())
-}
-
-fn not_answering() -> twiml::Response {
-    twiml::Response::new().then(twiml::say(NOT_ANSWERING, None, None)).then(twiml::hang_up())
-}
-
 /// Instructions to open our socket.
 pub(super) fn connected(
     app: &AppState,
@@ -267,6 +127,7 @@ pub(super) fn connected(
     agent: &Reached,
     call_sid: &str,
     dial: Option<&Dialled>,
+    tries: u32,
 ) -> Result<twiml::Response> {
     let until_ms = app.now_ms() + TICKET_MS;
     let ticket = calls::ticket(&app.actors.tools, &agent.id, call_sid, dial, until_ms);
@@ -275,7 +136,8 @@ pub(super) fn connected(
     parameters.extend(dial.iter().map(|dial| (DIAL, dial.as_str())));
     let connection = account.connection_id();
     let address = format!("{}/api/voice/twilio/relay/{connection}", app.settings.api_url.replacen("http", "ws", 1));
-    let action = format!("{}/api/voice/twilio/relay/{connection}/ended", app.settings.api_url);
+    let ended = format!("{}/api/voice/twilio/relay/{connection}/ended", app.settings.api_url);
+    let action = webhooks::followed(&ended, tries, dial.as_deref());
     let relay = Relay {
         url: &address,
         language: Some(&agent.now.config.voice_language),
@@ -294,10 +156,6 @@ pub(super) fn connected(
 /// Twilio opens no other sockets.
 pub(super) fn needs_https() -> Problem {
     Problem::conflict("needs_https", "Twilio opens sockets over TLS only: set `public.api_url` to an https address.")
-}
-
-pub(super) fn xml(response: &twiml::Response) -> Response {
-    ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], response.to_xml()).into_response()
 }
 
 /// How a socket ended.
@@ -388,11 +246,15 @@ impl Driver {
             }
         };
         let greeting = line.greeting().await.ok().flatten();
+        let taken_back = line.taken_back.take();
         self.turn = line.take_up().await.unwrap_or(0);
         self.line = Some(line);
         let ended = match greeting {
             Some(greeting) => self.say(&greeting, true, false).await,
-            None => None,
+            None => match taken_back {
+                Some(words) => self.say(&words, true, true).await,
+                None => None,
+            },
         };
         if let Some(dial) = dial.filter(|_| call.sockets == 1) {
             waited(&self.app, &self.account.tenant, &dial, self.app.now_ms() - issued_ms).await;

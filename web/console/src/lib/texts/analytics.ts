@@ -17,6 +17,7 @@ export const analytics = {
     thumbs: (up: number, down: number) => `${up} liked, ${down} did not`,
     minutes: 'Voice minutes',
     messages: 'Chat messages',
+    over: (minutes: string, dollars: string) => `${minutes} beyond the plan: $${dollars}`,
     remaining: (left: number | null) => (left === null ? 'no limit' : `${left} left`),
     newest: 'Newest conversations',
     all: 'All',

@@ -67,7 +67,7 @@ export const campaigns = {
     objectiveHint: 'One or two sentences, as you would tell a colleague.',
     objectiveExample: 'Invite customers of last year to the webinar on 12 March and book a place for those who want to come.',
     opening: 'First words',
-    openingHint: (left: number) => (left < 0 ? `${-left} characters too long: nobody listens longer than half a minute to somebody they did not call.` : 'Said once somebody answers; what people must be told, such as that an AI speaks, follows by itself. {{name}} and the columns of your list are filled in. Empty: the first paragraph of the script, else the agent’s greeting.'),
+    openingHint: (left: number) => (left < 0 ? `${-left} characters too long: nobody listens longer than half a minute to somebody they did not call.` : 'Said once somebody answers; the agent’s notices, such as that an AI speaks, follow by themselves. {{name}} and the columns of your list are filled in. Empty: the first paragraph of the script, else the agent’s greeting.'),
     openingExample: 'Hello {{name}}, this is the assistant of Northwind Dental. You were with us last spring: may I offer you a time for your check-up?',
     script: 'Script',
     scriptHint: 'Answers and arguments in your words. Empty: the agent finds its own.',

@@ -121,7 +121,7 @@ export const shell = {
 
   save: {
     title: 'Not saved yet:',
-    fields: { 'settings.retention.conversations_days': 'The number of days', business_hours: 'Business hours', settings: 'Settings of the organization', 'settings.locale': 'Dates and times', website_url: 'Website', types: 'What can be booked', horizon_days: 'Days ahead', voice_id: 'Voice', voice_provider: 'Who speaks', voice_welcome_message: 'Greeting', voice_scripts: 'What it says when', auto_call_leads: 'New leads', voice_recording: 'Recording', compliance_notices: 'What must be said', 'settings.retention.recordings_days': 'The number of days for recordings', opening: 'First words', system_prompt: 'Prompt', escalation_email: 'Alerts by e-mail to', escalation_phone: 'Alerts by text message to' } as Record<string, string>,
+    fields: { 'settings.retention.conversations_days': 'The number of days', business_hours: 'Business hours', settings: 'Settings of the organization', 'settings.locale': 'Dates and times', website_url: 'Website', types: 'What can be booked', horizon_days: 'Days ahead', voice_id: 'Voice', voice_provider: 'Who speaks', voice_welcome_message: 'Greeting', voice_scripts: 'What it says when', auto_call_leads: 'New leads', 'auto_call_leads.within_minutes': 'Within (minutes)', 'auto_call_leads.countries': 'Countries', 'auto_call_leads.questions': 'Questions', voice_recording: 'Recording', compliance_notices: 'What must be said', 'settings.retention.recordings_days': 'The number of days for recordings', opening: 'First words', system_prompt: 'Prompt', escalation_email: 'Alerts by e-mail to', escalation_phone: 'Alerts by text message to' } as Record<string, string>,
     restored: 'Kept from last time, not saved yet:',
     discard: 'Discard',
     stale: 'Somebody else saved first',
@@ -148,7 +148,7 @@ export const shell = {
     settingsText: (email: string) => `For you alone. E-mails go to ${email}, unless you have read it here before; when much happens, several things come in one.`,
     about: 'When',
     ways: { in_app: 'In the console', email: 'E-mail' } as Record<string, string>,
-    kinds: { emergency: 'Emergency', escalation: 'A person is needed', assigned: 'Assigned to you', lead: 'New lead', unanswered: 'Unanswered question', training_failed: 'Learning failed' } as Record<string, string>,
+    kinds: { emergency: 'Emergency', escalation: 'A person is needed', assigned: 'Assigned to you', lead: 'New lead', unanswered: 'Unanswered question', training_failed: 'Learning failed', missed_call: 'Missed call' } as Record<string, string>,
     notes: {
       emergency: 'A visitor is in danger, as far as the assistant can tell.',
       escalation: 'The assistant called somebody, or a visitor asked for one.',
@@ -156,6 +156,7 @@ export const shell = {
       lead: 'A visitor left a name, a number or an address.',
       unanswered: 'A question found no answer.',
       training_failed: 'A website or file could not be read.',
+      missed_call: 'Somebody called, and nobody answered.',
     } as Record<string, string>,
   },
 };
