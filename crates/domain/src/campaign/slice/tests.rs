@@ -204,7 +204,7 @@ fn a_call_begins_only_if_the_budget_has_room_for_its_full_length_beside_those_th
 
 #[test]
 fn a_call_whose_cost_nobody_tells_counts_against_the_budget_with_all_that_it_may_have_cost() {
-    let patch = serde_json::json!({"budget": 0.15, "max_call_minutes": 10, "consent": "none", "max_concurrent": 5, "retry": {"busy": {"attempts": 1}}});
+    let patch = serde_json::json!({"budget": 0.15, "max_call_minutes": 10, "consent": "none", "max_concurrent": 5, "retry": {"busy": {"attempts": 0, "delays_minutes": []}}});
     let mut run = Run::new(2, patch);
     let begins = |run: &mut Run, target: u32| {
         run.tick();

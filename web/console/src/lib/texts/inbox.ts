@@ -103,7 +103,7 @@ export const inbox = {
       started: 'Started',
       messages: 'Messages',
       rating: 'Rating',
-      contact: 'Contact',
+      contacting: 'Contact',
       noContact: 'Asked not to be contacted',
       lead: 'Lead',
       openLead: 'Open the lead',
