@@ -33,9 +33,10 @@ const FURTHER_SCORE_PART: f64 = 0.75;
 /// Less is asked of a sentence that goes on about the one just chosen: "She speaks French."
 const FOLLOWING_SCORE_PART: f64 = 0.5;
 /// What a sentence is worth whose neighbour is missing.
-const TORN_PART: f64 = 0.75;
-/// Sentences back that one leans on at most.
+const TORN_PART: f64 = 0.9;
+/// Sentences back that one leans on at most, and how long those behind the first may be together: what was asked for must not be pushed out by them.
 const LEANING_MAX: usize = 3;
+const LEANING_CHARS_MAX: usize = 120;
 /// How the name of a prepared answer among the passages begins.
 const PREPARED: &str = "faq:";
 /// Part of the question's weight that the answer must cover when the search is just sure enough …
@@ -295,9 +296,14 @@ fn with_context(question: &Question, candidates: &[Candidate], index: usize) -> 
     match candidate.part.kind {
         Kind::Sentence => {
             // "He is licensed. He also teaches.": back to the sentence that says who.
-            let mut at = index;
-            while index - at < LEANING_MAX && candidates[at].leans_on_previous() && before(candidates, at).is_some() {
+            let (mut at, mut chars) = (index, 0);
+            while index - at < LEANING_MAX
+                && candidates[at].leans_on_previous()
+                && chars <= LEANING_CHARS_MAX
+                && before(candidates, at).is_some()
+            {
                 at -= 1;
+                chars += candidates[at].part.text.chars().count();
                 group.push(at);
             }
             if candidate.part.text.ends_with(':') {
