@@ -200,6 +200,7 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/voice/numbers" => {
             json!({ "number": "+14155550100", "provider": "twilio", "agent_id": id("agent") })
         }
+        "post /api/voice/provision-number" => json!({ "agent_id": id("agent"), "country": "US" }),
         "post /api/voice/numbers/{id}/test" => json!({ "to": "+12175550199" }),
         "patch /api/voice/numbers/{id}" => json!({ "agent_id": id("agent") }),
         "post /api/voice/calls/{id}/transfer" => json!({ "to": "+12175550199" }),
