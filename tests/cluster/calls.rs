@@ -104,7 +104,7 @@ fn lines(log: &std::path::Path) -> Vec<Value> {
 
 /// All calls that the business lists.
 async fn calls(owner: &Member) -> Vec<Value> {
-    owner.api.list("/api/voice/calls?limit=200").await
+    owner.api.list("/api/voice/calls").await
 }
 
 /// What is wrong with a call: what the carrier wrote down beside what stands.

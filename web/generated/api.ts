@@ -1596,6 +1596,27 @@ retry: Retry,
 current?: unknown, };
 
 /**
+ * `POST /api/voice/provision-number`.
+ */
+export type ProvisionNumber = { 
+/**
+ * Who answers there.
+ */
+agent_id: string, 
+/**
+ * Where it is to be: the first digits behind the country's, in the USA and Canada three.
+ */
+area_code?: number, 
+/**
+ * The country's two letters; `US` if left out.
+ */
+country?: string, 
+/**
+ * `twilio` or `simulated`; the one that is connected if left out.
+ */
+provider?: string, };
+
+/**
  * One question with how often it was asked.
  */
 export type QuestionCount = { 

@@ -141,7 +141,7 @@ fn a_hundred_thousand_lines_stay_within_bounds_and_refusals_are_counted() {
 fn an_open_quote_or_an_endless_line_costs_one_line_and_not_the_memory() {
     let text = format!("phone,name\n+14155552671,\"{}\n", "x\n".repeat(200_000));
     let (targets, result) = csv(&text);
-    assert_eq!((targets.len(), result.rejected), (0, 200_001), "the lines after it are read");
+    assert_eq!((targets.len(), result.rejected), (0, 200_000), "the lines after it are read");
     assert!(result.told[0].line == 2 && result.told[0].reason.contains("quotation mark"), "{:?}", result.told[0]);
     let wide = format!("phone,name\n{}\n+14155552671,Ann\n", ",".repeat(5_000));
     let (targets, result) = csv(&wide);
