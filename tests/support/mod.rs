@@ -16,6 +16,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -342,11 +343,17 @@ fn bare(program: &str) -> Command {
     command
 }
 
-/// A loopback address that nothing listens on.
+/// A loopback address that nothing listens on, and that no other process of tests is given while this one runs: a server takes its port some time after it was
+/// chosen, and keeps it over restarts.
 pub(crate) fn free_port() -> SocketAddr {
+    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("colloquy-test-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for the marks of ports");
     for _ in 0..200 {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
-        if TcpListener::bind(address).is_ok() {
+        let mark = File::create(folder.join(address.port().to_string())).expect("a mark");
+        if mark.try_lock().is_ok() && TcpListener::bind(address).is_ok() {
+            HELD.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
             return address;
         }
     }
