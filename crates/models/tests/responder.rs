@@ -355,18 +355,3 @@ fn what_the_site_says_of_hours_areas_and_nights_comes_before_the_templates_words
         assert_eq!(responder.answer(question, &found).expect("an answer").text, prepared.answer);
     }
 }
-
-#[test]
-fn a_sentence_is_said_with_those_it_leans_on_and_one_torn_from_them_is_not_preferred() {
-    let responder = Responder::default();
-    let text =
-        "Drain cleaning is done with a camera. It takes two hours. It also includes a written report on the drain.";
-    let found = Retrieved { passages: vec![page("p1", text)], confidence: 0.9, ..Retrieved::default() };
-    let said = responder.answer("Does the drain cleaning include a report?", &found).expect("an answer").text;
-    assert!(said.starts_with("Drain cleaning is done with a camera. It takes two hours."), "{said}");
-    let torn = page("p1", "It includes a report on the drain.");
-    let whole = page("p2", "Our drain cleaning includes a report on paper.");
-    let found = Retrieved { passages: vec![torn, whole], confidence: 0.9, ..Retrieved::default() };
-    let said = responder.answer("Does the drain cleaning include a report?", &found).expect("an answer").text;
-    assert!(said.starts_with("Our drain cleaning"), "{said}");
-}

@@ -32,11 +32,6 @@ const ITEMS_MAX: usize = 6;
 const FURTHER_SCORE_PART: f64 = 0.75;
 /// Less is asked of a sentence that goes on about the one just chosen: "She speaks French."
 const FOLLOWING_SCORE_PART: f64 = 0.5;
-/// What a sentence is worth whose neighbour is missing.
-const TORN_PART: f64 = 0.9;
-/// Sentences back that one leans on at most, and how long those behind the first may be together: what was asked for must not be pushed out by them.
-const LEANING_MAX: usize = 3;
-const LEANING_CHARS_MAX: usize = 120;
 /// How the name of a prepared answer among the passages begins.
 const PREPARED: &str = "faq:";
 /// Part of the question's weight that the answer must cover when the search is just sure enough …
@@ -180,9 +175,7 @@ impl Responder {
             candidate.names_subject && candidate.coverage >= required && right_price
         };
         let mut ranked: Vec<usize> = (0..candidates.len()).filter(|index| eligible(&candidates[*index])).collect();
-        // A sentence whose neighbour is missing says less than it seems to.
-        let worth = |index: usize| candidates[index].score * if is_torn(candidates, index) { TORN_PART } else { 1.0 };
-        ranked.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)).then(a.cmp(b)));
+        ranked.sort_by(|a, b| candidates[*b].score.total_cmp(&candidates[*a].score).then(a.cmp(b)));
         let best = *ranked.first()?;
 
         let mut chosen = BTreeSet::new();
@@ -202,8 +195,7 @@ impl Responder {
                 let same_sort = candidate.fit >= candidates[best].fit;
                 // The opening hours stand in one place; times elsewhere are about something else.
                 let same_place = !question.is_about_the_business() || candidate.is_beside(&candidates[best]);
-                let whole = !is_torn(candidates, index);
-                if !(good && fresh && same_sort && same_place && whole) || chosen.contains(&index) {
+                if !(good && fresh && same_sort && same_place) || chosen.contains(&index) {
                     continue;
                 }
             }
@@ -295,16 +287,8 @@ fn with_context(question: &Question, candidates: &[Candidate], index: usize) -> 
     let mut group = vec![index];
     match candidate.part.kind {
         Kind::Sentence => {
-            // "He is licensed. He also teaches.": back to the sentence that says who.
-            let (mut at, mut chars) = (index, 0);
-            while index - at < LEANING_MAX
-                && candidates[at].leans_on_previous()
-                && chars <= LEANING_CHARS_MAX
-                && before(candidates, at).is_some()
-            {
-                at -= 1;
-                chars += candidates[at].part.text.chars().count();
-                group.push(at);
+            if candidate.leans_on_previous() {
+                group.extend(before(candidates, index));
             }
             if candidate.part.text.ends_with(':') {
                 let items = (index + 1..candidates.len())
@@ -343,12 +327,6 @@ fn with_context(question: &Question, candidates: &[Candidate], index: usize) -> 
 fn before(candidates: &[Candidate], index: usize) -> Option<usize> {
     let previous = index.checked_sub(1)?;
     candidates[previous].is_beside(&candidates[index]).then_some(previous)
-}
-
-/// Whether a sentence cannot be understood without one that is not there.
-fn is_torn(candidates: &[Candidate], index: usize) -> bool {
-    let candidate = &candidates[index];
-    candidate.part.kind == Kind::Sentence && candidate.leans_on_previous() && before(candidates, index).is_none()
 }
 
 /// Whether a prepared question is about what a business's own pages say: its hours, its areas, whether it comes at night.
