@@ -11,7 +11,7 @@ const PER_MINUTE: usize = 24;
 /// What comes back meanwhile.
 const COMES_BACK_EVERY: Duration = Duration::from_millis(60_000 / PER_MINUTE as u64);
 /// What passes too much: each frontend learns of it by one action, and some are on their way while the machine is busy.
-const SLACK: usize = 2 * NODES;
+const SLACK: usize = 4 * NODES;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_visitor_who_goes_from_frontend_to_frontend_has_one_allowance() {

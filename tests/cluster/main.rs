@@ -3,7 +3,6 @@
 
 mod belonging;
 mod cables;
-mod calls;
 mod cql;
 mod everywhere;
 mod fair;
