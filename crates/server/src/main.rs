@@ -55,7 +55,7 @@ enum Command {
     Quickstart(quickstart::Arguments),
     /// Operate a running cluster: nodes, shards, moves, drains (see docs/guides/cluster.md)
     Ops(operate::Arguments),
-    /// Start a simulated carrier that speaks Twilio's side and reaches nobody: for trying calls and campaigns without an account
+    /// Start a simulated carrier that speaks Twilio's and Retell's sides and reaches nobody: for trying calls and campaigns without an account
     Carrier(carrier::Arguments),
     /// Turn a PDF on standard input into text, under memory and time limits (used by the server itself)
     #[command(name = "extract-pdf", hide = true)]
