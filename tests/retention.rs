@@ -87,6 +87,13 @@ async fn what_is_older_than_it_is_to_be_kept_is_erased_at_night_and_nothing_else
         (talks(&owner).await == [recent.talk().to_owned()]).then_some(())
     })
     .await;
+    // The log says what was done and by whom, when it is done.
+    let noted = eventually("the log", SOON, || async {
+        let entries: Vec<Value> = owner.api.list("/api/audit?action=conversation.expired").await;
+        entries.into_iter().next()
+    })
+    .await;
+    assert_eq!((&noted["actor"]["kind"], &noted["detail"]), (&json!("system"), &json!("2")), "{noted}");
     for gone in [old.talk(), returning.talk()] {
         owner.api.get(&format!("/api/conversations/{gone}")).await.refused(404);
         owner.api.get(&format!("/api/conversations/{gone}/journal")).await.refused(404);
@@ -95,18 +102,11 @@ async fn what_is_older_than_it_is_to_be_kept_is_erased_at_night_and_nothing_else
     let kept = owner.conversation(recent.talk()).await;
     assert_eq!(kept["messages"][0]["content"], "Where can I park?", "{kept}");
 
-    // Leads stay, and so do the numbers; the log says what was done and by whom.
+    // Leads stay, and so do the numbers.
     let shown = owner.api.get(&format!("/api/leads/{lead}")).await.expect(200);
     assert_eq!(shown["name"], "Lea Lead");
     let counted = owner.api.get(&format!("/api/agents/{agent}")).await.expect(200);
     assert_eq!(counted["total_conversations"], 3, "{counted}");
-    let noted = eventually("the log", SOON, || async {
-        let entries: Vec<Value> = owner.api.list("/api/audit?action=conversation.expired").await;
-        entries.into_iter().next()
-    })
-    .await;
-    assert_eq!((&noted["actor"]["kind"], &noted["detail"]), (&json!("system"), &json!("2")), "{noted}");
-
     // A wish that is taken back erases nothing more.
     let ever = json!({ "settings": { "retention": { "conversations_days": null } } });
     owner.api.patch("/api/organization", ever).await.expect(200);

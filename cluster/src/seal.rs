@@ -55,8 +55,15 @@ pub struct Sealer {
 /// Two generations: the young one is refilled from the old one, so what is used stays.
 #[derive(Default)]
 struct Cache {
-    young: HashMap<EntityKey, DataKey>,
-    old: HashMap<EntityKey, DataKey>,
+    young: HashMap<EntityKey, Known>,
+    old: HashMap<EntityKey, Known>,
+}
+
+/// What is known of an entity's data key. That it was erased stays known, lest a read of the store that began before puts the key back.
+#[derive(Clone)]
+enum Known {
+    Key(DataKey),
+    Erased,
 }
 
 impl Sealer {
@@ -67,7 +74,7 @@ impl Sealer {
 
     /// The entity's data key; made and stored when it has none. [`StoreError::Erased`] after an erase.
     pub async fn key_for_writing(&self, entity: &EntityKey) -> Result<DataKey, StoreError> {
-        if let Some(key) = self.cached(entity) {
+        if let Some(key) = self.cached(entity)? {
             return Ok(key);
         }
         let fresh: [u8; 32] = rand::random();
@@ -78,7 +85,7 @@ impl Sealer {
 
     /// The entity's data key, if it has one. [`StoreError::Erased`] after an erase.
     pub async fn key_for_reading(&self, entity: &EntityKey) -> Result<Option<DataKey>, StoreError> {
-        if let Some(key) = self.cached(entity) {
+        if let Some(key) = self.cached(entity)? {
             return Ok(Some(key));
         }
         match self.keys.get(entity).await? {
@@ -87,21 +94,15 @@ impl Sealer {
         }
     }
 
-    /// Forgets the unwrapped key, so that an erase takes effect here.
+    /// Forgets the unwrapped key for good, so that an erase takes effect here.
     pub fn forget(&self, entity: &EntityKey) {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.young.remove(entity);
         cache.old.remove(entity);
+        cache.insert(entity.clone(), Known::Erased);
     }
 
-    fn cached(&self, entity: &EntityKey) -> Option<DataKey> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = cache.young.get(entity) {
-            return Some(key.clone());
-        }
-        let key = cache.old.get(entity)?.clone();
-        cache.insert(entity.clone(), key.clone());
-        Some(key)
+    fn cached(&self, entity: &EntityKey) -> Result<Option<DataKey>, StoreError> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).find(entity)
     }
 
     fn unwrap(&self, entity: &EntityKey, stored: &[u8]) -> Result<DataKey, StoreError> {
@@ -113,7 +114,9 @@ impl Sealer {
         let plain: [u8; 32] = plain.try_into().map_err(|_| corrupt("it is not 32 bytes long"))?;
         let key = Arc::new(Aes256Gcm::new(&Key::<Aes256Gcm>::from(plain)));
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(entity.clone(), key.clone());
+        // It may have been erased while it was read.
+        cache.find(entity)?;
+        cache.insert(entity.clone(), Known::Key(key.clone()));
         Ok(key)
     }
 
@@ -143,11 +146,27 @@ impl Sealer {
 }
 
 impl Cache {
-    fn insert(&mut self, entity: EntityKey, key: DataKey) {
+    fn find(&mut self, entity: &EntityKey) -> Result<Option<DataKey>, StoreError> {
+        let known = match (self.young.get(entity), self.old.get(entity)) {
+            (Some(known), _) => known.clone(),
+            (None, Some(known)) => {
+                let known = known.clone();
+                self.insert(entity.clone(), known.clone());
+                known
+            }
+            (None, None) => return Ok(None),
+        };
+        match known {
+            Known::Key(key) => Ok(Some(key)),
+            Known::Erased => Err(StoreError::Erased(entity.clone())),
+        }
+    }
+
+    fn insert(&mut self, entity: EntityKey, known: Known) {
         if self.young.len() >= KEYS_CACHED {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(entity, key);
+        self.young.insert(entity, known);
     }
 }
 
@@ -291,6 +310,47 @@ mod tests {
         assert!(open_records(&cipher(1), &entity, &mut [record(8)]).is_err(), "another number");
         assert!(open_records(&cipher(1), &other, &mut [record(7)]).is_err(), "another entity");
         assert!(open_records(&cipher(2), &entity, &mut [record(7)]).is_err(), "another key");
+    }
+
+    /// Keys whose reading ends when it is told to.
+    struct SlowKeys {
+        wrapped: Bytes,
+        reading: tokio::sync::Notify,
+        goes_on: tokio::sync::Notify,
+    }
+
+    #[async_trait::async_trait]
+    impl EntityKeys for SlowKeys {
+        async fn get_or_insert(&self, _: &EntityKey, _: Bytes) -> Result<Bytes, StoreError> {
+            Ok(self.wrapped.clone())
+        }
+        async fn get(&self, _: &EntityKey) -> Result<Option<Bytes>, StoreError> {
+            self.reading.notify_one();
+            self.goes_on.notified().await;
+            Ok(Some(self.wrapped.clone()))
+        }
+        async fn destroy(&self, _: &EntityKey) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_read_before_it_was_erased_is_not_kept_afterwards() {
+        let (master, entity) = ([7; 32], EntityKey::new("t", "k", "a"));
+        let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::from(master));
+        let wrapped = Bytes::from(seal(&cipher, &[9; 32], wrap_place(&entity).as_bytes()));
+        let keys =
+            Arc::new(SlowKeys { wrapped, reading: tokio::sync::Notify::new(), goes_on: tokio::sync::Notify::new() });
+        let sealer = Sealer::new(&master, keys.clone());
+        let erase = async {
+            keys.reading.notified().await;
+            sealer.forget(&entity);
+            keys.goes_on.notify_one();
+        };
+        let (read, ()) = tokio::join!(sealer.key_for_reading(&entity), erase);
+        assert!(matches!(read, Err(StoreError::Erased(_))));
+        assert!(matches!(sealer.key_for_reading(&entity).await, Err(StoreError::Erased(_))));
+        assert!(matches!(sealer.key_for_writing(&entity).await, Err(StoreError::Erased(_))));
     }
 
     #[test]

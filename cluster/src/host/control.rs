@@ -1,7 +1,8 @@
 //! What nodes say to each other about themselves, in frames of a kind of its own: "look at the tables", "what do you run?", "stop that", "what do
-//! you know of this?".
+//! you know of this?", "that was erased".
 //!
-//! None of it is needed for safety; it only saves waiting for the next look, and effects from running twice.
+//! None of it is needed for the safety of the journal; it saves waiting for the next look, and effects from running twice. What was erased is another
+//! matter: who erases waits until no living node holds it in memory any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use colloquy_store::EntityKey;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::NodeInner;
 use super::effects::Attempts;
 use super::transport::ReplyTo;
+use crate::error::ClusterError;
 use crate::frame::{Answer, FRAME_SCHEMA, Frame};
 
 /// The kind of these frames. No entity kind begins with an underscore.
@@ -26,12 +29,17 @@ const EFFECTS: &str = "effects";
 const CANCEL: &str = "cancel";
 const LOAD: &str = "load";
 const BESIDE: &str = "beside";
+const ERASED: &str = "erased";
 
 /// How long a node waits for what another one says about itself, milliseconds: it holds a shard back meanwhile.
 const CONTROL_MS: u64 = 1_000;
 
 /// How long a node waits for what others know of an entity, milliseconds: somebody looks at a screen meanwhile, and goes on without.
 const BESIDE_MS: u64 = 500;
+
+/// How long a node that does not answer is told of an erased entity, and the pause between two tries: longer than a dead one counts as living.
+const ERASED_FOR: Duration = Duration::from_secs(20);
+const ERASED_AGAIN: Duration = Duration::from_millis(250);
 
 /// Attempts told in one answer: keeps it below what a frame may hold.
 const MAX_TOLD: usize = 2_000;
@@ -95,6 +103,31 @@ impl NodeInner {
         self.known_beside(key).into_iter().chain(others).filter(|known| !known.is_empty()).collect()
     }
 
+    /// Tells the living nodes of an erased entity, and waits until each has let go of it or does not live any more.
+    pub(super) async fn tell_erased(self: &Arc<Self>, key: &EntityKey) -> Result<(), ClusterError> {
+        let begun = Instant::now();
+        let mut left = self.living_peers();
+        loop {
+            let told = left.into_iter().map(|peer| async move {
+                let answer = self.answer_of(&peer.node, ERASED, encode(key), CONTROL_MS).await;
+                // One of a version without this question reads the store again when it is restarted, as an update does.
+                let has = matches!(answer, Some(Answer::Ok(_) | Answer::Malformed { .. }));
+                (!has).then_some(peer)
+            });
+            left = join_all(told).await.into_iter().flatten().collect();
+            let living = self.living_peers();
+            left.retain(|peer| living.contains(peer));
+            let Some(silent) = left.first() else { return Ok(()) };
+            if begun.elapsed() > ERASED_FOR {
+                let silent = &silent.node;
+                return Err(ClusterError::Node(format!(
+                    "{key} is erased, but node {silent} did not say that it let go of it; erase it again"
+                )));
+            }
+            tokio::time::sleep(ERASED_AGAIN).await;
+        }
+    }
+
     fn known_beside(&self, key: &EntityKey) -> Option<Bytes> {
         self.registry().beside.as_ref()?(key)
     }
@@ -107,11 +140,7 @@ impl NodeInner {
 
     /// Asks another node; `None` when it does not answer within the limit, or is of a version that does not know the question.
     async fn question(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, limit_ms: u64) -> Option<Bytes> {
-        let (sender, receiver) = oneshot::channel();
-        // Whoever waited may have given up.
-        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
-        self.control(node, verb, bytes, reply);
-        match tokio::time::timeout(Duration::from_millis(limit_ms), receiver).await.ok()?.ok()? {
+        match self.answer_of(node, verb, bytes, limit_ms).await? {
             Answer::Ok(bytes) => Some(bytes),
             Answer::Rejected(_)
             | Answer::NotOwner { .. }
@@ -124,6 +153,15 @@ impl NodeInner {
             | Answer::Erased
             | Answer::Malformed { .. } => None,
         }
+    }
+
+    /// What another node answers; `None` when it does not within the limit.
+    async fn answer_of(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, limit_ms: u64) -> Option<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever waited may have given up.
+        let reply = ReplyTo::new(move |answer| drop(sender.send(answer)));
+        self.control(node, verb, bytes, reply);
+        tokio::time::timeout(Duration::from_millis(limit_ms), receiver).await.ok()?.ok()
     }
 
     fn control(self: &Arc<Self>, node: &str, verb: &str, bytes: Bytes, reply: ReplyTo) {
@@ -175,6 +213,13 @@ impl NodeInner {
             LOAD => Answer::Ok(encode(&self.load())),
             BESIDE => match serde_json::from_slice::<EntityKey>(&frame.bytes) {
                 Ok(key) => Answer::Ok(self.known_beside(&key).unwrap_or_default()),
+                Err(error) => malformed(error),
+            },
+            ERASED => match serde_json::from_slice::<EntityKey>(&frame.bytes) {
+                Ok(key) => {
+                    self.forget_erased(&key);
+                    Answer::Ok(Bytes::new())
+                }
                 Err(error) => malformed(error),
             },
             other => Answer::Malformed { detail: format!("this version knows no control frame {other:?}") },

@@ -184,6 +184,28 @@ async fn shards_of_a_dead_node_are_taken_over_and_it_learns_that_it_is_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_node_erases_no_other_node_answers_or_reads_any_more() {
+    let (town, citizens) = Town::three().await;
+    let id = owned_by(&citizens[1].node, "n1", 1).await.remove(0);
+    add(&citizens[1].node.client(), &id, 1).await;
+    for citizen in &citizens {
+        citizen.node.client().journal(&key(&id), 0, 10).await.expect("each has read its key");
+    }
+    citizens[1].node.client().erase(&key(&id)).await.expect("erases");
+    for citizen in &citizens {
+        let client = citizen.node.client();
+        assert_eq!(ask(&client, &id, Command::Look).await, Err(AskError::Erased));
+        assert!(client.journal(&key(&id), 0, 10).await.is_err());
+    }
+    // A node that dies meanwhile holds nobody up for longer than its lease.
+    let other = owned_by(&citizens[1].node, "n2", 1).await.remove(0);
+    add(&citizens[1].node.client(), &other, 2).await;
+    town.crash(&citizens[0], "n1");
+    citizens[1].node.client().erase(&key(&other)).await.expect("erases");
+    assert_eq!(ask(&citizens[2].node.client(), &other, Command::Look).await, Err(AskError::Erased));
+}
+
+#[tokio::test(start_paused = true)]
 async fn moves_under_load_lose_double_and_reorder_nothing() {
     let (_town, citizens) = Town::three().await;
     let ids = ["a", "b"];

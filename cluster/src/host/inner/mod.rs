@@ -459,16 +459,21 @@ impl NodeInner {
         Ok(self.read_records(key, personal, after, limit).await?)
     }
 
-    pub(crate) async fn erase(&self, key: &EntityKey) -> Result<(), ClusterError> {
+    pub(crate) async fn erase(self: &Arc<Self>, key: &EntityKey) -> Result<(), ClusterError> {
         if !self.kind(key)?.is_personal() {
             return Err(ClusterError::Node(format!("entities of kind {} hold no personal data", key.kind)));
         }
         // First the key: whatever is written from here on cannot be read again.
         self.store.keys.destroy(key).await?;
+        self.forget_erased(key);
+        self.hub.publish(key, watch::Watch::Lagged);
+        self.tell_erased(key).await
+    }
+
+    /// Lets go of an entity whose key was destroyed: of the key that was read before, and of the entity in memory.
+    pub(super) fn forget_erased(&self, key: &EntityKey) {
         self.sealer.forget(key);
         self.directory.nudge(key, EntityInput::Erase);
-        self.hub.publish(key, watch::Watch::Lagged);
-        Ok(())
     }
 }
 
