@@ -1,7 +1,9 @@
 //! Answers one turn: understand, retrieve, let a model or the built-in responder speak, bring the result back as a command.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use colloquy_cluster::effect::EffectHandle;
@@ -60,29 +62,38 @@ impl Drop for Shown<'_> {
 pub(super) async fn turn(tools: &Tools, handle: &EffectHandle, turn: TurnId, attempt: u32, answer_id: MessageId) {
     let begun = Instant::now();
     let _shown = Shown { tools, handle, answer_id: &answer_id };
+    let handed = AtomicBool::new(false);
+    let mut running = pin!(attempt_turn(tools, handle, &turn, attempt, begun, &handed));
     tokio::select! {
-        outcome = attempt_turn(tools, handle, &turn, attempt, begun) => {
+        outcome = &mut running => {
             if let Err(reason) = outcome {
                 tracing::warn!(conversation = %handle.key().id, turn = %turn, attempt, reason = %reason, "a turn's attempt failed");
                 stream::discard(handle, &answer_id, "failed");
-                send(handle, Command::TurnFailed { turn, attempt, reason }).await;
+                send(handle, Command::TurnFailed { turn: turn.clone(), attempt, reason }).await;
             }
         }
-        // A newer message, a person or the end of the conversation: what was shown is taken back.
-        () = handle.cancelled() => stream::discard(handle, &answer_id, "superseded"),
+        // A newer message, a person or the end of the conversation; or the answer itself, which ends its turn: only what the conversation replied tells.
+        () = handle.cancelled() => {
+            let stands = handed.load(Ordering::Relaxed) && matches!(running.await, Ok(true));
+            if !stands {
+                stream::discard(handle, &answer_id, "superseded");
+            }
+        }
     }
 }
 
+/// Whether the attempt's answer stands now. `handed` is set when it is on its way there.
 async fn attempt_turn(
     tools: &Tools,
     handle: &EffectHandle,
     turn: &TurnId,
     attempt: u32,
     begun: Instant,
-) -> Result<(), String> {
+    handed: &AtomicBool,
+) -> Result<bool, String> {
     let brief = match command(handle, Command::Brief { turn: turn.clone(), attempt }).await {
         Ok(Reply::Brief(brief)) => *brief,
-        Ok(_) | Err(ActorError::Rejected(_)) => return Ok(()), // Somebody else has the turn by now.
+        Ok(_) | Err(ActorError::Rejected(_)) => return Ok(false), // Somebody else has the turn by now.
         Err(error) => return Err(error.to_string()),
     };
     stream::typing(handle);
@@ -118,7 +129,7 @@ async fn attempt_turn(
                     Command::Understood { turn: turn.clone(), attempt, understanding: Box::new(understanding.clone()) };
                 match command(handle, facts).await {
                     Ok(_) => {}
-                    Err(ActorError::Rejected(_)) => return Ok(()),
+                    Err(ActorError::Rejected(_)) => return Ok(false),
                     Err(error) => return Err(error.to_string()),
                 }
             }
@@ -180,8 +191,8 @@ async fn attempt_turn(
     {
         metrics::histogram!(crate::telemetry::STAGE_SECONDS, "stage" => stage).record(Duration::from_millis(took_ms));
     }
-    send(handle, Command::Answered(Box::new(said.answer))).await;
-    Ok(())
+    handed.store(true, Ordering::Relaxed);
+    Ok(send(handle, Command::Answered(Box::new(said.answer))).await)
 }
 
 /// The built-in way: the knowledge answers, the dialogue puts it together.
@@ -294,13 +305,15 @@ async fn command(handle: &EffectHandle, command: Command) -> Result<Reply, Actor
     Ok(handle.command::<ConversationEntity>(Asked { by, command }).await?)
 }
 
-/// Brings a result back. A refusal means that a newer attempt or a person has the turn.
-async fn send(handle: &EffectHandle, result: Command) {
+/// Brings a result back; whether it was taken. A refusal means that a newer attempt or a person has the turn.
+async fn send(handle: &EffectHandle, result: Command) -> bool {
     match command(handle, result).await {
-        Ok(_) | Err(ActorError::Rejected(Rejection::Superseded)) => {}
+        Ok(_) => true,
+        Err(ActorError::Rejected(Rejection::Superseded)) => false,
         // The deadline in the conversation's state starts another attempt.
         Err(error) => {
-            tracing::warn!(conversation = %handle.key().id, %error, "a turn's result could not be brought back")
+            tracing::warn!(conversation = %handle.key().id, %error, "a turn's result could not be brought back");
+            false
         }
     }
 }
