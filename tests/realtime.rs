@@ -266,6 +266,45 @@ async fn what_is_heard_in_a_session_is_answered_by_the_conversation_and_ends_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_over_an_answer_is_heard_and_only_what_was_played_of_it_stands() {
+    let openai = OpenAi::start().await;
+    let server = openai.server(KEY).await;
+    let (owner, agent) = founded(&server, json!({})).await;
+    let mut socket =
+        Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
+    socket.send(&json!({ "type": "start", "token": owner.token, "realtime_call_id": "rtc_1" })).await;
+    openai.speaks("How can I help?").await;
+    openai.hears("When are you open?");
+    let given = async |words: &str| {
+        eventually("it is given", SOON, || async {
+            openai.given().iter().any(|given| given.contains(words)).then_some(())
+        })
+        .await;
+    };
+    given("nine to six").await;
+    openai.says(json!({ "type": "output_audio_buffer.started", "response_id": "r" }));
+    openai.hears("Do you sell marmalade fountains?");
+    socket.until("the answer is cut", |frame| frame["type"] == "stop").await;
+    socket.until("the second turn", |frame| frame["turn"] == 2).await;
+    // The session has cut its own answer off, and goes on with what it is given next.
+    openai.says(json!({ "type": "response.done", "response": { "id": "r", "status": "cancelled" } }));
+    openai.says(json!({ "type": "output_audio_buffer.cleared", "response_id": "r" }));
+    let conversation = text(&owner.api.list("/api/voice/calls").await[0], "conversation_id");
+    let answered = eventually("the second answer", SOON, || async {
+        let shown = owner.conversation(&conversation).await;
+        let messages = shown["messages"].as_array().cloned().unwrap_or_default();
+        let after = messages.iter().position(|message| message["content"] == "Do you sell marmalade fountains?")?;
+        messages.get(after + 1).is_some_and(|message| message["role"] == "assistant").then_some(messages)
+    })
+    .await;
+    let second = text(answered.last().expect("messages"), "content");
+    given(second.split_inclusive(['.', '?']).next().unwrap_or_default().trim()).await;
+    assert!(!openai.given().iter().any(|words| words.contains("On Sundays")), "{:?}", openai.given());
+    let stands: Vec<String> = answered.iter().map(|message| text(message, "content")).collect();
+    assert!(!stands.iter().any(|words| words.contains("On Sundays")), "nobody heard that: {stands:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openai_is_a_voice_of_test_calls() {
     let openai = OpenAi::start().await;
     let server = openai.server(KEY).await;

@@ -3,6 +3,7 @@
 
 mod belonging;
 mod cables;
+mod calls;
 mod cql;
 mod everywhere;
 mod fair;

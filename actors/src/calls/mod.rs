@@ -239,7 +239,7 @@ pub async fn begin(
     };
     let variables = &agent.config.variables;
     let opening = errand.as_ref().and_then(|errand| errand.opening(variables));
-    let opening = opening.map(|words| script::opening(&agent.config, &words));
+    let opening = opening.map(|words| script::opening(&agent.config, heard.direction, &words));
     let mut closed: Option<ConversationId> = None;
     for _ in 0..TRIES {
         let known = state.conversation_id.clone().filter(|known| Some(known) != closed.as_ref());

@@ -127,7 +127,15 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
     let fallback = call.wishes.fallback.as_deref();
     let mut document = world.instructions(&url, fallback, &fields).await;
     let answered = document.as_ref().map(|(status, _)| *status);
-    let mut talk = Talk { world: world.clone(), call: call.clone(), manner, said: 0, answered: 0, heard: Vec::new() };
+    let mut talk = Talk {
+        world: world.clone(),
+        call: call.clone(),
+        manner,
+        said: 0,
+        answered: 0,
+        cut: Vec::new(),
+        heard: Vec::new(),
+    };
     world.log.line(json!({ "event": "instructions", "sid": call.sid, "answered": answered }));
     let mut n = 0;
     for _ in 0..DOCUMENTS_MAX {
@@ -203,6 +211,8 @@ struct Talk {
     said: usize,
     /// How many of these were answered.
     answered: usize,
+    /// Which of these, from 0, were the last that was said into a socket that was lost: they may have reached nobody, and are not said again.
+    cut: Vec<usize>,
     /// What they heard.
     heard: Vec<String>,
 }
@@ -214,7 +224,7 @@ impl Drop for Talk {
         let wished = self.manner.is_some_and(|manner| manner.is_understood(self.answered));
         self.world.log.line(json!({
             "event": "talk", "sid": self.call.sid, "to": self.call.to, "manner": manner, "said": self.said, "answered": self.answered,
-            "wished": wished, "heard": self.heard,
+            "wished": wished, "cut": self.cut, "heard": self.heard,
         }));
     }
 }
@@ -245,7 +255,10 @@ impl Talk {
         loop {
             let frame = match socket.next().await {
                 Some(Ok(Message::Text(text))) => read_outbound(&text),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return (Ended::Lost, None),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                    self.cut.extend(waits.then(|| self.said.saturating_sub(1)));
+                    return (Ended::Lost, None);
+                }
                 Some(Ok(_)) => continue,
             };
             match frame {

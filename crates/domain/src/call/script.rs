@@ -1,6 +1,6 @@
 //! What is said on the telephone by situation: the greeting with what the law or the owner wants to be heard, reminders, and what follows an answer.
 
-use super::{Call, Direction, Stage};
+use super::{Call, Direction, Stage, whisper::phrases};
 use crate::{
     agent::config::AgentConfig,
     campaign::number,
@@ -21,8 +21,22 @@ const NOBODY: &str = "Nobody can take your call right now, but I have noted that
 const ON_HOLD: &str = "One moment, please.";
 /// Begins the names of texts that people of a country hear.
 const DISCLOSURE: &str = "disclosure_";
+/// The kind of the notice that no person speaks.
+const AI_NOTICE: &str = "ai_disclosure";
+/// Words by which a text says so itself, in the languages that calls are held in.
+const SAYS_AI: [&str; 9] = [
+    "ai",
+    "ki",
+    "ia",
+    "automated",
+    "robot",
+    "virtual assistant",
+    "virtueller assistent",
+    "assistant virtuel",
+    "asistente virtual",
+];
 /// Kinds of notices that a caller hears before anything else: that no person speaks, and that the call is recorded.
-const TOLD_FIRST: [&str; 3] = ["ai_disclosure", "call_recording", "recording_consent"];
+const TOLD_FIRST: [&str; 3] = [AI_NOTICE, "call_recording", "recording_consent"];
 
 /// What follows once an answer was spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,17 +68,22 @@ pub fn greeting(config: &AgentConfig, direction: Direction, open: bool) -> Strin
         (true, Direction::Inbound) => script("greeting"),
         (_, Direction::Outbound) => script("outbound_greeting"),
     };
-    opening(config, words.unwrap_or(own))
+    opening(config, direction, words.unwrap_or(own))
 }
 
-/// These words first, with what must be heard unless they say so themselves.
-pub fn opening(config: &AgentConfig, words: &str) -> String {
+/// These words first, with what must be heard unless they say so themselves. Who is called hears that no person speaks even where the agent has no such
+/// notice: they did not choose to talk with it.
+pub fn opening(config: &AgentConfig, direction: Direction, words: &str) -> String {
     let mut all: Vec<&str> = config
         .compliance_notices
         .iter()
         .filter(|notice| TOLD_FIRST.contains(&notice.kind.as_str()) && !says(words, &notice.kind))
         .map(|notice| notice.text.trim())
         .collect();
+    let tells = config.compliance_notices.iter().any(|notice| notice.kind == AI_NOTICE);
+    if direction == Direction::Outbound && !tells && !says(words, AI_NOTICE) {
+        all.insert(0, phrases(&config.voice_language).automated);
+    }
     // A greeting comes first, then what must be heard: "Hello, this is … . You're talking with an AI assistant. …"
     if !words.is_empty() {
         all.insert(0, words);
@@ -172,7 +191,7 @@ fn said_goodbye(state: &State, call: &CallId) -> bool {
 fn says(words: &str, kind: &str) -> bool {
     let words = Words::of(words);
     match kind {
-        "ai_disclosure" => ["ai", "automated", "virtual assistant"].iter().any(|said| words.means(said)),
+        AI_NOTICE => SAYS_AI.iter().any(|said| words.means(said)),
         _ => words.means("recorded"),
     }
 }

@@ -400,6 +400,43 @@ fn the_greeting_tells_what_must_be_heard_unless_it_says_so_itself() {
     assert!(script::reminder(0).1 && !script::reminder(1).1 && !script::reminder(9).1);
 }
 
+#[test]
+fn who_is_called_hears_that_no_person_speaks_in_the_agents_language_once() {
+    let mut config = AgentConfig { voice_welcome_message: "Oak Plumbing, hello.".into(), ..AgentConfig::default() };
+    let first = |config: &AgentConfig, direction, words: Option<&str>| {
+        let opening = words.map(|words| script::opening(config, direction, words));
+        script::first_words(config, opening.as_deref(), direction, true, None)
+    };
+    assert_eq!(
+        first(&config, Direction::Inbound, None),
+        "Oak Plumbing, hello.",
+        "who calls is told what the owner wants"
+    );
+    assert_eq!(first(&config, Direction::Outbound, None), "Oak Plumbing, hello. You're talking with an AI assistant.");
+    let about = Some("Hello Ann, it is about boilers.");
+    assert_eq!(
+        first(&config, Direction::Outbound, about),
+        "Hello Ann, it is about boilers. You're talking with an AI assistant."
+    );
+    config.voice_language = "de-AT".into();
+    assert_eq!(
+        first(&config, Direction::Outbound, Some("Guten Tag, hier ist Eiche.")),
+        "Guten Tag, hier ist Eiche. Sie sprechen mit einem KI-Assistenten."
+    );
+    let own = "Guten Tag, ich bin die KI von Eiche.";
+    assert_eq!(first(&config, Direction::Outbound, Some(own)), own, "said already");
+    config.compliance_notices = vec![ComplianceNotice {
+        kind: "ai_disclosure".into(),
+        text: "Kein Mensch spricht.".into(),
+        when: NoticeWhen::AlwaysAvailable,
+    }];
+    assert_eq!(
+        first(&config, Direction::Outbound, Some("Guten Tag.")),
+        "Guten Tag. Kein Mensch spricht.",
+        "the owner's own words for it"
+    );
+}
+
 /// A conversation with a call in which this was said.
 fn talk(words: &[&str]) -> State {
     let link = CallLink { id: "k".into(), began_ms: 1_000, ..CallLink::default() };

@@ -38,6 +38,8 @@ pub struct Phrases {
     pub gone: &'static str,
     nobody_took: &'static str,
     leave_message: &'static str,
+    /// That no person speaks.
+    pub automated: &'static str,
 }
 
 const PHRASES: [Phrases; 6] = [
@@ -54,6 +56,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "The caller has hung up. Goodbye.",
         nobody_took: "I'm sorry, nobody could take your call just now. I have noted it, and somebody will call you back. Is there anything else I can do for you?",
         leave_message: "Please leave a message after the beep.",
+        automated: "You're talking with an AI assistant.",
     },
     Phrases {
         language: "de",
@@ -68,6 +71,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "Es wurde aufgelegt. Auf Wiederhören.",
         nobody_took: "Es tut mir leid, gerade konnte niemand Ihr Gespräch übernehmen. Ich habe es notiert, und Sie werden zurückgerufen. Kann ich sonst noch etwas für Sie tun?",
         leave_message: "Bitte sprechen Sie nach dem Signalton.",
+        automated: "Sie sprechen mit einem KI-Assistenten.",
     },
     Phrases {
         language: "fr",
@@ -82,6 +86,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "La personne a raccroché. Au revoir.",
         nobody_took: "Je suis désolé, personne n'a pu prendre votre appel pour le moment. Je l'ai noté et on vous rappellera. Puis-je faire autre chose pour vous ?",
         leave_message: "Merci de laisser un message après le bip.",
+        automated: "Vous parlez avec un assistant IA.",
     },
     Phrases {
         language: "es",
@@ -96,6 +101,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "La persona ha colgado. Adiós.",
         nobody_took: "Lo siento, ahora mismo nadie ha podido atender su llamada. Lo he anotado y le devolverán la llamada. ¿Puedo ayudarle en algo más?",
         leave_message: "Deje un mensaje después de la señal.",
+        automated: "Está hablando con un asistente de IA.",
     },
     Phrases {
         language: "it",
@@ -110,6 +116,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "La persona ha riattaccato. Arrivederci.",
         nobody_took: "Mi dispiace, al momento nessuno ha potuto prendere la chiamata. L'ho annotata e verrà richiamato. Posso fare altro per Lei?",
         leave_message: "Lasci un messaggio dopo il segnale acustico.",
+        automated: "Sta parlando con un assistente IA.",
     },
     Phrases {
         language: "pt",
@@ -124,6 +131,7 @@ const PHRASES: [Phrases; 6] = [
         gone: "A pessoa desligou. Adeus.",
         nobody_took: "Lamento, neste momento ninguém pôde atender a sua chamada. Já tomei nota e vão ligar-lhe de volta. Posso ajudar em mais alguma coisa?",
         leave_message: "Deixe uma mensagem após o sinal.",
+        automated: "Está a falar com um assistente de IA.",
     },
 ];
 
