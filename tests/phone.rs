@@ -182,8 +182,21 @@ async fn a_colleague_hears_who_calls_and_takes_it_or_the_caller_is_taken_back_wh
     })
     .await;
 
-    // The second time they take it.
+    // The next time nobody answers there, and only the end of the dial tells.
     let ended = path(&again, "action=\"");
+    let dial = handed_on(&server, &owner, &id, &mut socket, &ended).await;
+    let through = path(&dial, "<Dial action=\"");
+    let back = asked(&server, &through, "CA1", ANN, &[("DialCallStatus", "no-answer")]).await;
+    let mut socket = relayed(&server, &back, "CA1", ANN).await;
+    assert!(hears(&mut socket).await.contains("nobody could take your call"), "{:?}", socket.seen);
+    eventually("people are told why", SOON, || async {
+        let shown = owner.conversation(&conversation).await;
+        text(&shown["conversation"], "escalation_reason").contains("there was no answer").then_some(())
+    })
+    .await;
+
+    // Then they take it.
+    let ended = path(&back, "action=\"");
     let dial = handed_on(&server, &owner, &id, &mut socket, &ended).await;
     let whisper = path(&dial, "<Number url=\"");
     let told = asked(&server, &whisper, "CA1c", OURS, &leg).await;

@@ -361,9 +361,7 @@ impl Session {
             VoiceClient::Silent { count } => {
                 let (words, goes_on) = script::reminder(count.saturating_sub(1));
                 let name = format!("reminder/{}/{count}", self.utterance);
-                if let Err(error) = line.speak(&name, words).await {
-                    tracing::info!(%error, "words of a call could not be noted");
-                }
+                line.note(&name, words).await;
                 self.next_utterance();
                 self.say(&[words.to_owned()]).await?;
                 self.done(if goes_on { &Next::Listen } else { &Next::HangUp }).await

@@ -43,6 +43,8 @@ use crate::tokens::hex;
 
 /// How long the conversation is tried for with a caller's words: a shard that moves is back in a blink, one whose node died within fifteen seconds.
 const HEARD_WITHIN: Duration = Duration::from_secs(30);
+/// How long words of ours wait to be noted before they are said all the same: milliseconds are usual.
+const NOTED_WITHIN: Duration = Duration::from_millis(500);
 /// The pause between two tries.
 const AGAIN: Duration = Duration::from_millis(250);
 /// Silence of ours after which the caller is told that it goes on.
@@ -187,7 +189,7 @@ impl Line {
             return Ok(None);
         }
         let words = whisper::nobody_took(&self.agent.now.config).to_owned();
-        self.speak(&name, &words).await?;
+        calls::speak(&self.app.actors.client, &self.by, &self.live, &name, &words).await?;
         Ok(Some(words))
     }
 
@@ -290,9 +292,23 @@ impl Line {
         self.hold_at = None;
     }
 
-    /// Says something that answers nothing; it stands in the conversation first. `name` tells it from others of the call.
-    pub(super) async fn speak(&self, name: &str, words: &str) -> Result<(), ActorError> {
-        calls::speak(&self.app.actors.client, &self.by, &self.live, name, words).await
+    /// Notes what is about to be said and answers nothing: it stands in the conversation before it is heard, or as soon as that can be reached again.
+    /// `name` tells it from others of the call.
+    pub(super) async fn note(&self, name: &str, words: &str) {
+        let (app, by, live) = (self.app.clone(), self.by.clone(), self.live.clone());
+        let (name, words) = (name.to_owned(), words.to_owned());
+        let noted = self.app.sockets.tasks.spawn(async move {
+            let until = Instant::now() + HEARD_WITHIN;
+            while let Err(error) = calls::speak(&app.actors.client, &by, &live, &name, &words).await {
+                if matches!(error, ActorError::Rejected(_)) || Instant::now() >= until {
+                    tracing::warn!(call = %live.call, %error, "words of a call could not be noted");
+                    return;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+        // It goes on by itself: nobody is left in silence for it.
+        let _ = tokio::time::timeout(NOTED_WITHIN, noted).await;
     }
 
     /// Of the last words the caller heard only these.
@@ -397,9 +413,7 @@ impl Line {
                 // It stands like all that is heard: what a provider hears of us is compared with it.
                 self.holds += 1;
                 let words = script::on_hold(&self.agent.now.config).to_owned();
-                if let Err(error) = self.speak(&format!("hold/{}/{}", self.nonce, self.holds), &words).await {
-                    tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
-                }
+                self.note(&format!("hold/{}/{}", self.nonce, self.holds), &words).await;
                 Some(Told::Say(vec![format!("{words} ")]))
             }
         }
@@ -560,9 +574,7 @@ impl Line {
         let next = self.next().await;
         if let Next::Transfer { words, .. } | Next::Sorry { words } = &next {
             // Said once: it is named after the turn it follows.
-            if let Err(error) = self.speak(&format!("after/{turn}"), words).await {
-                tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
-            }
+            self.note(&format!("after/{turn}"), words).await;
             rest.push(format!(" {words}"));
         }
         Some(Told::Done(rest, next))
@@ -612,9 +624,7 @@ impl Line {
             let to = transfer.to.clone();
             let words = script::transfer(&self.agent.now.config).to_owned();
             self.drop_answer();
-            if let Err(error) = self.speak(&format!("transfer/{}", transfer.at_ms), &words).await {
-                tracing::info!(call = %self.live.call, %error, "words of a call could not be noted");
-            }
+            self.note(&format!("transfer/{}", transfer.at_ms), &words).await;
             return Some(Told::Transfer { to, words });
         }
         None

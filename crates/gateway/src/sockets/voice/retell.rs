@@ -438,9 +438,7 @@ impl Driver {
             None => return self.complete(response_id, "", &Then::Listen),
             Some(words) if words == UNINTELLIGIBLE => {
                 let name = format!("again/{response_id}/{turns}");
-                if let Err(error) = line.speak(&name, AGAIN_PLEASE).await {
-                    tracing::info!(%error, "words of a call could not be noted");
-                }
+                line.note(&name, AGAIN_PLEASE).await;
                 return self.complete(response_id, AGAIN_PLEASE, &Then::Listen);
             }
             Some(words) => words,
@@ -457,10 +455,8 @@ impl Driver {
         let (words, goes_on) = script::reminder(self.reminded);
         self.reminded += 1;
         let name = format!("reminder/{}/{}", self.last.user_turns(), self.reminded);
-        if let Some(line) = &self.line
-            && let Err(error) = line.speak(&name, words).await
-        {
-            tracing::info!(%error, "words of a call could not be noted");
+        if let Some(line) = &self.line {
+            line.note(&name, words).await;
         }
         let then = if goes_on { Then::Listen } else { Then::HangUp };
         self.complete(response_id, words, &then);

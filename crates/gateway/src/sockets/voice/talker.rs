@@ -148,7 +148,7 @@ impl Talker {
             talker.act(out, &mut doing).await;
         } else {
             let mut out = Vec::new();
-            talker.note(&format!("resumed/{}", talker.asked), RESUMED).await;
+            talker.line.note(&format!("resumed/{}", talker.asked), RESUMED).await;
             let turn = talker.floor.take(0, &mut out);
             talker.say(turn, RESUMED, &mut out);
             talker.act(out, &mut doing).await;
@@ -370,7 +370,7 @@ impl Talker {
                 Output::Said { text, .. } => self.heard.push(text.trim().to_owned()),
                 Output::Silent { count } => {
                     let (words, goes_on) = script::reminder(count.saturating_sub(1));
-                    self.note(&format!("reminder/{}/{count}", self.asked), words).await;
+                    self.line.note(&format!("reminder/{}/{count}", self.asked), words).await;
                     let mut more = Vec::new();
                     let turn = self.floor.take(self.now_ms(), &mut more);
                     self.then = (!goes_on).then_some((turn, Next::HangUp));
@@ -407,12 +407,6 @@ impl Talker {
             self.floor.on(now_ms, Input::Sentence { turn, text }, out);
         }
         self.floor.on(now_ms, Input::AnswerDone { turn }, out);
-    }
-
-    async fn note(&self, name: &str, words: &str) {
-        if let Err(error) = self.line.speak(name, words).await {
-            tracing::info!(call = %self.line.live.call, %error, "words of a call could not be noted");
-        }
     }
 
     fn due(&self) -> Instant {

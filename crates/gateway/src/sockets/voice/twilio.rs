@@ -391,10 +391,8 @@ impl Driver {
         let (words, goes_on) = script::reminder(self.reminded);
         self.reminded += 1;
         let name = format!("reminder/{}/{}", self.turn, self.reminded);
-        if let Some(line) = &self.line
-            && let Err(error) = line.speak(&name, words).await
-        {
-            tracing::info!(%error, "words of a call could not be noted");
+        if let Some(line) = &self.line {
+            line.note(&name, words).await;
         }
         let ended = self.say(words, true, true).await;
         if !goes_on {

@@ -49,7 +49,7 @@ pub(super) async fn instructions(
     }
     let own = config.voice_scripts.get(SCRIPT).map(|text| text.trim()).filter(|text| !text.is_empty());
     let words = match own {
-        Some(own) => script::opening(config, own),
+        Some(own) => script::opening(config, Direction::Inbound, own),
         None => format!("{} {}", script::greeting(config, Direction::Inbound, false), whisper::leave_message(config)),
     };
     let at = |what: &str| format!("{}/api/voice/twilio/{what}/{}", app.settings.api_url, account.connection_id());
