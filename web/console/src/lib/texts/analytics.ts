@@ -14,6 +14,7 @@ export const analytics = {
     leadsNote: 'captured by your agents',
     satisfaction: 'Satisfaction',
     noRating: 'no rating yet',
+    stars: 'of 5 stars',
     thumbs: (up: number, down: number) => `${up} liked, ${down} did not`,
     minutes: 'Voice minutes',
     messages: 'Chat messages',
