@@ -79,6 +79,7 @@ export const analytics = {
     resolutionNote: 'Of the conversations that ended, those that ended answered.',
     noneEnded: 'No conversation has ended in this time.',
     funnel: 'From visitor to appointment',
+    unansweredAll: 'All channels. One click away from an answer.',
     funnelAll: 'All channels: visits and leads belong to none.',
     funnelNote: 'How many go on to the next step.',
     stage: 'Step',
