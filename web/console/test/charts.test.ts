@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { dayStart, daysBefore, spanOf, today, wrongDays } from '../src/lib/range';
 import { Report, csvAddress } from '../src/lib/report.svelte';
 import Bars from '../src/ui/Bars.svelte';
-import { named, scaleTop } from '../src/ui/charts/lines';
+import { named, scaleTop, places } from '../src/ui/charts/lines';
 import Funnel from '../src/ui/charts/Funnel.svelte';
 import Heat from '../src/ui/charts/Heat.svelte';
 import Panel from '../src/ui/charts/Panel.svelte';
@@ -132,4 +132,13 @@ test('moments below a chart never stand in each other: a first one that is no wh
   const narrow = named(Array.from({ length: 31 }, (_, day) => 86_400 * day), 320, 76);
   expect([narrow.at(-1), narrow.length <= 4]).toEqual([86_400 * 30, true]);
   expect([named([], 300, 76), named([5], 300, 76)]).toEqual([[], [5]]);
+});
+
+test('a range that begins late on a day has that day a whole step before the next, and others stay where they are', () => {
+  const days = ['2026-11-15T05:30:00Z', '2026-11-15T06:00:00Z', '2026-11-16T06:00:00Z', '2026-11-17T06:00:00Z'].map((at) => ({ at }));
+  const day = 86_400;
+  const begun = Date.parse('2026-11-15T06:00:00Z') / 1000;
+  expect(places(days)).toEqual([begun - day, begun, begun + day, begun + 2 * day]);
+  expect(places(days.slice(1))).toEqual([begun, begun + day, begun + 2 * day]);
+  expect(places(days.slice(0, 2))).toEqual(days.slice(0, 2).map(({ at }) => Date.parse(at) / 1000));
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { identity } from '../src/lib/api';
 import { conversationsBehind, leadsBehind } from '../src/lib/behind';
 import { inside } from '../src/lib/format';
-import { fits, isTrial, localHour, marked, named, roleOf, type Filters } from '../src/lib/inbox';
+import { fits, isTrial, localHour, marked, named, near, roleOf, type Filters } from '../src/lib/inbox';
 import { Topic, live } from '../src/lib/live.svelte';
 import { notices } from '../src/lib/notices.svelte';
 import { preferences } from '../src/lib/preferences.svelte';
@@ -162,6 +162,18 @@ test('a refused mark is taken back: read is told again, unread is as it was', as
   refuse = () => 403;
   await expect(reads.unread('a')).rejects.toMatchObject({ status: 403 });
   expect(reads.count('a')).toBe(0);
+});
+
+test('what was found stands near the beginning of a line that is cut at its end', () => {
+  const text = '…and I need somebody to look at my water heater this week.';
+  const from = text.indexOf('water');
+  const found = near(text, [[from, from + 5], [from + 6, from + 12]]);
+  expect(found.text).toBe('…to look at my water heater this week.');
+  expect(marked(found.text, found.ranges).filter((piece) => piece.hit).map((piece) => piece.text)).toEqual(['water', 'heater']);
+  // What is near already, and what has no place to begin at, stays.
+  expect(near('Where can I park?', [[12, 16]])).toEqual({ text: 'Where can I park?', ranges: [[12, 16]] });
+  expect(near('x'.repeat(60), [[50, 52]]).text).toBe('x'.repeat(60));
+  expect(near('nothing found', [])).toEqual({ text: 'nothing found', ranges: [] });
 });
 
 test('found words are marked by their ranges, and no range breaks the text or makes markup of it', () => {

@@ -67,6 +67,9 @@ export const initials = (name: string) =>
 export const filled = (text: string, variables: Record<string, string>, defaults: Record<string, string> = {}) =>
   text.replace(/\{\{\s*([a-z0-9_]+)\s*\}\}/gi, (whole, name: string) => variables[name] || defaults[name] || whole);
 
+/** A piece of a page as it is read: its headings without the marks that set them off. */
+export const reading = (text: string) => text.replace(/^#{1,6}[ \t]+/gm, '');
+
 /** A moment as day and hour in a time zone; nothing for what is no moment. */
 export function dayHour(iso: string, zone: string): string {
   if (!iso || Number.isNaN(Date.parse(iso))) return '';

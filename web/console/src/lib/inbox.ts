@@ -86,6 +86,18 @@ export function marked(text: string, ranges: readonly (readonly [number, number]
   return pieces;
 }
 
+/** How much of a text is shown before the first of its ranges: a list's line is cut at its end, and the words that were found must not be. */
+const BEFORE_CHARS = 14;
+
+/** A text that begins shortly before the first of its ranges, with the ranges where they are then. */
+export function near(text: string, ranges: readonly (readonly [number, number])[]): { text: string; ranges: [number, number][] } {
+  const first = Math.min(...ranges.map(([from]) => from));
+  const at = Number.isFinite(first) && first > 2 * BEFORE_CHARS ? text.indexOf(' ', first - BEFORE_CHARS - 1) + 1 : 0;
+  // A word longer than what is shown before it gives no place to begin at.
+  const cut = at > 0 && at <= first ? at : 0;
+  return { text: cut ? '…' + text.slice(cut) : text, ranges: ranges.map(([from, to]) => [from - cut + (cut ? 1 : 0), to - cut + (cut ? 1 : 0)]) };
+}
+
 /** The newer of two rows of one conversation. */
 const newer = (a: ConversationRow | undefined, b: ConversationRow) => (a ? (a.seq > b.seq ? a : { ...b, unread: a.unread, match: a.match }) : b);
 

@@ -12,6 +12,8 @@ export interface Toast {
   id: number;
   kind: 'plain' | 'undo' | 'bad';
   text: string;
+  /** What it is about: the next notice about the same takes its place. */
+  about?: string | undefined;
   action?: { label: string; run: () => void };
 }
 
@@ -20,9 +22,10 @@ let next = 1;
 /** Open dialogs, the topmost last: notices are shown in it, because everything behind it cannot be reached. */
 let dialogs = $state.raw<symbol[]>([]);
 
-function add(kind: Toast['kind'], text: string, action?: Toast['action']) {
+function add(kind: Toast['kind'], text: string, action?: Toast['action'], about?: string) {
+  if (about) toasts.drop(about);
   const id = next++;
-  list = [...list.slice(-(MOST - 1)), { id, kind, text, action }];
+  list = [...list.slice(-(MOST - 1)), { id, kind, text, action, about }];
   setTimeout(() => toasts.dismiss(id), STAY_MS[kind]);
 }
 
@@ -41,12 +44,16 @@ export const toasts = {
   dismiss(id: number) {
     list = list.filter((toast) => toast.id !== id);
   },
+  /** Something is changed again: what was offered about it no longer holds. */
+  drop(about: string) {
+    list = list.filter((toast) => toast.about !== about);
+  },
   say(text: string) {
     add('plain', text);
   },
   /** Says what was done and offers to take it back. */
-  undo(text: string, run: () => void) {
-    add('undo', text, { label: t.common.undo, run });
+  undo(text: string, run: () => void, about?: string) {
+    add('undo', text, { label: t.common.undo, run }, about);
   },
   /** Says what just happened and offers to go there. */
   news(text: string, run?: () => void) {

@@ -21,6 +21,14 @@ export interface Person {
 export type Day = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
 export type Hours = Partial<Record<Day, { open: string; close: string } | null>>;
 
+export interface Address {
+  street: string;
+  city: string;
+  state: string;
+  zip: string;
+  country: string;
+}
+
 export interface Organization {
   id: string;
   name: string;
@@ -29,7 +37,7 @@ export interface Organization {
   website_url: string | null;
   phone: string | null;
   email: string | null;
-  address: string | null;
+  address: Address | null;
   business_hours: Hours;
   timezone: string;
   logo_url: string | null;

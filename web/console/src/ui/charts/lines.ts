@@ -17,6 +17,14 @@ export function scaleTop(most: number): number {
   return [1, 2, 4, 6, 8, 10].map((times) => times * unit).find((top) => top >= most) ?? most;
 }
 
+/** Where points stand, in seconds. The first of a range that begins in the middle of a day stands where its day does, not on top of the second. */
+export function places(points: readonly { at: string }[]): number[] {
+  const at = points.map((point) => Date.parse(point.at) / 1000);
+  const [first, second, third] = at;
+  if (first !== undefined && second !== undefined && third !== undefined) at[0] = Math.min(first, second - (third - second));
+  return at;
+}
+
 /** Moments that are named below a chart: the last one, and as many before it as have room, each so many pixels wide. */
 export function named(at: readonly number[], pixels: number, wide: number): number[] {
   const [first, last] = [at[0] ?? 0, at.at(-1) ?? 0];
