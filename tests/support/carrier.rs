@@ -59,6 +59,8 @@ pub(crate) struct Sent {
     pub(crate) reference: String,
     /// Whether it is a template.
     pub(crate) template: bool,
+    /// Addresses of what is attached.
+    pub(crate) media: Vec<String>,
 }
 
 struct Inner {
@@ -290,6 +292,7 @@ async fn create(State(inner): State<Arc<Inner>>, Path(_account): Path<String>, b
         text: field("Body"),
         reference: field("StatusCallback"),
         template: form.get("ContentSid").is_some(),
+        media: form.fields().iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect(),
     };
     let mood = taken(&inner, sent).await;
     match mood {
@@ -309,8 +312,9 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
     let words = if template {
         asked["template"]["components"][0]["parameters"][0]["text"].as_str()
     } else {
-        asked["text"]["body"].as_str()
+        asked["text"]["body"].as_str().or_else(|| asked["image"]["caption"].as_str())
     };
+    let link = ["image", "document"].iter().find_map(|kind| asked[*kind]["link"].as_str());
     let sent = Sent {
         id: id.clone(),
         to: format!("+{}", asked["to"].as_str().expect("a receiver")),
@@ -318,6 +322,7 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
         text: words.unwrap_or_default().to_owned(),
         reference: asked["biz_opaque_callback_data"].as_str().unwrap_or_default().to_owned(),
         template,
+        media: link.into_iter().map(str::to_owned).collect(),
     };
     match taken(&inner, sent).await {
         Mood::Kind | Mood::Holding => json_answer(200, &json!({ "messages": [{ "id": id }] })),
@@ -345,7 +350,7 @@ async fn list(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Res
     let messages: Vec<Value> = lock(&inner.sent)
         .iter()
         .filter(|sent| sent.to == to)
-        .map(|sent| json!({ "sid": sent.id, "to": sent.to, "from": sent.from, "body": sent.text, "status": "sent" }))
+        .map(|sent| json!({ "sid": sent.id, "to": sent.to, "from": sent.from, "body": sent.text, "num_media": sent.media.len().to_string(), "status": "sent" }))
         .collect();
     json_answer(200, &json!({ "messages": messages }))
 }

@@ -9,7 +9,7 @@ export const OURS = '+14155550100';
 
 export async function createCarrier() {
   const carrier = {
-    /** What it was asked to send: `{ To, From, Body, StatusCallback, sid }`. */
+    /** What it was asked to send: `{ To, From, Body, StatusCallback, media, sid }`. */
     sent: [],
     /** Settings of a server that uses it. */
     settings: {},
@@ -36,7 +36,8 @@ export async function createCarrier() {
     if (path.endsWith('/IncomingPhoneNumbers.json')) return answer({ incoming_phone_numbers: [{ sid: 'PN1', phone_number: OURS }] });
     if (path.endsWith('/Messages.json') && request.method === 'POST') {
       const sid = 'SM' + randomBytes(16).toString('hex');
-      carrier.sent.push({ ...Object.fromEntries(new URLSearchParams(body)), sid });
+      const form = new URLSearchParams(body);
+      carrier.sent.push({ Body: '', ...Object.fromEntries(form), media: form.getAll('MediaUrl'), sid });
       return answer({ sid, status: 'queued' }, 201);
     }
     if (path.endsWith('/Messages.json')) return answer({ messages: [] });

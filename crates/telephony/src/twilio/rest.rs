@@ -252,6 +252,9 @@ pub struct MessageResource {
     /// Into how many segments it was cut.
     #[serde(default, deserialize_with = "crate::json::lenient_whole")]
     pub num_segments: Option<i64>,
+    /// How many media it has.
+    #[serde(default, deserialize_with = "crate::json::lenient_whole")]
+    pub num_media: Option<i64>,
     /// Why it failed.
     #[serde(default, deserialize_with = "crate::json::lenient_whole")]
     pub error_code: Option<i64>,
