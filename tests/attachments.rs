@@ -229,7 +229,7 @@ async fn with_the_conversation_its_files_and_their_links_are_gone() {
     assert_eq!(desk.opens(&link).await.status, 200);
     delivered(&desk.owner, &desk.talk, "sent").await;
     let found = || {
-        let listed = std::process::Command::new("find").arg(desk.server.data()).output().expect("find runs");
+        let listed = std::process::Command::new("find").arg(desk.server.data()).args(["-type", "f"]).output().expect("find runs");
         String::from_utf8_lossy(&listed.stdout)
             .lines()
             .filter(|path| path.contains("/conversations/") && path.contains(&desk.talk))
