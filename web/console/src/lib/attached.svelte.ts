@@ -16,18 +16,9 @@ export class AttachedFile {
   stored = $state.raw<StoredFile | null>(null);
   /** Why it cannot be sent. */
   error = $state('');
-  /** A picture of it, for pictures. */
-  readonly preview: string;
   readonly stop = new AbortController();
 
-  constructor(readonly name: string, readonly type: string, readonly size: number, file?: Blob) {
-    this.preview = file && type.startsWith('image/') ? URL.createObjectURL(file) : '';
-  }
-
-  forget() {
-    this.stop.abort();
-    if (this.preview) URL.revokeObjectURL(this.preview);
-  }
+  constructor(readonly name: string, readonly size: number) {}
 }
 
 export class Attached {
@@ -37,6 +28,11 @@ export class Attached {
 
   constructor(readonly conversation: string) {}
 
+  /** Where a file opens, once it is there. */
+  address(file: StoredFile) {
+    return `${this.#path}/${seg(file.id)}`;
+  }
+
   get #path() {
     return `/api/conversations/${seg(this.conversation)}/attachments`;
   }
@@ -45,7 +41,7 @@ export class Attached {
   add(files: File[]): boolean {
     const room = FILES_MAX - this.items.length;
     for (const file of files.slice(0, Math.max(0, room))) {
-      const one = new AttachedFile(file.name || 'file', file.type, file.size, file);
+      const one = new AttachedFile(file.name || 'file', file.size);
       this.items = [...this.items, one];
       void this.#upload(one, file);
     }
@@ -64,20 +60,19 @@ export class Attached {
   }
 
   #drop(one: AttachedFile) {
-    one.forget();
+    one.stop.abort();
     this.items = this.items.filter((other) => other !== one);
   }
 
   remove(one: AttachedFile) {
     this.#drop(one);
     // What was sent with an earlier message stays there: the server refuses, and nobody needs to hear of it.
-    if (one.stored) void api.delete(`${this.#path}/${seg(one.stored.id)}`).catch(() => undefined);
+    if (one.stored) void api.delete(this.address(one.stored)).catch(() => undefined);
   }
 
   /** What goes with the message that is sent now; the next one begins without. */
   take(): StoredFile[] {
     const files = this.items.flatMap((one) => one.stored ?? []);
-    for (const one of this.items) one.forget();
     this.items = [];
     return files;
   }
@@ -86,7 +81,7 @@ export class Attached {
   back(files: StoredFile[]) {
     for (const stored of files) {
       if (this.items.length >= FILES_MAX || this.items.some((one) => one.stored?.id === stored.id)) continue;
-      const one = new AttachedFile(stored.name, stored.media_type, stored.bytes);
+      const one = new AttachedFile(stored.name, stored.bytes);
       one.stored = stored;
       this.items = [...this.items, one];
     }
