@@ -6,8 +6,8 @@ mod support;
 use colloquy_carrier::{Carrier as Simulated, Config};
 use serde_json::{Value, json};
 use support::carrier::{
-    APP_SECRET, Carrier, Mood, OURS, connect_twilio, connect_whatsapp, delivered, only_conversation, receipt,
-    text_from, whatsapp_posts,
+    ACCOUNT, APP_SECRET, Carrier, Mood, OURS, TOKEN, connect_twilio, connect_whatsapp, delivered, message,
+    only_conversation, receipt, text_from, text_with, whatsapp_posts,
 };
 use support::client::Answer;
 use support::people::{Member, SOON, Visitor, text};
@@ -229,7 +229,11 @@ async fn with_the_conversation_its_files_and_their_links_are_gone() {
     assert_eq!(desk.opens(&link).await.status, 200);
     delivered(&desk.owner, &desk.talk, "sent").await;
     let found = || {
-        let listed = std::process::Command::new("find").arg(desk.server.data()).args(["-type", "f"]).output().expect("find runs");
+        let listed = std::process::Command::new("find")
+            .arg(desk.server.data())
+            .args(["-type", "f"])
+            .output()
+            .expect("find runs");
         String::from_utf8_lossy(&listed.stdout)
             .lines()
             .filter(|path| path.contains("/conversations/") && path.contains(&desk.talk))
@@ -287,6 +291,39 @@ async fn whatsapp_gets_a_picture_with_its_words_and_each_document_by_itself() {
     }
     delivered(&owner, &talk, "sent").await;
     assert_eq!(carrier.sent_to(BERLIN).len(), 3);
+}
+
+#[tokio::test]
+async fn what_a_person_attaches_is_fetched_once_with_the_accounts_key_and_kept() {
+    let desk = Desk::open(ANN).await;
+    desk.carrier.records("ME1", png());
+    desk.carrier.records("ME2", b"#!/bin/sh".to_vec());
+    let mut fields = message(ANN, "");
+    let at = |medium: &str| format!("https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages/MM1/Media/{medium}");
+    for (n, url) in [at("ME1"), at("ME2"), at("ME3"), "https://evil.example/x.png".to_owned()].into_iter().enumerate() {
+        fields.push((format!("MediaUrl{n}"), url));
+    }
+    fields.iter_mut().filter(|(name, _)| name == "NumMedia").for_each(|(_, count)| "4".clone_into(count));
+    text_with(&desk.server, "/api/messages/twilio", &fields, TOKEN).await.expect(200);
+    let heard = eventually("the picture's message", SOON, || async {
+        let shown = desk.owner.conversation(&desk.talk).await;
+        let all = shown["messages"].as_array()?.clone();
+        all.into_iter().find(|message| message["attachments"].as_array().is_some_and(|files| files.len() == 4))
+    })
+    .await;
+    let path = |n: &str| desk.path(&format!("messages/{}/attachments/{n}", text(&heard, "id")));
+    let shown = desk.owner.api.get(&path("0")).await;
+    assert_eq!((shown.status, &shown.bytes, shown.header("content-type")), (200, &png(), Some("image/png")));
+    // No picture, gone at the carrier, an address that is not the account's, none at all.
+    for n in ["1", "2", "3", "4", "x"] {
+        desk.owner.api.get(&path(n)).await.refused(404);
+    }
+    let other = Member::sign_up(&desk.server, "Another").await;
+    other.api.get(&path("0")).await.refused(404);
+    desk.server.api().get(&path("0")).await.refused(401);
+    // Kept from then on.
+    desk.carrier.records("ME1", pdf());
+    assert_eq!(desk.owner.api.get(&path("0")).await.bytes, png());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use colloquy_actors::telephony::twilio::form::Form;
@@ -93,6 +93,8 @@ impl Carrier {
             .route("/2010-04-01/Accounts/{account}", get(async || json_answer(200, &json!({ "sid": ACCOUNT }))))
             .route("/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json", get(numbers))
             .route("/2010-04-01/Accounts/{sid}/Messages.json", get(list).post(create))
+            .route("/2010-04-01/Accounts/{sid}/Messages/{message}/Media/{file}", get(medium))
+            .route("/media/{file}", get(medium_bytes))
             .route("/2010-04-01/Accounts/{sid}/Recordings/{file}", get(recording).delete(recording_gone))
             .route("/v24.0/{number}", get(async || json_answer(200, &json!({ "id": OURS_WHATSAPP.1 }))))
             .route("/v24.0/{number}/messages", post(graph))
@@ -131,7 +133,7 @@ impl Carrier {
         lock(&self.inner.sent).iter().filter(|sent| sent.to == number).cloned().collect()
     }
 
-    /// Keeps the sound of a recording, until it is told to delete it.
+    /// Keeps the sound of a recording, until it is told to delete it, or the bytes of a medium.
     pub(crate) fn records(&self, id: &str, file: Vec<u8>) {
         lock(&self.inner.recordings).insert(id.to_owned(), file);
     }
@@ -267,6 +269,29 @@ pub(crate) async fn only_conversation(owner: &Member, channel: &str) -> String {
 async fn numbers() -> Response {
     let number = |number: &str| json!({ "sid": "PN1", "phone_number": number });
     json_answer(200, &json!({ "incoming_phone_numbers": [number(OURS)] }))
+}
+
+/// As Twilio: who knows the account is sent on to where the bytes are, which takes no key.
+async fn medium(
+    State(inner): State<Arc<Inner>>,
+    Path((_, _, file)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let to = format!("{}/media/{file}", lock(&inner.site).trim_end_matches('/'));
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
+}
+
+async fn medium_bytes(State(inner): State<Arc<Inner>>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    match lock(&inner.recordings).get(&file).cloned() {
+        Some(bytes) => bytes.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn recording(State(inner): State<Arc<Inner>>, Path((_, file)): Path<(String, String)>) -> Response {

@@ -116,6 +116,11 @@ test('a picture is attached, looked at before, sent as one message and stands in
   await log.getByRole('link', { name: 'Open leak.png' }).waitFor();
   await until(() => log.getByRole('img', { name: 'leak.png' }).evaluate((image) => image.naturalWidth === 1), 'the picture is drawn');
   assert.equal(await files.count(), 0);
+  // What the person sends is shown too; it is fetched from the carrier.
+  carrier.media.ME1 = PNG;
+  await carrier.text(colloquy.url, SAM, 'It is this one', { NumMedia: '1', MediaUrl0: `https://api.twilio.com/2010-04-01/Accounts/${ACCOUNT}/Messages/MM1/Media/ME1`, MediaContentType0: 'image/png' });
+  await log.getByText('It is this one').waitFor();
+  await until(() => log.getByRole('img', { name: 'Attachment 1' }).evaluate((image) => image.naturalWidth === 1), 'their picture is drawn');
   await look(page, 'conversation-picture');
 });
 

@@ -6,10 +6,14 @@ use colloquy_cluster::store::StoreError;
 use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::Rejection;
 use colloquy_domain::conversation::attachment::{BYTES_MAX, ID_DIGITS, KEPT_MAX, file_name, is_id};
-use colloquy_domain::conversation::{self, Attachment, FileType};
+use colloquy_domain::conversation::{self, Attachment, FileType, State};
 use colloquy_domain::ids::TenantId;
+use colloquy_domain::lines::Provider;
+use colloquy_telephony::error::Fault;
+use colloquy_telephony::whatsapp::rest as whatsapp;
 use serde::{Deserialize, Serialize};
 
+use super::carrier;
 use crate::{ActorError, Tools};
 
 /// Hexadecimal digits of a link's signature: 128 bits.
@@ -57,12 +61,16 @@ pub async fn keep(
         let detail = format!("This conversation has {KEPT_MAX} files already.");
         return Err(Rejection::conflict("too_many_files", detail).into());
     }
-    let head = Head { name: file.name.clone(), kind };
-    let mut whole = serde_json::to_vec(&head).map_err(|_| ActorError::Failed)?;
+    store(client, &key, &file.id, &Head { name: file.name.clone(), kind }, bytes).await?;
+    Ok(file)
+}
+
+async fn store(client: &Client, key: &EntityKey, id: &str, head: &Head, bytes: &[u8]) -> Result<(), ActorError> {
+    let mut whole = serde_json::to_vec(head).map_err(|_| ActorError::Failed)?;
     whole.push(b'\n');
     whole.extend_from_slice(bytes);
-    match client.put_blob(&key, &path, &whole).await {
-        Ok(()) => Ok(file),
+    match client.put_blob(key, &path(key, id), &whole).await {
+        Ok(()) => Ok(()),
         // Erased a moment ago.
         Err(StoreError::Erased(_)) => Err(Rejection::not_found("conversation").into()),
         Err(error) => Err(error.into()),
@@ -95,6 +103,64 @@ pub async fn read(
     let bytes = whole.slice(end + 1..);
     let file = Attachment { id: id.to_owned(), kind: head.kind, name: head.name, bytes: bytes.len() as u64 };
     Ok(Some((file, bytes)))
+}
+
+/// What a person attached to a message of theirs: fetched from their carrier when somebody looks at it first, and kept from then on. None when there is no such
+/// thing, the carrier has it no more, or it is nothing that can be shown.
+///
+/// # Errors
+/// When carrier or store cannot be asked.
+pub async fn heard(
+    client: &Client,
+    tools: &Tools,
+    tenant: &TenantId,
+    state: &State,
+    message: &str,
+    at: usize,
+) -> Result<Option<(Attachment, Bytes)>, ActorError> {
+    let Some(message) = state.message(&message.into()) else { return Ok(None) };
+    let Some(address) = message.attachments.get(at) else { return Ok(None) };
+    let conversation = state.id.as_str();
+    let mut id = signed(tools, &["heard", tenant.as_str(), conversation, address]);
+    id.truncate(ID_DIGITS);
+    if let Some(found) = read(client, tenant, conversation, &id).await? {
+        return Ok(Some(found));
+    }
+    let Some(line) = state.lines.get(&message.channel) else { return Ok(None) };
+    let lines = tools.lines(client, tenant).await?;
+    let Some(connection) = lines.connections.get(&line.provider) else { return Ok(None) };
+    let (carriers, keys) = (&tools.carriers, &connection.credentials);
+    let fetched = match line.provider {
+        Provider::Twilio | Provider::Simulated => match carrier::twilio(keys).media(address) {
+            Some(request) => carriers.file(line.provider, &request).await,
+            None => return Ok(None),
+        },
+        Provider::Whatsapp => {
+            let medium = address.rsplit(':').next().unwrap_or_default();
+            let number = carrier::whatsapp(keys, line.external_id.as_deref().unwrap_or_default());
+            let told = carriers.call(line.provider, &number.media(medium), client.now_ms()).await;
+            match told.and_then(|told| whatsapp::read_media(&told.as_answer())) {
+                Ok(url) => carriers.file_at(line.provider, &url, Some(&keys.token)).await,
+                Err(fault) => Err(fault),
+            }
+        }
+        Provider::Retell | Provider::SimulatedRetell | Provider::Vapi => return Ok(None),
+    };
+    let bytes = match fetched {
+        Ok(bytes) => bytes,
+        Err(Fault::Unavailable { .. } | Fault::RateLimited { .. }) => {
+            return Err(ActorError::Unavailable("the carrier does not give the file now".to_owned()));
+        }
+        // Gone there, too large, or not ours to read: it will not come by asking again.
+        Err(fault) => {
+            tracing::info!(%fault, "what a person attached could not be fetched");
+            return Ok(None);
+        }
+    };
+    let Some(kind) = FileType::of(&bytes) else { return Ok(None) };
+    let name = file_name(&format!("{}-{}", message.seq, at + 1), kind);
+    store(client, &key(tenant, conversation), &id, &Head { name, kind }, &bytes).await?;
+    read(client, tenant, conversation, &id).await
 }
 
 /// Deletes a file that was not sent.

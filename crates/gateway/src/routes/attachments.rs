@@ -27,7 +27,11 @@ const DOCUMENT_POLICY: &str = "frame-ancestors 'none'";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(upload)).routes(routes!(show, remove)).routes(routes!(fetch))
+    OpenApiRouter::new()
+        .routes(routes!(upload))
+        .routes(routes!(show, remove))
+        .routes(routes!(heard))
+        .routes(routes!(fetch))
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +75,21 @@ async fn upload(
 async fn show(State(app): State<App>, console: Console, Path((id, file)): Path<(String, String)>) -> Result<Response> {
     whole(&app, &console, &id).await?;
     bytes(&app, console.tenant(), &id, &file).await
+}
+
+/// What a person attached to a message of theirs, from 0: a picture or PDF. It is fetched from the carrier when it is asked for first.
+#[utoipa::path(get, path = "/api/conversations/{id}/messages/{message}/attachments/{at}", tag = "conversations", params(("id" = String, Path), ("message" = String, Path), ("at" = usize, Path)), responses((status = 200, content_type = "image/*"), (status = 404)))]
+async fn heard(
+    State(app): State<App>,
+    console: Console,
+    Path((id, message, at)): Path<(String, String, String)>,
+) -> Result<Response> {
+    let state = whole(&app, &console, &id).await?;
+    let at: usize = at.parse().map_err(|_| Problem::not_found("file"))?;
+    let (client, tools) = (&app.actors.client, &app.actors.tools);
+    let found = files::heard(client, tools, console.tenant(), &state, &message, at).await?;
+    let (file, bytes) = found.ok_or_else(|| Problem::not_found("file"))?;
+    Ok(answered(&file, bytes))
 }
 
 /// Take back a file that was not sent.
@@ -143,6 +162,10 @@ fn shown(file: &Attachment) -> wire::StoredFile {
 async fn bytes(app: &AppState, tenant: &TenantId, conversation: &str, id: &str) -> Result<Response> {
     let found = files::read(&app.actors.client, tenant, conversation, id).await?;
     let (file, bytes) = found.ok_or_else(|| Problem::not_found("file"))?;
+    Ok(answered(&file, bytes))
+}
+
+fn answered(file: &Attachment, bytes: Bytes) -> Response {
     let policy = if file.kind.is_image() { PICTURE_POLICY } else { DOCUMENT_POLICY };
     let mut answer = bytes.into_response();
     let headers = [
@@ -159,7 +182,7 @@ async fn bytes(app: &AppState, tenant: &TenantId, conversation: &str, id: &str) 
             answer.headers_mut().insert(name, value);
         }
     }
-    Ok(answer)
+    answer
 }
 
 /// Carriers show the plain name, which is ASCII without blanks; browsers the whole one.

@@ -153,6 +153,18 @@ pub fn referenced(mut request: Request, reference: &str) -> Request {
     request
 }
 
+/// Where a medium can be fetched, out of the answer to [`Whatsapp::media`].
+///
+/// # Errors
+/// See [`Fault`].
+pub fn read_media(answer: &Answer<'_>) -> Result<String, Fault> {
+    #[derive(Deserialize)]
+    struct Medium {
+        url: String,
+    }
+    answer.read::<Medium>(Repeat::Safe).map(|medium| medium.url)
+}
+
 /// The id of a message out of the answer to its sending.
 ///
 /// # Errors
@@ -229,6 +241,15 @@ mod tests {
         assert!(whatsapp().send_text("911", "Hi", None).is_err());
         assert!(whatsapp().send_text("+14155550100", &"x".repeat(4097), None).is_err());
         assert!(whatsapp().send_media("+14155550100", "image", "ftp://h", None, None).is_err());
+    }
+
+    #[test]
+    fn a_medium_is_asked_for_by_its_id() {
+        assert_eq!(whatsapp().media("123").path, "/v24.0/123");
+        let told =
+            answer(200, r#"{"url":"https://h/m","mime_type":"image/jpeg","id":"123","messaging_product":"whatsapp"}"#);
+        assert_eq!(read_media(&told).as_deref(), Ok("https://h/m"));
+        assert!(read_media(&answer(404, "{}")).is_err());
     }
 
     #[test]

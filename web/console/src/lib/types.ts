@@ -309,6 +309,8 @@ export interface Message {
   tokens_used: number | null;
   turn: string | null;
   whisper: boolean;
+  /** What the person attached, as their carrier names it. */
+  attachments?: string[];
   /** Files that a person of the team sent with it. */
   files?: StoredFile[];
   /** The call it was said in. */
