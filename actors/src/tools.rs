@@ -70,6 +70,8 @@ pub struct Tools {
     pub erasure_key: [u8; 32],
     /// Opens calendar files to programs without a login; derived from the installation's secret.
     pub(crate) calendar_key: [u8; 32],
+    /// Opens files of messages to carriers and to who got them; derived from the installation's secret.
+    pub(crate) file_key: [u8; 32],
     /// Names the words of conversations where they stand at rest; derived from the installation's secret.
     pub(crate) words: Words,
     /// Answers in the making on this node.
@@ -121,6 +123,7 @@ impl Tools {
             knowledge,
             erasure_key: blake3::derive_key("colloquy erasures v1", secret),
             calendar_key: blake3::derive_key("colloquy calendar files v1", secret),
+            file_key: blake3::derive_key("colloquy message files v1", secret),
             words: Words::new(blake3::derive_key("colloquy search words v1", secret)),
             streams: Streams::default(),
             tenants: Copies::default(),

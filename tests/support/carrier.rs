@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use colloquy_actors::telephony::twilio::form::Form;
@@ -59,6 +59,8 @@ pub(crate) struct Sent {
     pub(crate) reference: String,
     /// Whether it is a template.
     pub(crate) template: bool,
+    /// Addresses of what is attached.
+    pub(crate) media: Vec<String>,
 }
 
 struct Inner {
@@ -91,6 +93,8 @@ impl Carrier {
             .route("/2010-04-01/Accounts/{account}", get(async || json_answer(200, &json!({ "sid": ACCOUNT }))))
             .route("/2010-04-01/Accounts/{sid}/IncomingPhoneNumbers.json", get(numbers))
             .route("/2010-04-01/Accounts/{sid}/Messages.json", get(list).post(create))
+            .route("/2010-04-01/Accounts/{sid}/Messages/{message}/Media/{file}", get(medium))
+            .route("/media/{file}", get(medium_bytes))
             .route("/2010-04-01/Accounts/{sid}/Recordings/{file}", get(recording).delete(recording_gone))
             .route("/v24.0/{number}", get(async || json_answer(200, &json!({ "id": OURS_WHATSAPP.1 }))))
             .route("/v24.0/{number}/messages", post(graph))
@@ -129,7 +133,7 @@ impl Carrier {
         lock(&self.inner.sent).iter().filter(|sent| sent.to == number).cloned().collect()
     }
 
-    /// Keeps the sound of a recording, until it is told to delete it.
+    /// Keeps the sound of a recording, until it is told to delete it, or the bytes of a medium.
     pub(crate) fn records(&self, id: &str, file: Vec<u8>) {
         lock(&self.inner.recordings).insert(id.to_owned(), file);
     }
@@ -267,6 +271,29 @@ async fn numbers() -> Response {
     json_answer(200, &json!({ "incoming_phone_numbers": [number(OURS)] }))
 }
 
+/// As Twilio: who knows the account is sent on to where the bytes are, which takes no key.
+async fn medium(
+    State(inner): State<Arc<Inner>>,
+    Path((_, _, file)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let to = format!("{}/media/{file}", lock(&inner.site).trim_end_matches('/'));
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
+}
+
+async fn medium_bytes(State(inner): State<Arc<Inner>>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    match lock(&inner.recordings).get(&file).cloned() {
+        Some(bytes) => bytes.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn recording(State(inner): State<Arc<Inner>>, Path((_, file)): Path<(String, String)>) -> Response {
     match lock(&inner.recordings).get(file.trim_end_matches(".wav")).cloned() {
         Some(sound) => ([(header::CONTENT_TYPE, "audio/x-wav")], sound).into_response(),
@@ -290,6 +317,7 @@ async fn create(State(inner): State<Arc<Inner>>, Path(_account): Path<String>, b
         text: field("Body"),
         reference: field("StatusCallback"),
         template: form.get("ContentSid").is_some(),
+        media: form.fields().iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect(),
     };
     let mood = taken(&inner, sent).await;
     match mood {
@@ -309,8 +337,9 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
     let words = if template {
         asked["template"]["components"][0]["parameters"][0]["text"].as_str()
     } else {
-        asked["text"]["body"].as_str()
+        asked["text"]["body"].as_str().or_else(|| asked["image"]["caption"].as_str())
     };
+    let link = ["image", "document"].iter().find_map(|kind| asked[*kind]["link"].as_str());
     let sent = Sent {
         id: id.clone(),
         to: format!("+{}", asked["to"].as_str().expect("a receiver")),
@@ -318,6 +347,7 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
         text: words.unwrap_or_default().to_owned(),
         reference: asked["biz_opaque_callback_data"].as_str().unwrap_or_default().to_owned(),
         template,
+        media: link.into_iter().map(str::to_owned).collect(),
     };
     match taken(&inner, sent).await {
         Mood::Kind | Mood::Holding => json_answer(200, &json!({ "messages": [{ "id": id }] })),
@@ -345,7 +375,7 @@ async fn list(State(inner): State<Arc<Inner>>, RawQuery(query): RawQuery) -> Res
     let messages: Vec<Value> = lock(&inner.sent)
         .iter()
         .filter(|sent| sent.to == to)
-        .map(|sent| json!({ "sid": sent.id, "to": sent.to, "from": sent.from, "body": sent.text, "status": "sent" }))
+        .map(|sent| json!({ "sid": sent.id, "to": sent.to, "from": sent.from, "body": sent.text, "num_media": sent.media.len().to_string(), "status": "sent" }))
         .collect();
     json_answer(200, &json!({ "messages": messages }))
 }

@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
     /// The body as text.
     pub(crate) text: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// One server-sent event.
@@ -115,9 +117,10 @@ impl Api {
     ) -> Result<Answer, reqwest::Error> {
         let response = self.request(method, path, content_type, body).send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = String::from_utf8_lossy(&response.bytes().await?).into_owned();
+        let bytes = response.bytes().await?.to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { what: format!("{method} {path}"), status, headers, body, text })
+        Ok(Answer { what: format!("{method} {path}"), status, headers, body, text, bytes })
     }
 
     /// Sends a request that must be answered, however it is answered.

@@ -71,6 +71,59 @@ test('a text message is a conversation with its channel, is answered on it by a 
   await look(page, 'conversation-sms');
 });
 
+/** A picture of one point. */
+const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+
+test('a picture is attached, looked at before, sent as one message and stands in the conversation', async () => {
+  const [talk] = (await office.api.call('GET', '/api/conversations?channel=sms')).items;
+  await go('/conversations/' + talk.id);
+  const reply = page.getByRole('textbox', { name: 'Reply' });
+  await reply.waitFor();
+  const before = carrier.sent.length;
+  const pick = async (files) => {
+    const chooser = page.waitForEvent('filechooser');
+    await page.getByRole('button', { name: 'Attach files' }).focus();
+    await page.keyboard.press('Enter');
+    await (await chooser).setFiles(files);
+  };
+  const files = page.getByRole('list', { name: 'Attached files' });
+  // A program does not become a picture by its name, and what was refused is not sent.
+  await pick({ name: 'holiday.png', mimeType: 'image/png', buffer: Buffer.from('MZ this program cannot be run in DOS mode') });
+  await files.getByRole('alert').getByText('no JPEG, PNG, GIF or PDF').waitFor();
+  assert.ok(await page.getByRole('button', { name: 'Send', exact: true }).isDisabled());
+  await files.getByRole('button', { name: 'Remove holiday.png' }).click();
+  await pick([{ name: 'leak.png', mimeType: 'image/png', buffer: PNG }, { name: 'offer.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4\n%%EOF') }]);
+  await files.getByText('leak.png').waitFor();
+  await until(async () => (await files.getByRole('progressbar').count()) === 0, 'both are there');
+  await look(page, 'attached');
+  await files.getByRole('button', { name: 'Remove offer.pdf' }).click();
+  // Pasted, the same picture under another name is another file.
+  await reply.evaluate((box, bytes) => {
+    const data = new DataTransfer();
+    data.items.add(new File([new Uint8Array(bytes)], 'pasted.png', { type: 'image/png' }));
+    box.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+  }, [...PNG]);
+  await files.getByText('pasted.png').waitFor();
+  await reply.fill('Is it this pipe?');
+  await until(async () => !(await page.getByRole('button', { name: 'Send', exact: true }).isDisabled()), 'it can be sent');
+  await reply.press('Enter');
+  const sent = await until(() => carrier.sent.find((one) => /this pipe/.test(one.Body)), 'the picture at the carrier', 20_000);
+  assert.equal(carrier.sent.length, before + 1);
+  assert.equal(sent.media.length, 2);
+  const fetched = await fetch(sent.media[0]);
+  assert.deepEqual([fetched.status, Buffer.from(await fetched.arrayBuffer()).equals(PNG)], [200, true]);
+  const log = page.getByRole('log');
+  await log.getByRole('link', { name: 'Open leak.png' }).waitFor();
+  await until(() => log.getByRole('img', { name: 'leak.png' }).evaluate((image) => image.naturalWidth === 1), 'the picture is drawn');
+  assert.equal(await files.count(), 0);
+  // What the person sends is shown too; it is fetched from the carrier.
+  carrier.media.ME1 = PNG;
+  await carrier.text(colloquy.url, SAM, 'It is this one', { NumMedia: '1', MediaUrl0: `https://api.twilio.com/2010-04-01/Accounts/${ACCOUNT}/Messages/MM1/Media/ME1`, MediaContentType0: 'image/png' });
+  await log.getByText('It is this one').waitFor();
+  await until(() => log.getByRole('img', { name: 'Attachment 1' }).evaluate((image) => image.naturalWidth === 1), 'their picture is drawn');
+  await look(page, 'conversation-picture');
+});
+
 test('two conversations of one person are merged by hand', async () => {
   const [talk] = (await office.api.call('GET', '/api/conversations?channel=sms')).items;
   const visitor = office.visitor();

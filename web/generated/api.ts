@@ -1546,7 +1546,7 @@ items: Array<T>,
 next_cursor: string | null, };
 
 /**
- * `POST /api/conversations/:id/messages` and `/whisper`.
+ * `POST /api/conversations/:id/messages`, and `/whisper` without channel and attachments.
  */
 export type PersonMessage = { 
 /**
@@ -1556,7 +1556,11 @@ content: string,
 /**
  * The channel; the conversation's own by default.
  */
-channel?: string, };
+channel?: string, 
+/**
+ * Ids of files that were uploaded to this conversation; then `content` may be empty.
+ */
+attachments?: Array<string>, };
 
 /**
  * An error (RFC 9457, `application/problem+json`).
@@ -1909,6 +1913,27 @@ stage: Stage,
  * How many.
  */
 count: number, };
+
+/**
+ * A file that is kept with a conversation, as its upload answers.
+ */
+export type StoredFile = { 
+/**
+ * What a message names it by.
+ */
+id: string, 
+/**
+ * Its name; ends as its type demands.
+ */
+name: string, 
+/**
+ * Such as `image/png`; follows from its bytes.
+ */
+media_type: string, 
+/**
+ * Its size.
+ */
+bytes: number, };
 
 /**
  * An unfinished answer as far as it was streamed: field `streaming` of a conversation and of its topic's snapshot.

@@ -17,6 +17,9 @@ use crate::campaign::pacer::Pacing;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
+/// The largest file that is fetched, bytes: what WhatsApp lets people send as a picture or short document.
+const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// What a minute costs unless set: about Twilio's price of an outgoing call in the USA.
 const MINUTE_MICROS: i64 = 14_000;
 
@@ -111,6 +114,35 @@ impl Carriers {
         }
     }
 
+    /// Fetches a file, over the one redirect that Twilio answers with. The account's key stays with who was asked first.
+    pub(crate) async fn file(&self, provider: Provider, request: &Request) -> Result<Vec<u8>, Fault> {
+        let Some(base) = self.base(provider) else { return Err(Fault::NotFound) };
+        let mut asking = self.http.get(format!("{base}{}", request.path));
+        // The bytes are wanted, not what JSON says of them.
+        for (name, value) in request.headers.iter().filter(|(name, _)| *name != "accept") {
+            asking = asking.header(*name, value);
+        }
+        let response = asking.send().await.map_err(|_| Fault::Unavailable { status: None })?;
+        if !response.status().is_redirection() {
+            return whole(response).await;
+        }
+        let to = response.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.file_at(provider, to, None).await
+    }
+
+    /// Fetches a file from where a provider says it is. Only a provider that is asked without TLS itself may name an address without.
+    pub(crate) async fn file_at(&self, provider: Provider, url: &str, key: Option<&str>) -> Result<Vec<u8>, Fault> {
+        let plain = self.base(provider).is_some_and(|base| base.starts_with("http://"));
+        if !(url.starts_with("https://") || plain && url.starts_with("http://")) {
+            return Err(Fault::Unreadable);
+        }
+        let mut asking = self.http.get(url);
+        if let Some(key) = key {
+            asking = asking.bearer_auth(key);
+        }
+        whole(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?).await
+    }
+
     /// Sends a request. What went wrong says whether it may have arrived.
     pub(crate) async fn call(&self, provider: Provider, request: &Request, now_ms: i64) -> Result<Answered, Fault> {
         let Some(base) = self.base(provider) else { return Err(request.unanswered(false)) };
@@ -138,6 +170,26 @@ impl Carriers {
         }
         Ok(Answered { status, retry_after, body, now_ms })
     }
+}
+
+/// The bytes of a file that is there.
+async fn whole(response: reqwest::Response) -> Result<Vec<u8>, Fault> {
+    match response.status().as_u16() {
+        200 => {}
+        404 | 410 => return Err(Fault::NotFound),
+        401 | 403 => return Err(Fault::Credentials),
+        status => return Err(Fault::Unavailable { status: Some(status) }),
+    }
+    let mut bytes = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        match piece {
+            Ok(piece) if bytes.len() + piece.len() <= FILE_BYTES_MAX => bytes.extend_from_slice(&piece),
+            Ok(_) => return Err(Fault::Unreadable),
+            Err(_) => return Err(Fault::Unavailable { status: None }),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Twilio's requests for an account.

@@ -1,9 +1,11 @@
 //! Messages over carriers: what comes in becomes a turn of the conversation it belongs to, what is said leaves through the provider's interface.
 //!
-//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation), [`inbound`] (from webhooks), [`trial`] (one message by hand).
+//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation; `parcel` cuts a message into what leaves at once, [`files`] has what is attached), [`inbound`] (from webhooks), [`trial`] (one message by hand).
 
 pub mod carrier;
+pub mod files;
 pub mod inbound;
+mod parcel;
 pub(crate) mod send;
 pub mod trial;
 

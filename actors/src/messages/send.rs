@@ -6,7 +6,7 @@ use colloquy_cluster::Ask;
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::contact_guard::{self, Address, NewEntry, Source, Verdict};
 use colloquy_domain::conversation::delivery::in_window;
-use colloquy_domain::conversation::{Command, Outgoing, Reply};
+use colloquy_domain::conversation::{Attachment, Command, Outgoing, Reply};
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::lines::{self, Credentials, Provider};
 use colloquy_domain::local_time::rfc3339;
@@ -16,13 +16,14 @@ use colloquy_telephony::error::{Fault, Unfit};
 use colloquy_telephony::rest::Request;
 use colloquy_telephony::twilio::keywords::Channel as Carried;
 use colloquy_telephony::twilio::messages::Address as TwilioAddress;
-use colloquy_telephony::twilio::outgoing::{self, Content, CreateMessage, Sender};
+use colloquy_telephony::twilio::outgoing::{Content, CreateMessage, Sender};
 use colloquy_telephony::twilio::rest::{CODE_OPTED_OUT, read_created_message, read_messages};
 use colloquy_telephony::whatsapp::rest as whatsapp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::carrier::{self, Answered};
 use super::connection_id;
+use super::parcel::{self, Parcel};
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::thread::ThreadEntity;
@@ -131,10 +132,20 @@ fn build(
         .template
         .as_ref()
         .filter(|_| of.channel == Channel::Whatsapp && !in_window(&of.line, handle.client().now_ms()));
+    if template.is_some() && !of.files.is_empty() {
+        return Err(Unfit {
+            field: "attachments",
+            problem: "cannot leave any more: WhatsApp takes files only within 24 hours after the person wrote",
+        });
+    }
     // A template has one place to fill, so it is never cut.
-    let parts = if template.is_some() { vec![of.text.trim().to_owned()] } else { outgoing::parts(&of.text) };
+    let parts = match template {
+        Some(_) => vec![Parcel { text: of.text.trim().to_owned(), files: Vec::new() }],
+        None => parcel::parcels(tools, tenant, &handle.key().id, of),
+    };
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let text = parts.into_iter().nth(of.part as usize).unwrap_or_default();
+    let Parcel { text, files } = parts.into_iter().nth(of.part as usize).unwrap_or_default();
+    let link = |file: &Attachment| parcel::fetched_at(tools, tenant, &handle.key().id, of, file);
     let request = match of.line.provider {
         Provider::Twilio | Provider::Simulated => {
             let channel = if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms };
@@ -143,7 +154,7 @@ fn build(
                     content_sid: template.name.clone(),
                     variables: [("1".to_owned(), text.into())].into_iter().collect(),
                 },
-                None => Content::Free { text, media: Vec::new() },
+                None => Content::Free { text, media: files.iter().map(link).collect() },
             };
             let callback = format!(
                 "{}/api/messages/twilio/status/{}?c={}&m={}&p={}",
@@ -168,7 +179,14 @@ fn build(
                 Some(template) => {
                     number.send_template(&of.line.to, &template.name, &template.language, &[text.as_str()])?
                 }
-                None => number.send_text(&of.line.to, &text, None)?,
+                None => match files.first() {
+                    Some(file) => {
+                        let kind = if file.kind.is_image() { "image" } else { "document" };
+                        let caption = Some(text.as_str()).filter(|text| !text.is_empty());
+                        number.send_media(&of.line.to, kind, &link(file), caption, Some(&file.name))?
+                    }
+                    None => number.send_text(&of.line.to, &text, None)?,
+                },
             };
             whatsapp::referenced(request, &format!("{}/{}/{}", handle.key().id, of.message, of.part))
         }
@@ -274,7 +292,9 @@ async fn find(
     let channel = if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms };
     let address = |number: &str| TwilioAddress { channel, number: number.to_owned() }.to_text();
     let (to, from) = (address(&of.line.to), address(&of.line.from));
-    let text = outgoing::parts(&of.text).into_iter().nth(of.part as usize).unwrap_or_default();
+    let sought =
+        parcel::parcels(tools, tenant, &handle.key().id, of).into_iter().nth(of.part as usize).unwrap_or_default();
+    let media = i64::try_from(sought.files.len()).unwrap_or(i64::MAX);
     let parser = DateTimeParser::new();
     // Around midnight the provider may have it under either day.
     for day_ms in [attempted_ms, attempted_ms.saturating_add(CLOCKS_DIFFER_MS)] {
@@ -288,7 +308,9 @@ async fn find(
             .map_err(|fault| fault.to_string())?;
         let ours = answer.into_iter().find(|message| {
             let made_ms = message.date_created.as_deref().and_then(|at| parser.parse_timestamp(at).ok());
-            message.body.as_deref() == Some(text.as_str())
+            // A picture alone has no words, or none that are listed.
+            message.body.as_deref().unwrap_or_default() == sought.text
+                && message.num_media.is_none_or(|count| count == media)
                 && message.from.as_deref() == Some(from.as_str())
                 && !of.known.contains(&message.sid)
                 && made_ms.is_none_or(|at| at.as_millisecond() >= attempted_ms - CLOCKS_DIFFER_MS)

@@ -192,6 +192,7 @@ mod tests {
             channel: Channel::Chat,
             content: text.to_owned(),
             attachments: Vec::new(),
+            files: Vec::new(),
             call: None,
             unheard: None,
             sources: Vec::new(),

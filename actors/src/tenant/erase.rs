@@ -142,6 +142,7 @@ pub(crate) async fn erase_conversation(
     forget(client, tenant, id, agent).await?;
     let key = EntityKey::new(tenant.as_str(), conversation::KIND, id);
     client.erase(&key).await.map_err(|error| error.to_string())?;
+    crate::messages::files::delete_all(client, &key).await.map_err(|error| error.to_string())?;
     // Letters and text messages recorded for developers: an alert links to its conversation.
     tools.mailer.forget(id);
     tools.sms.forget(id);

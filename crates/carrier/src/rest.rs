@@ -24,6 +24,21 @@ const NOT_YOURS: u32 = 21_210;
 /// And for "the call is not in a state for this".
 const NOT_NOW: u32 = 21_220;
 
+/// And for "no words and no media".
+const NOTHING_TO_SAY: u32 = 21_619;
+/// And for "more than ten media".
+const TOO_MANY_MEDIA: u32 = 21_623;
+/// And for media that cannot be fetched, are of no kind that passes, or are too large.
+const NOT_FETCHED: u32 = 11_200;
+const WRONG_KIND: u32 = 12_300;
+const TOO_LARGE: u32 = 30_019;
+/// Media of one message.
+const MEDIA_MAX: usize = 10;
+/// Bytes of one of them.
+const MEDIA_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Kinds of media that pass.
+const TAKEN: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "application/pdf"];
+
 /// Where numbers are sold if nothing is said.
 const DEFAULT_AREA: i64 = 415;
 
@@ -33,6 +48,8 @@ pub(crate) struct Message {
     to: String,
     from: String,
     body: String,
+    /// How many media it has.
+    media: usize,
 }
 
 /// All of it.
@@ -212,29 +229,87 @@ async fn modify(State(world): State<Arc<World>>, Path((_, file)): Path<(String, 
 async fn send(State(world): State<Arc<World>>, body: Bytes) -> Response {
     let Ok(form) = Form::read(&body) else { return problem(400, 20_001, "not a form") };
     let text = |name: &str| form.get(name).unwrap_or_default().to_owned();
+    let media: Vec<String> =
+        form.fields().iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect();
+    if media.len() > MEDIA_MAX {
+        return problem(400, TOO_MANY_MEDIA, "too many media");
+    }
+    if text("Body").is_empty() && media.is_empty() {
+        return problem(400, NOTHING_TO_SAY, "a text message body or media urls must be specified");
+    }
     let mut messages = lock(&world.messages);
     let digest = blake3::hash(format!("{}/{}", now_ms(), messages.len()).as_bytes()).to_hex();
+    let kind = if media.is_empty() { "SM" } else { "MM" };
+    let sid = format!("{kind}{}", &digest[..32]);
     let message =
-        Message { sid: format!("SM{}", &digest[..32]), to: text("To"), from: text("From"), body: text("Body") };
-    let sid = message.sid.clone();
-    world.log.line(json!({ "event": "message", "sid": sid, "to": message.to, "from": message.from }));
-    if let Some(url) = form.get("StatusCallback").map(str::to_owned) {
-        let (world, to, from, sid) = (world.clone(), message.to.clone(), message.from.clone(), sid.clone());
-        tokio::spawn(async move {
-            for status in ["sent", "delivered"] {
-                let fields = [
-                    ("MessageSid", sid.as_str()),
-                    ("MessageStatus", status),
-                    ("AccountSid", world.config.account.as_str()),
-                    ("From", from.as_str()),
-                    ("To", to.as_str()),
-                ];
-                world.post(&url, &fields).await;
-            }
-        });
-    }
+        Message { sid: sid.clone(), to: text("To"), from: text("From"), body: text("Body"), media: media.len() };
+    world
+        .log
+        .line(json!({ "event": "message", "sid": sid, "to": message.to, "from": message.from, "media": media.len() }));
+    let (to, from, callback) =
+        (message.to.clone(), message.from.clone(), form.get("StatusCallback").map(str::to_owned));
     messages.push(message);
+    tokio::spawn(deliver(world.clone(), sid.clone(), to, from, media, callback));
     answer(201, &json!({ "sid": sid, "status": "queued" }))
+}
+
+/// Fetches what is attached, as anybody could, and tells what became of the message.
+async fn deliver(
+    world: Arc<World>,
+    sid: String,
+    to: String,
+    from: String,
+    media: Vec<String>,
+    callback: Option<String>,
+) {
+    let mut problem = None;
+    for url in media {
+        if let Err(code) = fetch(&world, &sid, &url).await {
+            problem = Some(code.to_string());
+        }
+    }
+    let Some(url) = callback else { return };
+    let statuses: &[&str] = if problem.is_some() { &["failed"] } else { &["sent", "delivered"] };
+    for status in statuses {
+        let mut fields = vec![
+            ("MessageSid", sid.as_str()),
+            ("MessageStatus", *status),
+            ("AccountSid", world.config.account.as_str()),
+            ("From", from.as_str()),
+            ("To", to.as_str()),
+        ];
+        fields.extend(problem.as_deref().map(|code| ("ErrorCode", code)));
+        world.post(&url, &fields).await;
+    }
+}
+
+/// Fetches one medium; Twilio's number for why not.
+async fn fetch(world: &World, sid: &str, url: &str) -> Result<(), u32> {
+    let got = match world.http.get(url).send().await {
+        Ok(answer) => {
+            let (status, kind) = (answer.status().as_u16(), answer.headers().get(header::CONTENT_TYPE).cloned());
+            let kind = kind.and_then(|kind| kind.to_str().ok().map(str::to_owned)).unwrap_or_default();
+            answer.bytes().await.ok().map(|bytes| (status, kind, bytes))
+        }
+        Err(_) => None,
+    };
+    let outcome = match &got {
+        Some((200, kind, _)) if !TAKEN.contains(&kind.as_str()) => Err(WRONG_KIND),
+        Some((200, _, bytes)) if bytes.len() > MEDIA_BYTES_MAX => Err(TOO_LARGE),
+        Some((200, ..)) => Ok(()),
+        Some(_) | None => Err(NOT_FETCHED),
+    };
+    world.log.line(json!({
+        "event": "media",
+        "message": sid,
+        "url": url,
+        "status": got.as_ref().map(|(status, ..)| *status),
+        "content_type": got.as_ref().map(|(_, kind, _)| kind),
+        "bytes": got.as_ref().map(|(.., bytes)| bytes.len()),
+        "hash": got.as_ref().map(|(.., bytes)| blake3::hash(bytes).to_hex().to_string()),
+        "error": outcome.err(),
+    }));
+    outcome
 }
 
 async fn messages(State(world): State<Arc<World>>, RawQuery(query): RawQuery) -> Response {
@@ -244,7 +319,7 @@ async fn messages(State(world): State<Arc<World>>, RawQuery(query): RawQuery) ->
         .iter()
         .rev()
         .filter(|message| to.is_none_or(|to| message.to == to))
-        .map(|message| json!({ "sid": message.sid, "to": message.to, "from": message.from, "body": message.body, "status": "delivered" }))
+        .map(|message| json!({ "sid": message.sid, "to": message.to, "from": message.from, "body": message.body, "num_media": message.media.to_string(), "status": "delivered" }))
         .collect();
     answer(200, &json!({ "messages": found }))
 }

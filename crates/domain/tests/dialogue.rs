@@ -524,7 +524,7 @@ fn a_person_silences_the_assistant_and_a_whisper_stays_private() {
     assert_eq!(talk.say("hello?"), "", "no assistant message follows");
     talk.ask(
         Talk::person(),
-        Command::HumanMessage { client_message_id: None, text: "Rita here".into(), channel: None },
+        Command::HumanMessage { client_message_id: None, text: "Rita here".into(), channel: None, files: Vec::new() },
     )
     .unwrap();
     talk.ask(Talk::person(), Command::Whisper { text: "offer a free check".into() }).unwrap();
@@ -555,8 +555,12 @@ fn after_a_person_hands_back_a_form_is_offered_once_and_neither_goes_on_nor_star
     talk.say("I'm Ann Lee");
     assert!(talk.state.dialogue.form.is_some());
     talk.ask(Talk::person(), Command::Takeover).expect("taken over");
-    let said =
-        Command::HumanMessage { client_message_id: None, text: "We'll come on Monday at nine.".into(), channel: None };
+    let said = Command::HumanMessage {
+        client_message_id: None,
+        text: "We'll come on Monday at nine.".into(),
+        channel: None,
+        files: Vec::new(),
+    };
     talk.ask(Talk::person(), said).expect("said");
     talk.ask(Talk::person(), Command::Handback).expect("handed back");
     let answer = talk.say("Which areas do you serve?");

@@ -85,6 +85,7 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::calendars::routes())
         .merge(routes::numbers::routes())
         .merge(routes::messages::routes())
+        .merge(routes::attachments::routes())
         .merge(routes::retell::routes())
         .merge(routes::campaigns::routes())
         .merge(routes::voice::routes())
@@ -197,18 +198,19 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
 
 /// The calls whose body may be as large as an upload.
 pub(crate) fn takes_uploads(path: &str) -> bool {
-    path.starts_with("/api/agents/") && path.ends_with("/sources") || takes_lists(path)
+    path.starts_with("/api/agents/") && path.ends_with("/sources") || takes_whole(path)
 }
 
-/// The one that takes lists as they are.
-fn takes_lists(path: &str) -> bool {
+/// Those that take a list or a file as it is.
+fn takes_whole(path: &str) -> bool {
     path.starts_with("/api/calling/campaigns/") && path.ends_with("/targets")
+        || path.starts_with("/api/conversations/") && path.ends_with("/attachments")
 }
 
 /// Whether a body of this kind may be as large as an upload there: a file, and no JSON document that is read as a whole.
 pub(crate) fn is_upload(path: &str, kind: &str) -> bool {
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if takes_lists(path) {
+    if takes_whole(path) {
         essence != "application/json"
     } else {
         takes_uploads(path) && essence.starts_with("multipart/")

@@ -25,7 +25,7 @@ pub struct ConversationPatch {
     pub assigned_to: Option<Option<String>>,
 }
 
-/// `POST /api/conversations/:id/messages` and `/whisper`.
+/// `POST /api/conversations/:id/messages`, and `/whisper` without channel and attachments.
 #[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[ts(export, export_to = "api.ts")]
@@ -36,6 +36,25 @@ pub struct PersonMessage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub channel: Option<String>,
+    /// Ids of files that were uploaded to this conversation; then `content` may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub attachments: Option<Vec<String>>,
+}
+
+/// A file that is kept with a conversation, as its upload answers.
+#[derive(Clone, Debug, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct StoredFile {
+    /// What a message names it by.
+    pub id: String,
+    /// Its name; ends as its type demands.
+    pub name: String,
+    /// Such as `image/png`; follows from its bytes.
+    pub media_type: String,
+    /// Its size.
+    #[ts(type = "number")]
+    pub bytes: u64,
 }
 
 /// `POST /api/conversations/:id/fork`.

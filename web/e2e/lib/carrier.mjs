@@ -9,12 +9,14 @@ export const OURS = '+14155550100';
 
 export async function createCarrier() {
   const carrier = {
-    /** What it was asked to send: `{ To, From, Body, StatusCallback, sid }`. */
+    /** What it was asked to send: `{ To, From, Body, StatusCallback, media, sid }`. */
     sent: [],
     /** Settings of a server that uses it. */
     settings: {},
     /** A text message of somebody, as it reaches the server. */
-    text: (url, number, words) => post(url, '/api/messages/twilio', { MessageSid: 'SM' + randomBytes(16).toString('hex'), AccountSid: ACCOUNT, From: number, To: OURS, Body: words, NumMedia: '0' }),
+    text: (url, number, words, media = {}) => post(url, '/api/messages/twilio', { MessageSid: 'SM' + randomBytes(16).toString('hex'), AccountSid: ACCOUNT, From: number, To: OURS, Body: words, NumMedia: '0', ...media }),
+    /** Bytes of media that people sent, by id. */
+    media: {},
     /** A receipt of something it sent. */
     receipt: (url, message, status) => post(url, message.StatusCallback.slice(url.length), { MessageSid: message.sid, MessageStatus: status, From: message.From, To: message.To, AccountSid: ACCOUNT }),
     close() {
@@ -36,10 +38,13 @@ export async function createCarrier() {
     if (path.endsWith('/IncomingPhoneNumbers.json')) return answer({ incoming_phone_numbers: [{ sid: 'PN1', phone_number: OURS }] });
     if (path.endsWith('/Messages.json') && request.method === 'POST') {
       const sid = 'SM' + randomBytes(16).toString('hex');
-      carrier.sent.push({ ...Object.fromEntries(new URLSearchParams(body)), sid });
+      const form = new URLSearchParams(body);
+      carrier.sent.push({ Body: '', ...Object.fromEntries(form), media: form.getAll('MediaUrl'), sid });
       return answer({ sid, status: 'queued' }, 201);
     }
     if (path.endsWith('/Messages.json')) return answer({ messages: [] });
+    const medium = carrier.media[path.split('/').at(-1)];
+    if (medium && path.includes('/Media/')) return response.writeHead(200, { 'Content-Type': 'image/png' }).end(medium);
     const key = Buffer.from((request.headers.authorization ?? '').replace('Basic ', ''), 'base64').toString();
     return key === `${ACCOUNT}:${TOKEN}` ? answer({ sid: ACCOUNT }) : answer({ code: 20003, message: 'Authenticate', status: 401 }, 401);
   });

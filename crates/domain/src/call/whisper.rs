@@ -217,6 +217,7 @@ mod tests {
             used: false,
             fallback: false,
             attachments: Vec::new(),
+            files: Vec::new(),
             call: Some("k".into()),
             unheard: None,
         }

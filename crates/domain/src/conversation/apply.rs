@@ -190,9 +190,10 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 open(state, opening, posts.into_iter().rev().collect(), at_ms);
             }
         }
-        Event::HumanSaid { message_id, client_message_id, author, channel, text } => {
+        Event::HumanSaid { message_id, client_message_id, author, channel, text, files } => {
             let said = Message {
                 author: Some(author.clone()),
+                files: files.clone(),
                 ..message(message_id, seq, at_ms, MessageRole::HumanAgent, *channel, text)
             };
             add(state, said);
@@ -543,6 +544,7 @@ fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Cha
         used: false,
         fallback: false,
         attachments: Vec::new(),
+        files: Vec::new(),
         call: None,
         unheard: None,
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attachment::Attachment,
     delivery::{Carried, Line},
     dialogue::{AlertDraft, Brief, Facts, Prompt, Understanding},
     merge::Absorbed,
@@ -165,6 +166,9 @@ pub enum Command {
         /// Where; the visitor's last channel by default.
         #[serde(default)]
         channel: Option<Channel>,
+        /// Files, which are stored already.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<Attachment>,
     },
     /// A person tells the assistant something.
     Whisper {

@@ -3,9 +3,15 @@
 //! An attempt is in the journal before anything leaves. One whose outcome is not known is looked up at the provider and never repeated; what cannot
 //! be confirmed ends as failed. What was said stands in the conversation in any case, with what became of it beside it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Effect, Event, Reply, State, state::MessageStatus};
+use super::{
+    Decision, Effect, Event, Reply, State,
+    attachment::{self, Attachment},
+    state::MessageStatus,
+};
 use crate::{
     contact_guard::Purpose,
     context::Context,
@@ -160,6 +166,10 @@ pub struct Outgoing {
     pub purpose: Purpose,
     /// The whole message.
     pub text: String,
+    /// Files sent with it.
+    pub files: Vec<Attachment>,
+    /// When it was said, Unix milliseconds: links to its files open for a while from then.
+    pub said_ms: i64,
     /// Which part of it, from 0.
     pub part: u32,
     /// Which attempt.
@@ -217,6 +227,9 @@ pub struct ReachView {
     pub closed: bool,
     /// Whether words can go out inside a template then.
     pub template: bool,
+    /// The largest file it carries by media type, bytes; 0: such a file goes as a link.
+    #[serde(default)]
+    pub carries: BTreeMap<String, u64>,
 }
 
 /// The lines of a conversation as people work with them.
@@ -230,6 +243,7 @@ pub fn reach(state: &State, now_ms: i64) -> Vec<ReachView> {
             free_until: until.filter(|_| limited && open).map(rfc3339),
             closed: !open,
             template: line.template.is_some(),
+            carries: attachment::carries(line, *channel),
         }
     };
     state.lines.iter().map(of).collect()
@@ -424,6 +438,8 @@ pub(super) fn pending(state: &State) -> Vec<(String, u32, Effect)> {
             line: line.clone(),
             purpose: delivery.purpose,
             text: message.content.clone(),
+            files: message.files.clone(),
+            said_ms: message.at_ms,
             part,
             attempt: delivery.attempt,
             attempted_ms,
@@ -507,7 +523,8 @@ pub(super) fn receipted(state: &mut State, message: &MessageId, at: u32, part: P
     change(state, message, |delivery| {
         let failed = delivery.status() == MessageStatus::Failed;
         let code = error.map(|code| format!(" (error {code})")).unwrap_or_default();
-        delivery.error = failed.then(|| format!("the carrier did not deliver it{code}"));
+        let words = error.and_then(attachment::failure).unwrap_or("the carrier did not deliver it");
+        delivery.error = failed.then(|| format!("{words}{code}"));
     });
 }
 

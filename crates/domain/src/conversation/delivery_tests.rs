@@ -128,7 +128,8 @@ fn nobody_but_the_service_says_what_a_carrier_brought() {
 #[test]
 fn messages_of_a_channel_leave_in_the_order_in_which_they_were_said() {
     let (mut run, first) = answered();
-    let said = Command::HumanMessage { client_message_id: None, text: "Rita here".into(), channel: None };
+    let said =
+        Command::HumanMessage { client_message_id: None, text: "Rita here".into(), channel: None, files: Vec::new() };
     run.ask(person("u", Role::Rep), said).expect("said");
     assert_eq!(sends(&run).len(), 1, "the second waits");
     attempt(&mut run, &first, 0, 1, 1).expect("attempted");
@@ -241,7 +242,12 @@ fn whatsapp_takes_free_words_for_a_day_and_then_a_template_or_nothing() {
     system(&mut run, text_message("wamid.1", "hello", Channel::Whatsapp, None)).expect("posted");
     run.answer("hi").expect("answered");
     let say = |run: &mut Run| {
-        let words = Command::HumanMessage { client_message_id: None, text: "still there?".into(), channel: None };
+        let words = Command::HumanMessage {
+            client_message_id: None,
+            text: "still there?".into(),
+            channel: None,
+            files: Vec::new(),
+        };
         run.ask(person("u", Role::Rep), words)
     };
     run.now_ms += WHATSAPP_WINDOW_MS - 1;
@@ -266,13 +272,23 @@ fn nothing_is_said_over_a_channel_that_reaches_nobody() {
     let mut run = Run::new();
     run.post("1", "hello").expect("posted");
     for (channel, code) in [(Channel::Sms, "no_line"), (Channel::Email, "channel_not_connected")] {
-        let words = Command::HumanMessage { client_message_id: None, text: "hi".into(), channel: Some(channel) };
+        let words = Command::HumanMessage {
+            client_message_id: None,
+            text: "hi".into(),
+            channel: Some(channel),
+            files: Vec::new(),
+        };
         assert!(is_conflict(run.ask(person("u", Role::Rep), words), code));
     }
     let open = Command::OpenLine { channel: Channel::Sms, line: Box::new(Line { proof: None, ..line() }) };
     assert!(matches!(run.ask(visitor(), open.clone()), Err(Rejection::NotFound { .. })), "no visitor opens a line");
     run.ask(person("u", Role::Rep), open).expect("opened");
-    let words = Command::HumanMessage { client_message_id: None, text: "hi".into(), channel: Some(Channel::Sms) };
+    let words = Command::HumanMessage {
+        client_message_id: None,
+        text: "hi".into(),
+        channel: Some(Channel::Sms),
+        files: Vec::new(),
+    };
     run.ask(person("u", Role::Rep), words).expect("said");
     assert_eq!(sends(&run)[0].purpose, Purpose::Service, "the person has not written over this line");
     assert_eq!(run.state.visitor.phone, None, "a typed number is nobody's until it answers");
@@ -398,7 +414,7 @@ proptest! {
                     on_timer(&run.state, run.now_ms).map_or(Ok(()), |tick| system(&mut run, tick).map(|_| ()))
                 }
                 Step2::Say => {
-                    let words = Command::HumanMessage { client_message_id: None, text: "hi".into(), channel: None };
+                    let words = Command::HumanMessage { client_message_id: None, text: "hi".into(), channel: None, files: Vec::new() };
                     run.ask(person("u", Role::Rep), words).map(|_| ())
                 }
                 Step2::Answer => Ok(()),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attachment::Attachment,
     delivery::Line,
     dialogue::{AlertDraft, Escalation, Facts, Prompt, Understanding},
     errand::Errand,
@@ -363,6 +364,9 @@ pub enum Event {
         channel: Channel,
         /// What.
         text: String,
+        /// Files sent with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<Attachment>,
     },
     /// A person told the assistant something that visitors never see.
     Whispered {

@@ -124,7 +124,12 @@ fn take(run: &mut Run, step: &Step) -> Result<Reply, Rejection> {
         ),
         Step::Say(n) => run.ask(
             person("u", Role::Rep),
-            Command::HumanMessage { client_message_id: Some(format!("h{n}")), text: "hi".into(), channel: None },
+            Command::HumanMessage {
+                client_message_id: Some(format!("h{n}")),
+                text: "hi".into(),
+                channel: None,
+                files: Vec::new(),
+            },
         ),
         Step::Whisper => run.ask(person("u", Role::Rep), Command::Whisper { text: "psst".into() }),
         Step::Close => run.ask(visitor(), Command::Close),

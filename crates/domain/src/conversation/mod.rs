@@ -1,10 +1,11 @@
 //! The conversation entity: one dialogue with one person, whatever the channels. It alone decides who may speak.
 //!
-//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, `handed`, [`delivery`], [`spoken`] with [`errand`], [`merge`]); then
+//! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, `handed`, [`delivery`] with [`attachment`], [`spoken`] with [`errand`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
 mod alerts;
 mod apply;
+pub mod attachment;
 pub mod command;
 pub mod confidential;
 pub mod contacting;
@@ -39,6 +40,7 @@ pub mod view;
 mod visitor;
 
 pub use apply::apply;
+pub use attachment::{Attachment, FileType, FileView};
 pub use command::{Answer, Command, Outcome, Post, Posted, Reply, SubmitLead};
 pub use delivery::{Carried, Line, Order, Outgoing};
 pub use dialogue::Prompt;
@@ -121,8 +123,8 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
         Command::Outcome { turn } => own(state, cx).and_then(|()| turn::outcome(state, &turn)),
         Command::Takeover => people::takeover(state, cx),
         Command::Handback => people::handback(state, cx),
-        Command::HumanMessage { client_message_id, text, channel } => {
-            people::say(state, cx, client_message_id, &text, channel)
+        Command::HumanMessage { client_message_id, text, channel, files } => {
+            people::say(state, cx, client_message_id, &text, channel, files)
         }
         Command::Whisper { text } => people::whisper(state, cx, &text),
         Command::Update { status, urgency, assigned_to } => people::update(state, cx, status, urgency, assigned_to),

@@ -1,7 +1,9 @@
 //! What people of the tenant do: take the floor and give it back, write, whisper, change status.
 
 use super::{
-    Decision, Event, Reply, State, delivery, person, post,
+    Decision, Event, Reply, State,
+    attachment::{self, Attachment},
+    delivery, person, post,
     state::{Author, Floor, MESSAGE_CHARS_MAX, MESSAGES_MAX, WHISPER_CHARS_MAX, WHISPERS_MAX},
 };
 use crate::{
@@ -48,17 +50,21 @@ pub(super) fn say(
     client_message_id: Option<String>,
     text: &str,
     channel: Option<Channel>,
+    files: Vec<Attachment>,
 ) -> Result<Decision, Rejection> {
     let author = person(state, cx)?;
     if let Some(seen) = client_message_id.as_ref().and_then(|id| state.seen.get(id)) {
         return Ok(Decision::reply(Reply::Said { message_id: MessageId(seen.id.clone()), seq: seen.seq }));
     }
-    post::check_text("content", text, MESSAGE_CHARS_MAX)?;
+    if files.is_empty() || !text.trim().is_empty() {
+        post::check_text("content", text, MESSAGE_CHARS_MAX)?;
+    }
     if state.messages.len() >= MESSAGES_MAX {
         return Err(Rejection::conflict("conversation_full", "this conversation is too long; please start a new one"));
     }
     let channel = channel.unwrap_or_else(|| state.messages.last().map_or(state.channel, |message| message.channel));
     delivery::sayable(state, cx, channel)?;
+    attachment::sendable(state, &files, channel, cx.now_ms)?;
     let mut events = Vec::new();
     match state.floor {
         Floor::Assistant => events.push(taken(state, author.clone())),
@@ -72,6 +78,7 @@ pub(super) fn say(
         author,
         channel,
         text: text.to_owned(),
+        files,
     });
     Ok(Decision::new(events, Reply::Said { message_id, seq }))
 }

@@ -95,6 +95,7 @@ mod tests {
             used: false,
             fallback: false,
             attachments: Vec::new(),
+            files: Vec::new(),
             call: None,
             unheard: None,
         }

@@ -258,7 +258,8 @@ fn a_person_with_the_floor_answers_instead() {
     run.ask(person("u", Role::Rep), Command::Takeover).expect("taken");
     let posted = say(&mut run, 1, "Are you open?", None);
     assert_eq!(posted.turn, None);
-    let said = Command::HumanMessage { client_message_id: None, text: "Rita here.".into(), channel: None };
+    let said =
+        Command::HumanMessage { client_message_id: None, text: "Rita here.".into(), channel: None, files: Vec::new() };
     run.ask(person("u", Role::Rep), said).expect("said");
     let last = run.state.messages.last().expect("a message");
     assert_eq!((last.channel, last.call.as_ref().map(|call| call.as_str())), (Channel::Voice, Some("k1")));

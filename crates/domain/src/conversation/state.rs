@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    attachment::Attachment,
     delivery::{Delivery, Line},
     dialogue::{Dialogue, Plan, Prompt, Understanding},
     retrieved::SourceRef,
@@ -357,6 +358,9 @@ pub struct Message {
     /// Addresses of what was attached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
+    /// Files that a person sent with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Attachment>,
     /// The call it was said in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallId>,

@@ -352,8 +352,12 @@ fn while_a_person_holds_the_floor_no_turn_opens() {
 fn a_persons_message_takes_the_floor_and_its_repeat_is_the_same_message() {
     let mut run = Run::new();
     run.post("1", "hello").unwrap();
-    let say =
-        || Command::HumanMessage { client_message_id: Some("h1".into()), text: "Hi, Rita here".into(), channel: None };
+    let say = || Command::HumanMessage {
+        client_message_id: Some("h1".into()),
+        text: "Hi, Rita here".into(),
+        channel: None,
+        files: Vec::new(),
+    };
     let Ok(Reply::Said { message_id, seq }) = run.ask(person("u", Role::Rep), say()) else { panic!("said") };
     assert_eq!(run.state.floor, Floor::Person { user: "u".into(), name: "U".into() });
     assert_eq!(run.state.message(&message_id).unwrap().seq, seq);
@@ -404,7 +408,7 @@ fn idleness_resolves_what_was_answered_and_abandons_the_rest() {
     escalated
         .ask(
             person("u", Role::Rep),
-            Command::HumanMessage { client_message_id: None, text: "here".into(), channel: None },
+            Command::HumanMessage { client_message_id: None, text: "here".into(), channel: None, files: Vec::new() },
         )
         .unwrap();
     assert_eq!(idle(&mut escalated), ConversationStatus::Resolved);

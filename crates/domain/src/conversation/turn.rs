@@ -1,7 +1,7 @@
 //! A turn from question to answer: what it is answered from, what its words mean, its answer, its failures and deadlines.
 
 use super::{
-    Decision, Event, Reply, State,
+    Decision, Event, Reply, State, attachment,
     command::{Answer, Outcome},
     delivery,
     dialogue::{self, AlertDraft, Brief, BriefChannel, Escalation, Facts, Plan, Understanding},
@@ -47,7 +47,7 @@ fn brief_of(state: &State, open: &OpenTurn) -> Brief {
     let spoken: Vec<HistoryLine> = state.messages[..before]
         .iter()
         .filter(|message| !message.whisper && message.role != MessageRole::System && !spoken::never_heard(message))
-        .map(|message| HistoryLine { role: message.role, text: message.content.clone() })
+        .map(|message| HistoryLine { role: message.role, text: attachment::in_words(&message.content, &message.files) })
         .collect();
     let whispers: Vec<_> = state.messages.iter().filter(|message| message.whisper && !message.used).collect();
     Brief {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     State,
+    attachment::{self, Attachment, FileView},
     command::Outcome,
     dialogue::Prompt,
     retrieved::SourceRef,
@@ -199,6 +200,9 @@ pub struct MessageView {
     pub prompt: Option<Prompt>,
     /// Files.
     pub attachments: Vec<String>,
+    /// Files that a person sent with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileView>,
     /// When.
     pub created_at: String,
     /// The visitor's thumb.
@@ -555,6 +559,7 @@ fn shown(message: &Message, console: bool) -> MessageView {
         confidence: message.confidence,
         prompt: message.prompt.clone(),
         attachments: message.attachments.clone(),
+        files: message.files.iter().map(Attachment::view).collect(),
         created_at: rfc3339(message.at_ms),
         thumbs_up: message.thumbs_up,
         internal: None,
@@ -569,5 +574,6 @@ fn holder(state: &State) -> Option<String> {
 }
 
 fn preview(message: Option<&Message>) -> String {
-    message.map(|message| text::shorten(&text::one_line(&message.content), PREVIEW_CHARS_MAX)).unwrap_or_default()
+    let words = |message: &Message| text::one_line(&attachment::in_words(&message.content, &message.files));
+    message.map(|message| text::shorten(&words(message), PREVIEW_CHARS_MAX)).unwrap_or_default()
 }

@@ -1,13 +1,16 @@
 //! What a visitor may see of a conversation, as frames of the chat socket. Whispers, traces and names of alerts never pass here.
 
 use colloquy_actors::conversation::Streamed;
-use colloquy_actors::domain::conversation::{Event, Floor, Message, Prompt, SourceRef, State};
+use colloquy_actors::domain::conversation::{Attachment, Event, Floor, Message, Prompt, SourceRef, State};
 use colloquy_actors::domain::local_time::rfc3339;
 use colloquy_actors::domain::vocabulary::{ConversationStatus, MessageRole};
 use colloquy_wire::chat::Source;
 use colloquy_wire::sockets::ChatServer;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// How a message reads with its files.
+pub type Words<'a> = &'a dyn Fn(&str, &[Attachment]) -> String;
 
 /// A snake_case word of the contract.
 pub fn word<T: Serialize>(value: &T) -> String {
@@ -34,13 +37,13 @@ pub fn visible(message: &Message) -> bool {
 }
 
 /// A journaled message.
-pub fn message(message: &Message, client_message_id: Option<String>) -> ChatServer {
+pub fn message(message: &Message, client_message_id: Option<String>, words: Words<'_>) -> ChatServer {
     ChatServer::Message {
         id: message.id.to_string(),
         seq: message.seq,
         role: word(&message.role),
         author: message.author.as_ref().map(|author| author.name.clone()),
-        content: message.content.clone(),
+        content: words(&message.content, &message.files),
         sources: message.sources.iter().map(source).collect(),
         client_message_id,
         created_at: rfc3339(message.at_ms),
@@ -65,7 +68,7 @@ pub fn status(state: &State) -> ChatServer {
 
 /// The frames of an event that says something; none for other events. `at_ms`: when it was heard, which is when it was journaled but for the
 /// blink of an eye; a client that reads the history later gets the journal's own time.
-pub fn of_event(seq: u64, event: &Event, at_ms: i64) -> Vec<ChatServer> {
+pub fn of_event(seq: u64, event: &Event, at_ms: i64, words: Words<'_>) -> Vec<ChatServer> {
     let created_at = rfc3339(at_ms);
     match event {
         Event::Posted { message_id, client_message_id, text, .. } => vec![ChatServer::Message {
@@ -91,12 +94,12 @@ pub fn of_event(seq: u64, event: &Event, at_ms: i64) -> Vec<ChatServer> {
             };
             std::iter::once(message).chain(answer.prompt.as_ref().and_then(prompt)).collect()
         }
-        Event::HumanSaid { message_id, author, text, .. } => vec![ChatServer::Message {
+        Event::HumanSaid { message_id, author, text, files, .. } => vec![ChatServer::Message {
             id: message_id.to_string(),
             seq,
             role: word(&MessageRole::HumanAgent),
             author: Some(author.name.clone()),
-            content: text.clone(),
+            content: words(text, files),
             sources: Vec::new(),
             client_message_id: None,
             created_at,

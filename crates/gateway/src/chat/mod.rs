@@ -10,11 +10,15 @@ use colloquy_actors::cluster::client::{Watch, WatchStream};
 use colloquy_actors::cluster::{EntityKey, store};
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
-use colloquy_actors::domain::conversation::{self, Command, Event, Outcome, Post, Posted, Reply, TurnOutcome};
+use colloquy_actors::domain::conversation::attachment::READ_WITHIN_MS;
+use colloquy_actors::domain::conversation::{
+    self, Attachment, Command, Event, Outcome, Post, Posted, Reply, TurnOutcome,
+};
 use colloquy_actors::domain::demo;
-use colloquy_actors::domain::ids::{AgentId, ConversationId, TurnId, VisitorId};
+use colloquy_actors::domain::ids::{AgentId, ConversationId, TenantId, TurnId, VisitorId};
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::domain::{Actor, Principal};
+use colloquy_actors::messages::files;
 use colloquy_actors::{ActorError, agent};
 use colloquy_wire::chat::{ChatMetadata, ChatResponse};
 use colloquy_wire::common::Retry;
@@ -428,4 +432,21 @@ fn clip(mut text: String, max: usize) -> String {
         text.truncate(at);
     }
     text
+}
+
+/// How messages read for a visitor: a file stands as a link that opens for a week from now.
+pub fn words(
+    app: &AppState,
+    tenant: &TenantId,
+    conversation: &ConversationId,
+) -> impl Fn(&str, &[Attachment]) -> String {
+    let until_ms = app.now_ms().saturating_add(READ_WITHIN_MS);
+    move |text, attached| {
+        let link = |file: &Attachment| {
+            let link = files::link(&app.actors.tools, tenant, conversation.as_str(), &file.id, until_ms);
+            format!("[{}]({link})", file.name)
+        };
+        let said = Some(text.to_owned()).filter(|text| !text.is_empty());
+        said.into_iter().chain(attached.iter().map(link)).collect::<Vec<_>>().join("\n")
+    }
 }

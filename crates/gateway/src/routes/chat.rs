@@ -12,6 +12,7 @@ use colloquy_actors::cluster::trace;
 use colloquy_actors::conversation::{ConversationEntity, Streamed};
 use colloquy_actors::core::ask;
 use colloquy_actors::domain::conversation::dialogue::{self, Brief};
+use colloquy_actors::domain::conversation::view::MessageView;
 use colloquy_actors::domain::conversation::{Command, Reply, SubmitLead, merge};
 use colloquy_actors::domain::ids::ConversationId;
 use colloquy_actors::domain::vocabulary::Channel;
@@ -171,9 +172,14 @@ async fn history(
     let before = query.cursor.unwrap_or(u64::MAX);
     let shown: Vec<_> = state.messages.iter().filter(|m| frames::visible(m) && m.seq < before).collect();
     let from = shown.len().saturating_sub(HISTORY);
+    let words = chat::words(&app, &guest.agent.tenant, &state.id);
     let messages: Vec<_> = shown[from..]
         .iter()
-        .filter_map(|message| colloquy_actors::domain::conversation::view::visitor_message(message))
+        .filter_map(|message| {
+            let shown = colloquy_actors::domain::conversation::view::visitor_message(message)?;
+            // As over the socket: files stand as links in the words.
+            Some(MessageView { content: words(&message.content, &message.files), files: Vec::new(), ..shown })
+        })
         .collect();
     let cursor = if from == 0 { None } else { shown.get(from).map(|m| m.seq) };
     Ok(Json(json!({

@@ -31,6 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::agents::only_agent;
+use super::attachments;
 use crate::accounts::fresh_id;
 use crate::app::{App, AppState};
 use crate::auth::Console;
@@ -272,7 +273,7 @@ async fn handback(State(app): State<App>, console: Console, Path(id): Path<Strin
     Ok(Json(with_hash(&whole(&app, &console, &id).await?)))
 }
 
-/// Say something to the visitor, as a person.
+/// Say something to the visitor, as a person, in words, with files or both. What a carrier cannot take along goes as a link in the words.
 #[utoipa::path(post, path = "/api/conversations/{id}/messages", tag = "conversations", params(("id" = String, Path)), request_body = wire::PersonMessage, responses((status = 201, body = Value)))]
 async fn say(
     State(app): State<App>,
@@ -287,7 +288,9 @@ async fn say(
         let state = whole(&app, &console, &id).await?;
         open_line(&app, &console, &state, channel, None).await?;
     }
-    let command = Command::HumanMessage { client_message_id: idempotency(&headers), text: body.content, channel };
+    let files = attachments::named(&app, &console, &id, body.attachments.as_deref().unwrap_or_default()).await?;
+    let client_message_id = idempotency(&headers);
+    let command = Command::HumanMessage { client_message_id, text: body.content, channel, files };
     said(steer(&app, &console, &id, command).await?)
 }
 
@@ -303,7 +306,8 @@ pub(crate) async fn say_over(
 ) -> Result<String> {
     let state = whole(app, console, id).await?;
     open_line(app, console, &state, channel, Some(address)).await?;
-    let command = Command::HumanMessage { client_message_id: idempotency(headers), text, channel: Some(channel) };
+    let client_message_id = idempotency(headers);
+    let command = Command::HumanMessage { client_message_id, text, channel: Some(channel), files: Vec::new() };
     match steer(app, console, id, command).await? {
         Reply::Said { message_id, .. } => Ok(message_id.0),
         _ => Err(Problem::not_found("conversation")),

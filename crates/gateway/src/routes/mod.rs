@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod analytics;
 pub mod appointments;
+pub mod attachments;
 pub mod audit;
 pub mod auth;
 pub mod calendars;

@@ -443,7 +443,11 @@ impl Session {
         (self.behind, self.unreached) = (false, None);
         let missed: Vec<_> = state.messages.iter().filter(|m| m.seq > self.seq && frames::visible(m)).collect();
         for message in missed {
-            self.send(&frames::message(message, frames::client_id_of(&state, message))).await?;
+            let frame = {
+                let words = chat::words(&self.app, &guest.agent.tenant, &conversation);
+                frames::message(message, frames::client_id_of(&state, message), &words)
+            };
+            self.send(&frame).await?;
         }
         // What the last answer showed is shown again to a client that has not seen it; a form only while it is not filled.
         let unseen = state
@@ -481,7 +485,12 @@ impl Session {
             return Err(End::Refused("identified_elsewhere"));
         }
         let changes = frames::changes_status(&event);
-        for frame in frames::of_event(seq, &event, self.app.now_ms()) {
+        let frames = {
+            let conversation = self.conversation.clone().unwrap_or_default();
+            let words = chat::words(&self.app, &self.agent.tenant, &conversation);
+            frames::of_event(seq, &event, self.app.now_ms(), &words)
+        };
+        for frame in frames {
             self.send(&frame).await?;
         }
         self.seq = seq;

@@ -201,6 +201,9 @@ mod tests {
             text,
             ["To=whatsapp:+14155550111", "From=whatsapp:+14155550100", "Body=Hi", "StatusCallback=https://h/status"]
         );
+        let mms = Content::Free { text: String::new(), media: vec!["https://h/a".into(), "https://h/b".into()] };
+        let fields = message(mms).fields().expect("a picture needs no words");
+        assert_eq!(fields[2..4], [field("MediaUrl", "https://h/a"), field("MediaUrl", "https://h/b")]);
         let template = Content::Template {
             content_sid: "HX1".into(),
             variables: [("1".to_owned(), "Jo".into())].into_iter().collect(),

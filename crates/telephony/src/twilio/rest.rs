@@ -106,6 +106,16 @@ impl Twilio {
         self.request(Method::Post, &format!("/Calls/{}/Recordings.json", segment(sid)), Repeat::Safe).form(&fields)
     }
 
+    /// A medium of a message, by the address that its webhook named: Twilio answers with a redirect to where its bytes are. None for an address that is not of
+    /// this account; whatever host it names, only Twilio is asked with the account's key.
+    pub fn media(&self, url: &str) -> Option<Request> {
+        let (_, rest) = url.split_once(&format!("/2010-04-01/Accounts/{}/Messages/", self.account))?;
+        let (message, medium) = rest.split_once("/Media/")?;
+        let plain = |sid: &str| (1..=64).contains(&sid.len()) && sid.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let named = plain(message) && plain(medium);
+        named.then(|| self.request(Method::Get, &format!("/Messages/{message}/Media/{medium}"), Repeat::Safe))
+    }
+
     /// The sound of a recording, a WAV file.
     pub fn recording(&self, sid: &str) -> Request {
         self.request(Method::Get, &format!("/Recordings/{}.wav", segment(sid)), Repeat::Safe)
@@ -252,6 +262,9 @@ pub struct MessageResource {
     /// Into how many segments it was cut.
     #[serde(default, deserialize_with = "crate::json::lenient_whole")]
     pub num_segments: Option<i64>,
+    /// How many media it has.
+    #[serde(default, deserialize_with = "crate::json::lenient_whole")]
+    pub num_media: Option<i64>,
     /// Why it failed.
     #[serde(default, deserialize_with = "crate::json::lenient_whole")]
     pub error_code: Option<i64>,
@@ -354,6 +367,24 @@ mod tests {
 
     fn answer(status: u16, body: &'static str) -> Answer<'static> {
         Answer { status, retry_after: None, body: body.as_bytes(), now_ms: 0 }
+    }
+
+    #[test]
+    fn a_medium_is_asked_of_twilio_alone_and_of_this_account_alone() {
+        let media = |url: &str| twilio().media(url).map(|request| request.path);
+        let path = "/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1";
+        assert_eq!(media(&format!("https://api.twilio.com{path}")).as_deref(), Some(path));
+        assert_eq!(media(&format!("https://elsewhere.example{path}")).as_deref(), Some(path), "the host is not asked");
+        for other in [
+            "https://api.twilio.com/2010-04-01/Accounts/AC2/Messages/MM1/Media/ME1",
+            "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/../../Calls",
+            "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1?x=1",
+            "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert_eq!(media(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const BASE_URL: &str = "https://graph.facebook.com";
 pub const VERSION: &str = "v24.0";
 /// The longest text, characters.
 pub const BODY_CHARS_MAX: usize = 4096;
+/// The longest words below a picture, characters.
+pub const CAPTION_CHARS_MAX: usize = 1024;
 /// Meta's number for "more than 24 hours since the person wrote".
 pub const CODE_OUTSIDE_WINDOW: i64 = 131_047;
 /// Meta's number for "the token is not valid (any more)".
@@ -73,17 +75,30 @@ impl Whatsapp {
         Ok(self.send(&self.message(to, "template", template)?))
     }
 
-    /// Sends something WhatsApp fetches itself. `kind` "image", "audio", "video" or "document". Once only.
+    /// Sends something WhatsApp fetches itself. `kind` "image", "audio", "video" or "document", which alone is shown under a file name. Once only.
     ///
     /// # Errors
     /// When WhatsApp would refuse it.
-    pub fn send_media(&self, to: &str, kind: &str, link: &str, caption: Option<&str>) -> Result<Request, Unfit> {
+    pub fn send_media(
+        &self,
+        to: &str,
+        kind: &str,
+        link: &str,
+        caption: Option<&str>,
+        filename: Option<&str>,
+    ) -> Result<Request, Unfit> {
         if !["image", "audio", "video", "document"].contains(&kind) {
             return Err(Unfit::new("type", "must be image, audio, video or document"));
         }
         let mut media = json!({ "link": web(link, "link")? });
+        if caption.is_some_and(|caption| caption.chars().count() > CAPTION_CHARS_MAX) {
+            return Err(Unfit::new("caption", "is longer than 1024 characters"));
+        }
         if let Some(caption) = caption.filter(|_| kind != "audio") {
             media["caption"] = caption.into();
+        }
+        if let Some(filename) = filename.filter(|_| kind == "document") {
+            media["filename"] = filename.into();
         }
         Ok(self.send(&self.message(to, kind, media)?))
     }
@@ -136,6 +151,18 @@ pub fn referenced(mut request: Request, reference: &str) -> Request {
         request.body = Body::Json(Value::Object(body).to_string());
     }
     request
+}
+
+/// Where a medium can be fetched, out of the answer to [`Whatsapp::media`].
+///
+/// # Errors
+/// See [`Fault`].
+pub fn read_media(answer: &Answer<'_>) -> Result<String, Fault> {
+    #[derive(Deserialize)]
+    struct Medium {
+        url: String,
+    }
+    answer.read::<Medium>(Repeat::Safe).map(|medium| medium.url)
 }
 
 /// The id of a message out of the answer to its sending.
@@ -198,12 +225,31 @@ mod tests {
             body(&template)["template"],
             json!({"name": "reminder", "language": {"code": "en_US"}, "components": [{"type": "body", "parameters": [{"type": "text", "text": "Jo"}]}]})
         );
-        let media = whatsapp().send_media("+14155550100", "image", "https://h/a.jpg", Some("leak")).expect("fits");
-        assert_eq!(body(&media)["image"], json!({"link": "https://h/a.jpg", "caption": "leak"}));
+        let media = |kind, caption, name| whatsapp().send_media("+14155550100", kind, "https://h/a", caption, name);
+        let image = media("image", Some("leak"), Some("a.jpg")).expect("fits");
+        assert_eq!(
+            body(&image),
+            json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": "14155550100", "type": "image", "image": {"link": "https://h/a", "caption": "leak"}})
+        );
+        assert_eq!(image.repeat, Repeat::OnceOnly);
+        let document = media("document", None, Some("offer.pdf")).expect("fits");
+        assert_eq!(body(&document)["document"], json!({"link": "https://h/a", "filename": "offer.pdf"}));
+        let long = "x".repeat(1025);
+        assert!(whatsapp().send_media("+14155550100", "image", "https://h/a", Some(&long), None).is_err());
+        assert!(media("sticker", None, None).is_err());
         assert_eq!(body(&whatsapp().mark_read("wamid.1"))["status"], "read");
         assert!(whatsapp().send_text("911", "Hi", None).is_err());
         assert!(whatsapp().send_text("+14155550100", &"x".repeat(4097), None).is_err());
-        assert!(whatsapp().send_media("+14155550100", "image", "ftp://h", None).is_err());
+        assert!(whatsapp().send_media("+14155550100", "image", "ftp://h", None, None).is_err());
+    }
+
+    #[test]
+    fn a_medium_is_asked_for_by_its_id() {
+        assert_eq!(whatsapp().media("123").path, "/v24.0/123");
+        let told =
+            answer(200, r#"{"url":"https://h/m","mime_type":"image/jpeg","id":"123","messaging_product":"whatsapp"}"#);
+        assert_eq!(read_media(&told).as_deref(), Ok("https://h/m"));
+        assert!(read_media(&answer(404, "{}")).is_err());
     }
 
     #[test]

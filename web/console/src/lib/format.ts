@@ -81,3 +81,5 @@ export function inside(link: string | null | undefined): string | undefined {
   if (!link || !/^\/(?![/\\])/.test(link)) return undefined;
   return link === '/app' || link.startsWith('/app/') || link.startsWith('/app?') ? link : '/app' + link;
 }
+/** How large a file is. */
+export const size = (bytes: number) => (bytes < 1_000_000 ? `${number.format(Math.max(1, Math.round(bytes / 1000)))} kB` : `${oneDigit.format(bytes / 1_000_000)} MB`);

@@ -3,7 +3,7 @@ import type { Change } from '../../../generated/sockets';
 import { ApiError, api, seg } from './api';
 import { live, type Topic } from './live.svelte';
 import { session } from './session.svelte';
-import type { Conversation, Delivery, Message, Reachable, Streamed, Streaming } from './types';
+import type { Conversation, Delivery, Message, Reachable, StoredFile, Streamed, Streaming } from './types';
 
 /** Somebody who stopped typing says nothing more: the dots go after this. */
 const TYPING_MS = 4_000;
@@ -14,6 +14,7 @@ export interface Outgoing {
   whisper: boolean;
   /** Over which carrier; empty: where the person is. */
   channel: string;
+  files: StoredFile[];
   failed: unknown;
   /** The message it became; shown as sent until that stands in the conversation. */
   as: string | null;
@@ -123,7 +124,7 @@ export class TalkView {
 
   #arrived(message: Message, fresh: boolean) {
     // Often the push is here before the answer to the call: the words are shown once.
-    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => !one.as && one.text === message.content && one.whisper === message.whisper) : undefined;
+    const mine = fresh && message.author?.id === session.me.user.id ? this.outgoing.find((one) => !one.as && one.text === message.content && one.whisper === message.whisper && one.files.length === (message.files?.length ?? 0)) : undefined;
     if (mine) this.#became(mine.key, message.id);
     this.#answers.delete(message.id);
     this.#came.add(message.id);
@@ -153,11 +154,11 @@ export class TalkView {
     }
   }
 
-  /** Sends words; they are shown at once, and stay with their reason when they cannot be sent. */
-  async say(text: string, whisper: boolean, channel = '', key: string = crypto.randomUUID()): Promise<boolean> {
-    this.#sent = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, channel, failed: null, as: null }];
+  /** Sends words, files or both; they are shown at once, and stay with their reason when they cannot be sent. */
+  async say(text: string, whisper: boolean, channel = '', files: StoredFile[] = [], key: string = crypto.randomUUID()): Promise<boolean> {
+    this.#sent = [...this.outgoing.filter((one) => one.key !== key), { key, text, whisper, channel, files, failed: null, as: null }];
     try {
-      const { id } = await api.post<{ id: string }>(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text, ...(channel && !whisper ? { channel } : {}) }, { key });
+      const { id } = await api.post<{ id: string }>(`/api/conversations/${seg(this.id)}/${whisper ? 'whisper' : 'messages'}`, { content: text, ...(channel && !whisper ? { channel } : {}), ...(files.length ? { attachments: files.map((file) => file.id) } : {}) }, { key });
       this.#became(key, id);
       return true;
     } catch (error) {

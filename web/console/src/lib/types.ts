@@ -1,8 +1,8 @@
 // The shapes of what the API answers with, where the generated contract has only the requests: names are the contract's.
-import type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, NotificationKind as NoticeKind, NotificationPreferences, NotificationView as Notice, Page, SearchMatch as Match, Source, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions } from '../../../generated/api';
+import type { AuditEntry, AuditPage, Daily, DailyRow, Funnel, Heatmap, NotificationKind as NoticeKind, NotificationPreferences, NotificationView as Notice, Page, SearchMatch as Match, Source, StoredFile, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions } from '../../../generated/api';
 import type { PresencePerson as Colleague } from '../../../generated/sockets';
 
-export type { AuditEntry, AuditPage, Colleague, Daily, DailyRow, Funnel, Heatmap, Match, Notice, NoticeKind, Page, Source, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions };
+export type { AuditEntry, AuditPage, Colleague, Daily, DailyRow, Funnel, Heatmap, Match, Notice, NoticeKind, Page, Source, StoredFile, Streaming, Summary, TimeSeries, TopQuestion, TopQuestions };
 export type Role = 'owner' | 'admin' | 'manager' | 'rep' | 'viewer';
 export type AgentStatus = 'draft' | 'training' | 'active' | 'paused' | 'error';
 export type ConversationStatus = 'active' | 'resolved' | 'escalated' | 'abandoned';
@@ -317,6 +317,10 @@ export interface Message {
   tokens_used: number | null;
   turn: string | null;
   whisper: boolean;
+  /** What the person attached, as their carrier names it. */
+  attachments?: string[];
+  /** Files that a person of the team sent with it. */
+  files?: StoredFile[];
   /** The call it was said in. */
   call_id?: string | null;
   /** The rest of it, which the caller did not hear any more. */
@@ -558,4 +562,6 @@ export interface Reachable {
   free_until: string | null;
   closed: boolean;
   template: boolean;
+  /** The largest file that it carries itself by media type; 0: such a file goes as a link. */
+  carries?: Record<string, number>;
 }
