@@ -620,3 +620,19 @@ async fn what_nobody_signed_in_may_open_is_a_page_for_everybody() {
     assert!(kept.header("cache-control").is_some_and(|keep| keep.contains("immutable")));
     assert_eq!(server.api().get("/pages.css?old").await.header("cache-control"), Some("no-cache"));
 }
+
+#[tokio::test]
+async fn where_nothing_is_a_browser_gets_a_page_and_a_program_a_problem() {
+    let server = Server::start().await;
+    let ask = async |accept: &str| {
+        let address = format!("http://{}/prices/nowhere", server.http);
+        let answer = reqwest::Client::new().get(address).header("accept", accept).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    };
+    let (status, page) = ask("text/html,application/xhtml+xml,*/*;q=0.8").await;
+    assert_eq!(status, 404);
+    assert!(page.contains("There is no such page") && page.contains("<html"), "{page}");
+    let (status, problem) = ask("application/json").await;
+    assert_eq!(status, 404);
+    assert!(problem.starts_with('{') && problem.contains("not_found"), "{problem}");
+}

@@ -193,7 +193,7 @@ impl Actors {
     ) -> Result<Vec<NoticeView>, ActorError> {
         let mut shown = Vec::new();
         for notice in notices {
-            let Words { title, body, link, .. } = self.words(tenant, &notice.news).await?;
+            let Words { title, body, link, .. } = self.words(tenant, &notice.news, notice.at_ms).await?;
             shown.push(NoticeView {
                 id: notice.seq.to_string(),
                 kind: notice.news.kind,
@@ -221,6 +221,24 @@ impl Actors {
         match ask::<conversation::ConversationEntity>(&self.client, &by, id.as_str(), get).await {
             Ok(domain::conversation::Reply::State(state)) => {
                 Ok(domain::conversation::view::list_row(&state).map(|row| json!(row)))
+            }
+            Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was asked in a conversation and nobody could answer, when this was news.
+    async fn unanswered(
+        &self,
+        tenant: &TenantId,
+        id: &ConversationId,
+        at_ms: i64,
+    ) -> Result<Option<String>, ActorError> {
+        let (by, get) = (Principal::system(tenant.clone()), domain::conversation::Command::Get);
+        match ask::<conversation::ConversationEntity>(&self.client, &by, id.as_str(), get).await {
+            Ok(domain::conversation::Reply::State(state)) => {
+                let then = state.unanswered.iter().rev().find(|question| question.at_ms <= at_ms);
+                Ok(then.or(state.unanswered.last()).map(|unanswered| unanswered.question.clone()))
             }
             Ok(_) | Err(ActorError::Rejected(_)) => Ok(None),
             Err(error) => Err(error),
@@ -255,14 +273,15 @@ impl Actors {
         }
     }
 
-    /// The words of some news, as they are now.
-    pub(crate) async fn words(&self, tenant: &TenantId, news: &News) -> Result<Words, ActorError> {
+    /// The words of some news of this time, as they are now.
+    pub(crate) async fn words(&self, tenant: &TenantId, news: &News, at_ms: i64) -> Result<Words, ActorError> {
         let (mut there, mut agent) = (true, None);
         let (whom, body, link) = match &news.about {
             About::Conversation(id) => match self.conversation_row(tenant, id).await? {
                 Some(row) => {
                     let said = match news.kind {
                         Kind::Escalation | Kind::Emergency => text(&row, "escalation_reason"),
+                        Kind::Unanswered => self.unanswered(tenant, id, at_ms).await?,
                         _ => None,
                     };
                     let body = said.or_else(|| text(&row, "last_message")).unwrap_or_default();

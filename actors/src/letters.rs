@@ -134,7 +134,7 @@ async fn send(
     let hidden = left.len().saturating_sub(SHOWN_MAX);
     let mut told = Vec::new();
     for item in left.split_off(hidden).into_iter().rev() {
-        let words = actors.words(tenant, &item.news).await?;
+        let words = actors.words(tenant, &item.news, item.at_ms).await?;
         if words.there {
             told.push(shown(&actors, tenant, words).await?);
         }

@@ -97,6 +97,9 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
         let opening = &lines[0].1;
         assert!(opening.starts_with(&format!("Hello Person {n} of Acme {n}. This is Elm about boilers.")), "{opening}");
     }
+    // What they said was an answer to us, and is listed nowhere as a question that nobody could answer.
+    let open = owner.api.list(&format!("/api/analytics/unanswered?agent_id={elm}")).await;
+    assert!(open.is_empty(), "{open:?}");
     // The first was asked everything, one thing after the other, and what they answered is known of them.
     let lines = said(&owner, &by_phone[&people[0]]).await;
     let asked: Vec<usize> = QUESTIONS

@@ -112,7 +112,7 @@ pub fn router(app: App, ops: routes::ops::Ops) -> Router {
         .merge(routes::pages::routes())
         .merge(routes::dev::routes())
         .merge(routes::docs::routes(&description))
-        .fallback(async || Problem::not_found("page or call"))
+        .fallback(routes::pages::nothing)
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -321,6 +321,21 @@ proptest! {
     }
 }
 
+#[test]
+fn how_long_something_takes_is_not_when_a_business_is_open() {
+    let responder = Responder::default();
+    let prepared = "We're open Monday to Friday from 7:30 AM to 5 PM.";
+    let template = FaqHit { is_template: true, ..faq("t", "What are your hours?", prepared, 0.95) };
+    let site = "Emergencies come first in our working hours. Beyond them it can take up to three hours.";
+    let found =
+        Retrieved { passages: vec![page("p1", site)], faqs: vec![template], confidence: 0.9, ..Retrieved::default() };
+    for question in ["What are your hours?", "When are you open?"] {
+        assert_eq!(responder.answer(question, &found).expect("an answer").text, prepared, "{question}");
+    }
+    let around = Retrieved { passages: vec![page("p1", "Our hours: we are open 24 hours.")], ..found };
+    assert!(responder.answer("What are your hours?", &around).expect("an answer").text.contains("24 hours"));
+}
+
 fn page(id: &str, text: &str) -> Passage {
     Passage { chunk_id: id.into(), title: "Oak Plumbing".into(), text: text.into(), score: 0.8, ..Passage::default() }
 }

@@ -1,6 +1,9 @@
 //! What is said on the telephone by situation: the greeting with what the law or the owner wants to be heard, reminders, and what follows an answer.
 
-use super::{Call, Direction, Stage, whisper::phrases};
+use super::{
+    Call, Direction, Stage,
+    whisper::{phrases, who_calls},
+};
 use crate::{
     agent::config::AgentConfig,
     campaign::number,
@@ -66,7 +69,10 @@ pub fn greeting(config: &AgentConfig, direction: Direction, open: bool) -> Strin
     let words = match (open, direction) {
         (false, Direction::Inbound) => script("after_hours").or(config.after_hours_message.as_deref()),
         (true, Direction::Inbound) => script("greeting"),
-        (_, Direction::Outbound) => script("outbound_greeting"),
+        (_, Direction::Outbound) => {
+            let words = script("outbound_greeting").map_or_else(|| who_calls(config), str::to_owned);
+            return opening(config, direction, &words);
+        }
     };
     opening(config, direction, words.unwrap_or(own))
 }

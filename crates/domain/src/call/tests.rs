@@ -402,17 +402,24 @@ fn the_greeting_tells_what_must_be_heard_unless_it_says_so_itself() {
 
 #[test]
 fn who_is_called_hears_that_no_person_speaks_in_the_agents_language_once() {
-    let mut config = AgentConfig { voice_welcome_message: "Oak Plumbing, hello.".into(), ..AgentConfig::default() };
+    let mut config = AgentConfig {
+        name: "Oak Plumbing".into(),
+        voice_welcome_message: "Thank you for calling Oak.".into(),
+        ..AgentConfig::default()
+    };
     let first = |config: &AgentConfig, direction, words: Option<&str>| {
         let opening = words.map(|words| script::opening(config, direction, words));
         script::first_words(config, opening.as_deref(), direction, true, None)
     };
     assert_eq!(
         first(&config, Direction::Inbound, None),
-        "Oak Plumbing, hello.",
+        "Thank you for calling Oak.",
         "who calls is told what the owner wants"
     );
-    assert_eq!(first(&config, Direction::Outbound, None), "Oak Plumbing, hello. You're talking with an AI assistant.");
+    assert_eq!(
+        first(&config, Direction::Outbound, None),
+        "Hello, this is Oak Plumbing. You're talking with an AI assistant."
+    );
     let about = Some("Hello Ann, it is about boilers.");
     assert_eq!(
         first(&config, Direction::Outbound, about),

@@ -40,6 +40,8 @@ pub struct Phrases {
     leave_message: &'static str,
     /// That no person speaks.
     pub automated: &'static str,
+    /// Who calls: `{business}`.
+    calls: &'static str,
 }
 
 const PHRASES: [Phrases; 6] = [
@@ -57,6 +59,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "I'm sorry, nobody could take your call just now. I have noted it, and somebody will call you back. Is there anything else I can do for you?",
         leave_message: "Please leave a message after the beep.",
         automated: "You're talking with an AI assistant.",
+        calls: "Hello, this is {business}.",
     },
     Phrases {
         language: "de",
@@ -72,6 +75,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "Es tut mir leid, gerade konnte niemand Ihr Gespräch übernehmen. Ich habe es notiert, und Sie werden zurückgerufen. Kann ich sonst noch etwas für Sie tun?",
         leave_message: "Bitte sprechen Sie nach dem Signalton.",
         automated: "Sie sprechen mit einem KI-Assistenten.",
+        calls: "Guten Tag, hier ist {business}.",
     },
     Phrases {
         language: "fr",
@@ -87,6 +91,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "Je suis désolé, personne n'a pu prendre votre appel pour le moment. Je l'ai noté et on vous rappellera. Puis-je faire autre chose pour vous ?",
         leave_message: "Merci de laisser un message après le bip.",
         automated: "Vous parlez avec un assistant IA.",
+        calls: "Bonjour, ici {business}.",
     },
     Phrases {
         language: "es",
@@ -102,6 +107,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "Lo siento, ahora mismo nadie ha podido atender su llamada. Lo he anotado y le devolverán la llamada. ¿Puedo ayudarle en algo más?",
         leave_message: "Deje un mensaje después de la señal.",
         automated: "Está hablando con un asistente de IA.",
+        calls: "Hola, le llamamos de {business}.",
     },
     Phrases {
         language: "it",
@@ -117,6 +123,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "Mi dispiace, al momento nessuno ha potuto prendere la chiamata. L'ho annotata e verrà richiamato. Posso fare altro per Lei?",
         leave_message: "Lasci un messaggio dopo il segnale acustico.",
         automated: "Sta parlando con un assistente IA.",
+        calls: "Buongiorno, qui è {business}.",
     },
     Phrases {
         language: "pt",
@@ -132,6 +139,7 @@ const PHRASES: [Phrases; 6] = [
         nobody_took: "Lamento, neste momento ninguém pôde atender a sua chamada. Já tomei nota e vão ligar-lhe de volta. Posso ajudar em mais alguma coisa?",
         leave_message: "Deixe uma mensagem após o sinal.",
         automated: "Está a falar com um assistente de IA.",
+        calls: "Olá, aqui é {business}.",
     },
 ];
 
@@ -144,7 +152,7 @@ pub fn phrases(language: &str) -> &'static Phrases {
 /// Who calls and why, for the colleague who is to take the call.
 pub fn summary(config: &AgentConfig, state: &State, call: &CallId) -> String {
     let phrases = phrases(&config.voice_language);
-    let business = config.variables.get("business_name").filter(|name| !name.trim().is_empty()).unwrap_or(&config.name);
+    let business = business(config);
     let name = state.contact.name.as_ref().or(state.visitor.name.as_ref()).map(|name| text::one_line(name));
     let who = name.filter(|name| !name.is_empty()).unwrap_or_else(|| phrases.somebody.to_owned());
     let mut said = vec![phrases.on_line.replace("{business}", business).replace("{who}", &who)];
@@ -156,6 +164,15 @@ pub fn summary(config: &AgentConfig, state: &State, call: &CallId) -> String {
         None => phrases.nothing_said.to_owned(),
     });
     text::one_line(&said.join(" "))
+}
+
+fn business(config: &AgentConfig) -> &str {
+    config.variables.get("business_name").filter(|name| !name.trim().is_empty()).unwrap_or(&config.name)
+}
+
+/// How somebody is greeted who is called, where the owner has no words for it: with who calls. A welcome thanks people for calling.
+pub fn who_calls(config: &AgentConfig) -> String {
+    phrases(&config.voice_language).calls.replace("{business}", business(config).trim())
 }
 
 /// What the caller is told when nobody took the call: the owner's words, or ours.

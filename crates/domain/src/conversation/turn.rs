@@ -276,8 +276,16 @@ fn question_of(state: &State, open: &OpenTurn) -> String {
     text::shorten(&text::one_line(&texts.join(" ")), 500)
 }
 
+/// Whether what is being answered was said in a call that went out for something.
+fn speaks_in_an_errand(state: &State) -> bool {
+    let posts = state.open.iter().flat_map(|open| &open.posts).filter_map(|id| state.message(id));
+    posts.filter_map(|message| message.call.as_ref()).any(|call| spoken::errand(state, call).is_some())
+}
+
 /// The answer stands, with everything that follows from it.
 fn give(state: &State, cx: &Context, given: AnswerGiven, unanswered: Option<String>) -> Decision {
+    // Who is called answers questions of ours: what they say is asked of nobody.
+    let unanswered = unanswered.filter(|_| !speaks_in_an_errand(state));
     let facts: Vec<Facts> = given
         .understanding
         .iter()

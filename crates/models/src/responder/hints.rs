@@ -435,7 +435,9 @@ fn has_clock(words: &[Word]) -> bool {
         });
         fused
             || matches!(word, "noon" | "midnight" | "oclock")
-            || (after_number && matches!(word, "am" | "pm" | "a" | "p" | "uhr" | "hours"))
+            || (after_number && matches!(word, "am" | "pm" | "a" | "p" | "uhr"))
+            // Around the clock; three hours are how long something takes.
+            || (word == "hours" && index > 0 && words[index - 1].folded == "24")
             || (word == "7" && index > 0 && words[index - 1].folded == "24")
     })
 }

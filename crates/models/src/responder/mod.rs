@@ -101,7 +101,7 @@ impl Responder {
     pub fn answer(&self, question: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
         if let Some(hit) = self.best_faq(retrieved) {
             let own = if hit.is_template && is_said_by_sites(&hit.question) {
-                self.from_site(question, retrieved)
+                self.from_site(question, &hit.question, retrieved)
             } else {
                 None
             };
@@ -121,10 +121,14 @@ impl Responder {
     }
 
     /// What the business's own pages say of its hours, areas and nights, before what its trade's template says; only where they surely do.
-    fn from_site(&self, question: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
+    fn from_site(&self, question: &str, prepared: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
         let own = retrieved.passages.iter().filter(|passage| !passage.chunk_id.starts_with(PREPARED));
         let own: Vec<Passage> = own.take(PASSAGES_MAX).cloned().collect();
-        self.from_passages(question, &own, self.options.min_confidence)
+        let said = self.from_passages(question, &own, self.options.min_confidence)?;
+        // Many sentences have hours in them; those that a business is open at have a day or a time of day.
+        let tells =
+            !is_about_hours(prepared) || hints::fit(&said.text, &self.words.all(&said.text), Wanted::Time, None) >= 1.0;
+        tells.then_some(said)
     }
 
     /// The answer that passages give when the search is this sure.
@@ -348,6 +352,13 @@ fn is_said_by_sites(question: &str) -> bool {
     let question = question.to_lowercase();
     let words = question.split(|c: char| !c.is_alphanumeric() && c != '/').filter(|word| !word.is_empty());
     words.into_iter().any(|word| ABOUT.contains(&word))
+}
+
+/// Whether a prepared question is about opening hours.
+fn is_about_hours(question: &str) -> bool {
+    let question = question.to_lowercase();
+    let mut words = question.split(|c: char| !c.is_alphanumeric());
+    words.any(|word| matches!(word, "hours" | "open" | "close" | "weekend" | "weekends"))
 }
 
 /// When the best sentence names the thing but not the time, place or person that was asked for, the sentence beside it may.

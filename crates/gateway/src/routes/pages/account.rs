@@ -571,6 +571,19 @@ pub(super) fn welcome(app: &AppState, session: &wire::Session, wanted: &str) -> 
     response
 }
 
+/// Where nothing is: a page to a browser, a problem to a program.
+pub(crate) async fn nothing(State(app): State<App>, headers: HeaderMap) -> Response {
+    let problem = Problem::not_found("page or call");
+    let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
+    if !accepted.is_some_and(|accepted| accepted.contains("text/html")) {
+        return problem.into_response();
+    }
+    let page = Page::new("There is no such page")
+        .words("It may have moved, or its address was not copied whole.")
+        .link("Back to the start", "/");
+    with_status(page.to(&app, &Browser::of(&headers)), &problem)
+}
+
 /// A page that only says what went wrong.
 pub(super) fn trouble(app: &AppState, browser: &Browser, problem: &Problem) -> Response {
     let page = Page::new("This did not work").words(problem.body.detail.clone()).link("Back to the start", "/app");

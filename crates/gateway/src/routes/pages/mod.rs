@@ -39,6 +39,8 @@ static STYLE_HREF: LazyLock<String> =
 static ZONE_HREF: LazyLock<String> =
     LazyLock::new(|| format!("/zone.js?{}", &blake3::hash(ZONE.as_bytes()).to_hex()[..16]));
 
+pub(crate) use account::nothing;
+
 /// The routes of this folder. They are pages, not calls: OpenAPI does not list them.
 pub fn routes() -> Router<App> {
     Router::new()
