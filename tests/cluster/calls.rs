@@ -265,7 +265,8 @@ async fn calls_over_a_node_that_dies_end_as_they_should_and_each_turn_is_answere
             many => all.push(format!("{to} was called {many} times: {target}")),
         }
     }
-    assert!(all.is_empty(), "{} faults: {all:#?}", all.len());
+    let left: BTreeMap<String, &Value> = of("left").map(|line| (text(line, "sid"), &line["why"])).collect();
+    assert!(all.is_empty(), "{} faults: {all:#?}\nwhy calls ended: {left:#?}", all.len());
     assert!(never_made <= NEVER_MADE, "{never_made} were given up without a call");
     // The node comes back and finds nothing to do again.
     cluster.nodes[victim].boot().await;

@@ -35,6 +35,8 @@ pub(crate) const PUBLIC: [&str; 17] = [
     // Opened by a key in their address: tests/appointments.rs.
     "/api/appointments/{id}/invite.ics",
     "/api/calendars/{id}/feed.ics",
+    // By a signed link: tests/attachments.rs.
+    "/api/files/",
 ];
 
 /// WebSockets: tested on their own.
@@ -144,7 +146,7 @@ impl Ids {
             "faqs" => "faq",
             "versions" => "version",
             "conversations" | "chat" => "conversation",
-            "messages" => "message",
+            "messages" | "attachments" => "message",
             "leads" => "lead",
             "members" => "member",
             "invitations" => "invitation",
@@ -254,6 +256,8 @@ pub(crate) fn body(call: &Call, ids: &Ids) -> Option<Value> {
         "post /api/calling/campaigns/{id}/targets" => json!({ "from_leads": { "filter": {} } }),
         "post /api/voice/calls" => json!({ "agent_id": id("agent"), "to": "+14155552671" }),
         "post /api/notifications/read" => json!({ "all": true }),
+        // No file that is taken.
+        "post /api/conversations/{id}/attachments" => json!({}),
         other if call.has_body && !call.is(&PUBLIC) => panic!("teach this test a body for {other}"),
         _ => return None,
     };

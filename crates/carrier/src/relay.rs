@@ -124,8 +124,7 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
         ("CallStatus", "in-progress"),
         ("Direction", "outbound-api"),
     ];
-    let fallback = call.wishes.fallback.as_deref();
-    let mut document = world.instructions(&url, fallback, &fields).await;
+    let document = world.instructions(&url, call.wishes.fallback.as_deref(), &fields).await;
     let answered = document.as_ref().map(|(status, _)| *status);
     let mut talk = Talk {
         world: world.clone(),
@@ -137,6 +136,19 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
         heard: Vec::new(),
     };
     world.log.line(json!({ "event": "instructions", "sid": call.sid, "answered": answered }));
+    let why = follow(&world, &call, &mut talk, &fields, document).await;
+    world.log.line(json!({ "event": "left", "sid": call.sid, "why": why }));
+}
+
+/// Does what documents say, one after the other; why there was nothing more to do.
+async fn follow(
+    world: &Arc<World>,
+    call: &Call,
+    talk: &mut Talk,
+    fields: &[(&str, &str)],
+    mut document: Option<(u16, String)>,
+) -> &'static str {
+    let fallback = call.wishes.fallback.as_deref();
     let mut n = 0;
     for _ in 0..DOCUMENTS_MAX {
         let instructions = document.as_ref().map(|(_, text)| Instructions::read(text)).unwrap_or_default();
@@ -144,28 +156,34 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
             world.log.line(json!({ "event": "waits", "sid": call.sid }));
             // Our patience is real time: what it waits for is not simulated.
             sleep(Duration::from_secs(instructions.pause_s)).await;
-            document = world.instructions(again, fallback, &fields).await;
+            document = world.instructions(again, fallback, fields).await;
             continue;
         }
         if instructions.dials {
-            let taken = colleague(&world, &call, &instructions).await;
+            let taken = colleague(world, call, &instructions).await;
             world.log.line(json!({ "event": "transfer", "sid": call.sid, "taken": taken }));
-            let Some(action) = &instructions.action else { return };
+            let Some(action) = &instructions.action else { return "nothing follows the transfer" };
             let mut fields = fields.to_vec();
             fields.extend([("DialCallStatus", if taken { "completed" } else { "no-answer" })]);
             document = world.instructions(action, fallback, &fields).await;
             continue;
         }
-        let Some(socket) = &instructions.socket else { return };
+        let Some(socket) = &instructions.socket else {
+            return match (&document, instructions.hangs_up) {
+                (None, _) => "nobody said what to do",
+                (Some(_), true) => "told to hang up",
+                (Some(_), false) => "told nothing that it knows",
+            };
+        };
         n += 1;
         if n > SESSIONS_MAX {
-            return;
+            return "too many sessions";
         }
         let (ended, handoff) = talk.session(n, socket, &instructions.parameters).await;
         if ended == Ended::HungUp {
-            return;
+            return "hung up";
         }
-        let Some(action) = &instructions.action else { return };
+        let Some(action) = &instructions.action else { return "nothing follows the session" };
         let session = format!("VX{}{n}", &call.sid[2..]);
         let status = if ended == Ended::Lost { "failed" } else { "ended" };
         let mut fields = fields.to_vec();
@@ -173,6 +191,7 @@ pub(crate) async fn converse(world: Arc<World>, call: Call, manner: Option<Manne
         fields.extend(handoff.as_deref().map(|data| ("HandoffData", data)));
         document = world.instructions(action, fallback, &fields).await;
     }
+    "too many documents"
 }
 
 /// Somebody whom a caller is put through to: takes the call, sends it back, or presses nothing, as follows from the seed. Whether they took it.

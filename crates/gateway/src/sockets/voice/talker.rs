@@ -30,7 +30,7 @@ const LOOK_REST: Duration = Duration::from_millis(20);
 /// Sentences in a row that could not be spoken before the call looks for another way.
 const FAILURES_MAX: u32 = 2;
 /// Said when a call comes back and nobody knows what of our last words was heard.
-const RESUMED: &str = "I'm sorry, we were cut off for a moment. Could you say that again?";
+pub(super) const RESUMED: &str = "I'm sorry, we were cut off for a moment. Could you say that again?";
 
 /// What came in.
 pub(super) enum Came {

@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 
 use super::super::Place;
 use super::keys::Keys;
+use super::talker::RESUMED;
 use super::{Line, Raw, Told, webhooks};
 use crate::app::{App, AppState};
 use crate::chat::{self, Reached};
@@ -253,13 +254,20 @@ impl Driver {
             Some(greeting) => self.say(&greeting, true, false).await,
             None => match taken_back {
                 Some(words) => self.say(&words, true, true).await,
-                None => None,
+                None => self.resume(call.sockets).await,
             },
         };
         if let Some(dial) = dial.filter(|_| call.sockets == 1) {
             waited(&self.app, &self.account.tenant, &dial, self.app.now_ms() - issued_ms).await;
         }
         ended
+    }
+
+    /// A call goes on over another socket. Unless an answer is on its way, the caller may have been talking to nobody: who hears nothing waits for us.
+    async fn resume(&mut self, socket: u32) -> Option<Ended> {
+        let Some(line) = self.line.as_ref().filter(|line| !line.is_answering()) else { return None };
+        line.note(&format!("resumed/{socket}"), RESUMED).await;
+        self.say(RESUMED, true, true).await
     }
 
     /// The agent that the call's ticket names, and since when somebody has been waiting for it.
