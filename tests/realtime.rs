@@ -175,6 +175,17 @@ async fn founded(server: &Server, more: Value) -> (Member, String) {
     (owner, agent)
 }
 
+/// A test call in a session of OpenAI's.
+async fn session() -> (OpenAi, Server, Member, Socket) {
+    let openai = OpenAi::start().await;
+    let server = openai.server(KEY).await;
+    let (owner, agent) = founded(&server, json!({})).await;
+    let mut socket =
+        Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
+    socket.send(&json!({ "type": "start", "token": owner.token, "realtime_call_id": "rtc_1" })).await;
+    (openai, server, owner, socket)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_needs_a_key_that_openai_takes_and_the_session_answers_nothing_by_itself() {
     let openai = OpenAi::start().await;
@@ -216,12 +227,7 @@ async fn a_token_needs_a_key_that_openai_takes_and_the_session_answers_nothing_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_heard_in_a_session_is_answered_by_the_conversation_and_ends_with_the_call() {
-    let openai = OpenAi::start().await;
-    let server = openai.server(KEY).await;
-    let (owner, agent) = founded(&server, json!({})).await;
-    let mut socket =
-        Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
-    socket.send(&json!({ "type": "start", "token": owner.token, "realtime_call_id": "rtc_1" })).await;
+    let (openai, _server, owner, mut socket) = session().await;
     let hello = socket.until("a hello", |frame| frame["type"] == "call").await;
     assert_eq!((&hello["listening"], &hello["speech"]), (&json!("openai"), &json!("openai")), "{hello}");
     openai.speaks("How can I help?").await;
@@ -267,12 +273,7 @@ async fn what_is_heard_in_a_session_is_answered_by_the_conversation_and_ends_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_over_an_answer_is_heard_and_only_what_was_played_of_it_stands() {
-    let openai = OpenAi::start().await;
-    let server = openai.server(KEY).await;
-    let (owner, agent) = founded(&server, json!({})).await;
-    let mut socket =
-        Socket::open(server.http, &format!("/api/voice/browser?agent_id={agent}")).await.expect("it opens");
-    socket.send(&json!({ "type": "start", "token": owner.token, "realtime_call_id": "rtc_1" })).await;
+    let (openai, _server, owner, mut socket) = session().await;
     openai.speaks("How can I help?").await;
     openai.hears("When are you open?");
     let given = async |words: &str| {

@@ -257,6 +257,9 @@ pub struct Attempt {
     pub heard_ms: i64,
     /// How often it was looked up at the provider since then.
     pub looked_up: u32,
+    /// Look-ups of this attempt, all told: each has a number of its own, since what one brings home twice counts once.
+    #[serde(default)]
+    pub looks: u32,
     /// Whether the dial's answer is awaited or it is being looked up.
     pub looking: bool,
     /// What it cost, millionths of a US dollar, where that is known already.

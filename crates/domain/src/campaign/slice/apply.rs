@@ -45,6 +45,7 @@ pub fn apply(state: &mut Slice, event: &Event, seq: u64, at_ms: i64) {
                     dialed_ms: None,
                     heard_ms: at_ms,
                     looked_up: 0,
+                    looks: 0,
                     looking: false,
                     cost_micros: None,
                     worst_micros: 0,
@@ -88,6 +89,8 @@ pub fn apply(state: &mut Slice, event: &Event, seq: u64, at_ms: i64) {
         }),
         Event::LookUp { target, .. } => open(state, *target, |open| {
             open.looked_up += 1;
+            // What was written before there was this count began with the other.
+            open.looks = open.looks.max(open.looked_up - 1) + 1;
             open.looking = true;
         }),
         Event::NotFound { target, .. } => open(state, *target, |open| {

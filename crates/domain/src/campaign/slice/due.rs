@@ -301,7 +301,7 @@ pub(super) fn effects(
                 dialed_ms,
                 call: open.call.clone(),
             };
-            effects.push((format!("dial:{target}:{attempt}"), open.looked_up + 1, effect));
+            effects.push((format!("dial:{target}:{attempt}"), open.looks.max(open.looked_up) + 1, effect));
         }
         Stage::Dialing | Stage::Placed | Stage::Answered | Stage::Over => {}
     }

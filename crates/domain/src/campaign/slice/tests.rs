@@ -370,6 +370,12 @@ fn an_unknown_outcome_of_the_dial_is_looked_up_and_never_dialled_again() {
         Some((Stage::Placed, Some("CA9".into())))
     );
     assert!(pending(&run.slice).is_empty());
+    // Its callbacks do not come either: the second look is not the first one repeated, whose outcome is known.
+    run.pass(60_000);
+    assert!(matches!(&pending(&run.slice)[..], [(_, 3, Effect::LookUp { .. })]), "{:?}", pending(&run.slice));
+    let ended = Report::Ended { how: Ending::NoAnswer, talk_s: 0, cost_micros: None };
+    run.does(Command::LookedUp { target: 0, attempt: 1, found: Some(ended) }).expect("over");
+    assert_ne!(run.done(0), Some(Disposition::Failed { reason: FailReason::Unconfirmed }));
 }
 
 #[test]
