@@ -11,9 +11,10 @@ use colloquy_connectors::mail::templates::{self, DailySummary, SummaryQuestion};
 use colloquy_domain::account::wishes::wants_daily_summary;
 use colloquy_domain::digest::{Command, Effect, Reply};
 use colloquy_domain::ids::{TenantId, UserId};
-use colloquy_domain::local_time::{day_start_ms, days_after, zone_or_utc};
+use colloquy_domain::local_time::{DayClock, day_clock, day_start_ms, days_after, zone_or_utc};
 use colloquy_domain::numbers::QuestionCount;
 use colloquy_domain::principal::Principal;
+use colloquy_domain::tenant::view::OrgFacts;
 use colloquy_domain::vocabulary::Channel;
 
 use crate::core::{Asked, Core, ask, pure_core, pure_work};
@@ -137,17 +138,21 @@ pub async fn of(
 }
 
 /// The letter about a day to one reader. It is the same for all but for its address and key.
-pub fn letter(tools: &Tools, organization: &str, date: &str, summary: &Summary, to: &str, key: &str) -> Mail {
-    let day = date
-        .parse::<jiff::civil::Date>()
-        .map_or_else(|_| date.to_owned(), |day| day.strftime("%A, %-d %B %Y").to_string());
+pub fn letter(tools: &Tools, of: &OrgFacts, date: &str, summary: &Summary, to: &str, key: &str) -> Mail {
+    // Where clocks have twelve hours the month is said before the day.
+    let written = match day_clock(&of.timezone) {
+        DayClock::Twelve => "%A, %B %-d, %Y",
+        DayClock::TwentyFour => "%A, %-d %B %Y",
+    };
+    let day =
+        date.parse::<jiff::civil::Date>().map_or_else(|_| date.to_owned(), |day| day.strftime(written).to_string());
     let question = |given: &QuestionCount| SummaryQuestion {
         text: given.question.clone(),
         count: given.count,
         answered: given.answered,
     };
     let given = DailySummary {
-        organization: organization.to_owned(),
+        organization: of.name.clone(),
         day,
         chats: summary.chat_conversations,
         resolved: summary.chat_resolved,
@@ -215,7 +220,7 @@ async fn deliver(
     let summary = of(client, tools, tenant, timezone, date).await?;
     let mut whole = true;
     for (user, address) in readers.into_iter().filter(|(user, _)| !sent.contains(user)) {
-        let mail = letter(tools, &facts.name, date, &summary, &address, &format!("summary:{tenant}:{date}:{user}"));
+        let mail = letter(tools, &facts, date, &summary, &address, &format!("summary:{tenant}:{date}:{user}"));
         match tools.mailer.send(&mail).await {
             Err(error) if error.retryable() => {
                 tracing::warn!(%tenant, date, %error, "a daily summary could not be sent");

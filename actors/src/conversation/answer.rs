@@ -278,9 +278,10 @@ async fn search(
         Ok(mut found) => {
             let template = tools.catalog.receptionist(config.vertical);
             for faq in &mut found.faqs {
-                faq.is_template = template.is_some_and(|template| {
+                let as_prepared = template.is_some_and(|template| {
                     template.faqs.iter().any(|sample| sample.q == faq.question && sample.a == faq.answer)
                 });
+                faq.is_template = as_prepared && !text::is_own_value(&faq.answer, variables, &config.variable_defaults);
                 faq.answer = text::fill(&faq.answer, variables);
                 faq.question = text::fill(&faq.question, variables);
             }

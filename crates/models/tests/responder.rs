@@ -336,6 +336,41 @@ fn how_long_something_takes_is_not_when_a_business_is_open() {
     assert!(responder.answer("What are your hours?", &around).expect("an answer").text.contains("24 hours"));
 }
 
+#[test]
+fn where_a_business_is_how_to_reach_it_and_whether_it_is_open_on_a_day_are_answered() {
+    let responder = Responder::default();
+    let prepared = |id: &str, question: &str, text: &str| Passage {
+        chunk_id: format!("faq:{id}"),
+        title: question.into(),
+        ..page(id, text)
+    };
+    let found = Retrieved {
+        passages: vec![
+            prepared("h", "What are your hours?", "We're open Monday to Friday from 7:30 AM to 5 PM."),
+            prepared("l", "Where are you located?", "You can find us at 12 Oak Street, Austin, TX 78701."),
+            prepared(
+                "c",
+                "How can I reach you by phone or email?",
+                "You can call us at (512) 555-0142. You can also leave a message here, and I'll pass it on.",
+            ),
+            page("p1", "We repair drains. Saturday is when most pipes burst, our customers say."),
+        ],
+        confidence: 0.94,
+        ..Retrieved::default()
+    };
+    for (question, expected) in [
+        ("Where are you located?", "12 Oak Street"),
+        ("What is your address?", "12 Oak Street"),
+        ("What is your phone number?", "(512) 555-0142"),
+        ("How can I contact you?", "(512) 555-0142"),
+        ("Are you open on Saturday?", "Monday to Friday"),
+        ("Are you open on Sundays?", "Monday to Friday"),
+    ] {
+        let said = responder.answer(question, &found).map(|answer| answer.text).unwrap_or_default();
+        assert!(said.contains(expected), "{question}: {said}");
+    }
+}
+
 fn page(id: &str, text: &str) -> Passage {
     Passage { chunk_id: id.into(), title: "Oak Plumbing".into(), text: text.into(), score: 0.8, ..Passage::default() }
 }

@@ -60,6 +60,12 @@ pub fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
     filled
 }
 
+/// Whether a text is nothing but one variable, and its value another than `usual`: then somebody said this very sentence.
+pub fn is_own_value(text: &str, variables: &BTreeMap<String, String>, usual: &BTreeMap<String, String>) -> bool {
+    let [name] = &variables_in(text)[..] else { return false };
+    text.trim() == format!("{{{{{name}}}}}") && variables.get(name).is_some_and(|value| usual.get(name) != Some(value))
+}
+
 /// Fills `{field}` from `values`; a sentence that needs a value nobody gave is left out.
 pub fn fill_fields(text: &str, values: &BTreeMap<String, String>) -> String {
     let mut kept = Vec::new();
@@ -141,6 +147,17 @@ mod tests {
     fn names_are_listed_once() {
         assert_eq!(variables_in("{{a}} {{b}} {{a}} {{not a name!}}"), ["a", "b"]);
         assert_eq!(fields_in("{a} {{b}} {c}"), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_sentence_is_somebodys_own_when_it_is_one_variable_with_another_value() {
+        let usual = map(&[("hours", "The team confirms them."), ("area", "the local area")]);
+        let own = map(&[("hours", "We're open on Mondays."), ("area", "the Austin area")]);
+        assert!(is_own_value(" {{hours}} ", &own, &usual));
+        assert!(!is_own_value("{{hours}}", &usual, &usual));
+        // The rest of the sentence is the template's.
+        assert!(!is_own_value("We serve {{area}}.", &own, &usual));
+        assert!(!is_own_value("{{hours}} {{area}}", &own, &usual) && !is_own_value("{{other}}", &own, &usual));
     }
 
     proptest! {

@@ -144,7 +144,7 @@ async fn summary(
         None => days_after(&today, -1).unwrap_or(today),
     };
     let told = digest::of(client, tools, console.tenant(), &facts.timezone, &date).await?;
-    let mail = digest::letter(tools, &facts.name, &date, &told, "", "");
+    let mail = digest::letter(tools, &facts, &date, &told, "", "");
     let readers = digest::readers(client, tools, console.tenant()).await?;
     let questions = |given: Vec<QuestionCount>| given.into_iter().map(wire::QuestionCount::from).collect();
     Ok(Json(wire::Summary {

@@ -260,6 +260,9 @@ pub(super) fn is_price_word(word: &Word) -> bool {
 
 /// Whether a word of a question about times, spans or places only says that it is one.
 pub(super) fn is_sort_word(word: &Word, wanted: Wanted) -> bool {
+    if wanted == Wanted::Time && WEEKDAYS_AND_MONTHS.contains(&word.folded.trim_end_matches('s')) {
+        return true;
+    }
     let words: &[&str] = match wanted {
         Wanted::Duration => &["long", "take", "takes", "last", "fast", "quickly", "soon", "old", "often"],
         Wanted::Time => &[

@@ -333,9 +333,10 @@ fn before(candidates: &[Candidate], index: usize) -> Option<usize> {
     candidates[previous].is_beside(&candidates[index]).then_some(previous)
 }
 
-/// Whether a prepared question is about what a business's own pages say: its hours, its areas, whether it comes at night.
+/// Whether a prepared question is about what a business's own pages say: its hours, its areas, where it is, whether it comes at night.
 fn is_said_by_sites(question: &str) -> bool {
-    const ABOUT: [&str; 12] = [
+    const ABOUT: [&str; 15] = [
+        "contact",
         "hours",
         "open",
         "close",
@@ -348,6 +349,8 @@ fn is_said_by_sites(question: &str) -> bool {
         "24",
         "emergency",
         "located",
+        "office",
+        "reach",
     ];
     let question = question.to_lowercase();
     let words = question.split(|c: char| !c.is_alphanumeric() && c != '/').filter(|word| !word.is_empty());
