@@ -219,7 +219,8 @@ async fn the_daily_summary_is_shown_and_sent_once_to_who_wants_it() {
     listed.sort();
     assert_eq!(listed, readers, "{shown}");
     assert!(text(&shown, "subject").starts_with("Oak Street Plumbing: 0 conversations, 0 leads on "), "{shown}");
-    for (timezone, written) in [("America/Chicago", "Monday, March 2, 2026"), ("Europe/Zurich", "Monday, 2 March 2026")] {
+    for (timezone, written) in [("America/Chicago", "Monday, March 2, 2026"), ("Europe/Zurich", "Monday, 2 March 2026")]
+    {
         owner.api.patch("/api/organization", json!({ "timezone": timezone })).await.expect(200);
         eventually("dates are written as it is usual there", SOON, || async {
             let shown = owner.api.get("/api/analytics/summary?date=2026-03-02").await.expect(200);

@@ -100,6 +100,38 @@ async fn questions_are_answered_from_the_right_page_in_json_and_as_a_stream() {
 }
 
 #[tokio::test]
+async fn what_the_organization_says_of_itself_comes_before_its_pages_and_its_trade() {
+    let place = Place::open().await;
+    let asked = [
+        ("Where are you located?", "9 Elm Street"),
+        ("What is your phone number?", "(217) 555-0199"),
+        ("What are your hours?", "Tuesday"),
+        ("Are you open on Saturday?", "Tuesday"),
+    ];
+    let before = place.visitor().say("Where are you located?").await;
+    assert!(!text(&before, "response").contains("9 Elm Street"), "{before}");
+    let day = json!({ "open": "07:30", "close": "17:00" });
+    let facts = json!({
+        "phone": "+12175550199",
+        "address": { "street": "9 Elm Street", "city": "Springfield", "state": "IL", "zip": "62704", "country": "US" },
+        "business_hours": { "tue": day, "wed": day, "thu": day },
+    });
+    place.owner.api.patch("/api/organization", facts).await.expect(200);
+    for (question, expected) in asked {
+        eventually(question, SOON, async || {
+            let answer = place.visitor().say(question).await;
+            let said = text(&answer, "response");
+            let as_written = said.replace("+12175550199", "(217) 555-0199");
+            as_written.contains(expected).then_some(())
+        })
+        .await;
+    }
+    // A visitor's own number is no question for ours.
+    let told = place.visitor().say("You can reach me by phone at 415 555 0123").await;
+    assert!(!text(&told, "response").contains("0199"), "{told}");
+}
+
+#[tokio::test]
 async fn off_topic_questions_get_the_fallback_without_sources() {
     let place = Place::open().await;
     let fallback = text(&place.agent_view().await, "fallback_message");
