@@ -320,6 +320,7 @@ pub fn of_conversation(state: &conversation::State, event: &conversation::Event)
 pub fn of_lead(state: &lead::State, event: &lead::Event) -> Option<News> {
     let about = || About::Lead(state.id.clone());
     match event {
+        lead::Event::Captured { capture, .. } if capture.called => None,
         lead::Event::Captured { .. } => everybody(Kind::Lead, about()),
         lead::Event::Routed { assignment, .. } => {
             let to = assignment.user.clone()?;

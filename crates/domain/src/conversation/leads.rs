@@ -1,6 +1,6 @@
 //! How a conversation becomes a lead and keeps it told (LEAD-5, CHAT-23): one lead per conversation.
 
-use super::{Event, State, apply};
+use super::{Errand, Event, State, apply};
 use crate::{
     catalog::scoring::Evidence,
     context::Context,
@@ -64,9 +64,13 @@ pub fn qualified(state: &State, event: &Event) -> Option<(LeadId, lead::Command)
 
 /// Whether this is the conversation of a call to a lead that came from elsewhere: it becomes no second one.
 fn is_about_another(state: &State) -> bool {
-    let going = state.dialogue.errand.as_deref();
+    errands(state).any(|errand| errand.lead.is_some())
+}
+
+/// Of this conversation's calls those that a campaign made.
+fn errands(state: &State) -> impl Iterator<Item = &Errand> {
     let over = state.calls.iter().filter_map(|link| link.errand.as_deref());
-    going.into_iter().chain(over).any(|errand| errand.lead.is_some())
+    state.dialogue.errand.as_deref().into_iter().chain(over)
 }
 
 /// All a lead should know, once the visitor can be reached or has filled in a form.
@@ -118,6 +122,7 @@ fn capture(state: &State) -> Option<Capture> {
         urgency: state.urgency,
         evidence: Evidence { signals, counts },
         config_version: state.terms.config_version,
+        called: errands(state).any(|errand| !errand.campaign.is_single_call()),
     })
 }
 

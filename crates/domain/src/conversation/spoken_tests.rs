@@ -4,13 +4,15 @@ use super::{
     Command, Errand, Reply, State, Wish, apply,
     command::{Answer, Post, Posted},
     dialogue::{Facts, FormMove, Understanding},
-    qualified,
+    lead_message, qualified,
     spoken::{CallBegun, Spoken, errand, never_again},
     state::{Terms, TurnOutcome, Visitor},
     tests::{Run, meaning, person, system},
 };
 use crate::{
+    bulletin,
     call::Untaken,
+    catalog::scoring::Score,
     lead,
     principal::{Actor, Role},
     rejection::Rejection,
@@ -360,6 +362,21 @@ fn answers_of_a_lead_that_is_called_go_to_that_lead_and_make_no_second_one() {
     let lead = run.state.lead.as_ref().expect("a lead");
     assert_eq!(lead.told.fields.get("what_is_it_about").map(String::as_str), Some("The boiler"));
     assert_eq!(lead.told.phone.as_deref(), Some("+12175550100"));
+    // The board of the campaign tells of it: the bell would ring for thousands.
+    let news = |run: &Run| {
+        let captured = run.events.iter().find_map(|(event, ..)| lead_message(&run.state, event)).expect("captured");
+        let (id, lead::Command::Capture { capture, .. }) = captured else { panic!("{captured:?}") };
+        let (tenant, score) = ("t".into(), Score::default());
+        bulletin::of_lead(&lead::State::default(), &lead::Event::Captured { id, tenant, capture, score, routing: 0 })
+    };
+    assert_eq!(news(&run), None);
+    let mut called_in = Run::new();
+    begin(&mut called_in, "k1").expect("it begins");
+    called_in.state.terms.collect_leads = true;
+    let turn = say(&mut called_in, 1, "I have no hot water", None);
+    let form = FormMove::Done { form: "quote".into(), complete: true };
+    understood(&mut called_in, &turn, Facts { form, ..Facts::default() });
+    assert!(news(&called_in).is_some(), "who calls us is news");
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Capture {
     pub evidence: Evidence,
     /// The agent's configuration that the routing rules are taken from.
     pub config_version: u64,
+    /// It is somebody whom a campaign called: thousands of these in an hour are shown on its board, and are no news one by one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub called: bool,
 }
 
 /// The folded state. One that was never captured has an empty id.

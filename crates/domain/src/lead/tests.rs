@@ -43,6 +43,7 @@ fn capture(fields: &[(&str, &str)], signals: &[&str]) -> Box<Capture> {
         urgency: Urgency::Normal,
         evidence: Evidence { signals: signals.iter().map(|&name| name.to_owned()).collect(), counts: BTreeMap::new() },
         config_version: 3,
+        called: false,
     })
 }
 
