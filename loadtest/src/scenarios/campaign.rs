@@ -260,6 +260,13 @@ async fn watch(owner: &Owner, path: &str, targets: u64, rate: f64) -> Result<Wat
             watched.took = begun.elapsed();
             return Ok(watched);
         }
+        if stats["status"] == "paused" {
+            let why = format!(
+                "it paused by itself (`{}`): this machine is too slow for the rate, try a smaller --scale",
+                stats["paused_by"]
+            );
+            return Err(Error::unexpected("the campaign", why));
+        }
         if begun.elapsed() > within {
             return Err(Error::NotInTime { what: format!("the end of the campaign ({stats})"), after: within });
         }
