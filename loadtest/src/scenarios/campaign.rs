@@ -256,9 +256,20 @@ async fn watch(owner: &Owner, path: &str, targets: u64, rate: f64) -> Result<Wat
         if count("waiting") + count("trying") + count("done") != targets || ended != count("done") {
             watched.wrong += 1;
         }
-        if stats["status"] == "completed" {
-            watched.took = begun.elapsed();
-            return Ok(watched);
+        let skipped: u64 =
+            stats["counts"]["skipped"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+        match stats["status"].as_str() {
+            Some("completed" | "stopped") => {
+                watched.took = begun.elapsed();
+                return Ok(watched);
+            }
+            // Who is left asked to be called another day.
+            Some("running")
+                if count("trying") == 0 && count("dials") + skipped >= targets && count("done") < targets =>
+            {
+                post(owner, &format!("{path}/stop"), &json!({})).await?;
+            }
+            _ => {}
         }
         if stats["status"] == "paused" {
             let why = format!(
