@@ -10,9 +10,11 @@ use colloquy_cluster::effect::EffectHandle;
 use colloquy_domain::agent::config::AgentConfig;
 use colloquy_domain::conversation::confidential::Confidential;
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
+use colloquy_domain::conversation::retrieved::FaqHit;
 use colloquy_domain::conversation::{Answer, Command, KnowledgeAnswer, Reply, Retrieved, RetrievedRef, Stages, Trace};
-use colloquy_domain::ids::{AgentId, MessageId, TenantId, TurnId};
+use colloquy_domain::ids::{AgentId, FaqId, MessageId, TenantId, TurnId};
 use colloquy_domain::{Principal, Rejection, text};
+use colloquy_models::responder::AboutBusiness;
 use tokio::sync::mpsc;
 
 use super::stream::{self, Piece};
@@ -285,6 +287,12 @@ async fn search(
                 faq.answer = text::fill(&faq.answer, variables);
                 faq.question = text::fill(&faq.question, variables);
             }
+            // However the question is put: what the organization says of itself is known.
+            if let Some(about) = tools.responder.asked_of_the_business(question, &found)
+                && let Some(said) = text::own_value(about.variable(), variables, &config.variable_defaults)
+            {
+                found.faqs.insert(0, of_the_organization(about, &text::fill(said, variables)));
+            }
             // Prepared answers stand among the passages too.
             for passage in found.passages.iter_mut().filter(|passage| passage.chunk_id.starts_with("faq:")) {
                 passage.text = text::fill(&passage.text, variables);
@@ -297,6 +305,17 @@ async fn search(
             tracing::warn!(agent = %agent, %error, "the knowledge could not be searched");
             Retrieved::default()
         }
+    }
+}
+
+/// What the organization's settings say, as a prepared answer.
+fn of_the_organization(about: AboutBusiness, said: &str) -> FaqHit {
+    FaqHit {
+        faq_id: FaqId(format!("organization:{}", about.variable())),
+        question: about.question().to_owned(),
+        answer: said.to_owned(),
+        score: 1.0,
+        is_template: false,
     }
 }
 

@@ -63,7 +63,16 @@ pub fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
 /// Whether a text is nothing but one variable, and its value another than `usual`: then somebody said this very sentence.
 pub fn is_own_value(text: &str, variables: &BTreeMap<String, String>, usual: &BTreeMap<String, String>) -> bool {
     let [name] = &variables_in(text)[..] else { return false };
-    text.trim() == format!("{{{{{name}}}}}") && variables.get(name).is_some_and(|value| usual.get(name) != Some(value))
+    text.trim() == format!("{{{{{name}}}}}") && own_value(name, variables, usual).is_some()
+}
+
+/// A variable's value, if it is another than `usual`.
+pub fn own_value<'a>(
+    name: &str,
+    variables: &'a BTreeMap<String, String>,
+    usual: &BTreeMap<String, String>,
+) -> Option<&'a str> {
+    variables.get(name).filter(|value| usual.get(name) != Some(value)).map(String::as_str)
 }
 
 /// Fills `{field}` from `values`; a sentence that needs a value nobody gave is left out.

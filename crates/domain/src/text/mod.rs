@@ -10,7 +10,7 @@ pub(crate) use contact::of_today;
 pub use contact::{
     Found, PhoneProblem, dialled_form, emails, only_phone, phones, pretty_phone, valid_email, valid_phone,
 };
-pub use fill::{fields_in, fill, fill_fields, is_own_value, variables_in};
+pub use fill::{fields_in, fill, fill_fields, is_own_value, own_value, variables_in};
 pub use money::{Amount, amounts};
 pub(crate) use words::is_apostrophe;
 pub use words::{Phrases, Word, Words};

@@ -153,6 +153,9 @@ const CURRENCY_WORDS: &[&str] = &[
     "bucks", "yen",
 ];
 
+/// Fewer digits are no telephone number.
+const PHONE_DIGITS_MIN: usize = 7;
+
 /// What a question wants.
 pub(super) fn wanted(words: &[Word]) -> Wanted {
     let folded: Vec<&str> = words.iter().map(|word| word.folded.as_str()).collect();
@@ -314,9 +317,7 @@ pub(super) fn fit(sentence: &str, words: &[Word], wanted: Wanted, counted: Optio
                 places || words.iter().any(|word| is_number(&word.folded) && is_year(&word.folded)),
             )
         }
-        Wanted::Contact => {
-            (sentence.contains('@') || sentence.chars().filter(char::is_ascii_digit).count() >= 7, false)
-        }
+        Wanted::Contact => (sentence.contains('@') || has_phone(sentence), false),
         Wanted::Statement => (true, false),
     };
     if sure {
@@ -326,6 +327,13 @@ pub(super) fn fit(sentence: &str, words: &[Word], wanted: Wanted, counted: Optio
     } else {
         0.0
     }
+}
+
+/// Whether digits stand together as in a telephone number: those of a street and a postal code do not.
+fn has_phone(sentence: &str) -> bool {
+    sentence
+        .split(|c: char| !(c.is_ascii_digit() || matches!(c, ' ' | '\u{a0}' | '-' | '–' | '.' | '/' | '(' | ')' | '+')))
+        .any(|run| run.chars().filter(char::is_ascii_digit).count() >= PHONE_DIGITS_MIN)
 }
 
 /// Whether a sentence names an amount of money, or says that there is nothing to pay.
@@ -517,6 +525,8 @@ mod tests {
     #[test]
     fn sentences_are_known_by_what_they_hold() {
         let cases = [
+            ("Call (512) 555-0142.", Wanted::Contact, 1.0),
+            ("You can find us at 12 Oak Street, Austin, TX 78701.", Wanted::Contact, 0.0),
             ("We open at 8am.", Wanted::Time, 1.0),
             ("Founded in 1987 by two brothers.", Wanted::Time, 0.5),
             ("We repair pipes.", Wanted::Time, 0.0),

@@ -3,6 +3,7 @@
 //! It says only sentences that stand in the knowledge, in their order, and names where they stand. It is a function of its
 //! input: the same question and passages give the same answer.
 
+mod business;
 mod hints;
 mod plain;
 mod score;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use colloquy_domain::conversation::retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved};
 
+pub use self::business::AboutBusiness;
 use self::{
     hints::Wanted,
     plain::Kind,
@@ -155,6 +157,12 @@ impl Responder {
             sources: used.into_iter().map(|passage| passages[passage].source()).collect(),
             confidence: confidence.clamp(0.0, 1.0),
         })
+    }
+
+    /// What a question asks of the business itself, unless its owner prepared an answer to this very question.
+    pub fn asked_of_the_business(&self, question: &str, retrieved: &Retrieved) -> Option<AboutBusiness> {
+        let prepared = retrieved.faqs.iter().any(|hit| !hit.is_template && hit.score >= self.options.faq_threshold);
+        if prepared { None } else { business::asked(&self.words, question) }
     }
 
     fn best_faq<'a>(&self, retrieved: &'a Retrieved) -> Option<&'a FaqHit> {
