@@ -120,9 +120,7 @@ async fn what_the_organization_says_of_itself_comes_before_its_pages_and_its_tra
     for (question, expected) in asked {
         eventually(question, SOON, async || {
             let answer = place.visitor().say(question).await;
-            let said = text(&answer, "response");
-            let as_written = said.replace("+12175550199", "(217) 555-0199");
-            as_written.contains(expected).then_some(())
+            text(&answer, "response").contains(expected).then_some(())
         })
         .await;
     }

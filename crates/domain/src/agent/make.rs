@@ -157,7 +157,7 @@ fn organization_variables(facts: &OrgFacts, website: Option<&str>) -> BTreeMap<S
 }
 
 fn contact_answer(facts: &OrgFacts) -> Option<String> {
-    let ways = match (&facts.phone, &facts.email) {
+    let ways = match (facts.phone.as_deref().map(text::pretty_phone), &facts.email) {
         (Some(phone), Some(email)) => format!("call us at {phone} or write to {email}"),
         (Some(phone), None) => format!("call us at {phone}"),
         (None, Some(email)) => format!("write to {email}"),
