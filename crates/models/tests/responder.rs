@@ -332,6 +332,8 @@ fn how_long_something_takes_is_not_when_a_business_is_open() {
     for question in ["What are your hours?", "When are you open?"] {
         assert_eq!(responder.answer(question, &found).expect("an answer").text, prepared, "{question}");
     }
+    let keeper = Retrieved { passages: vec![page("p1", "Our schedule is kept by Ines Oakes.")], ..found.clone() };
+    assert_eq!(responder.answer("What is your schedule?", &keeper).expect("an answer").text, prepared);
     let around = Retrieved { passages: vec![page("p1", "Our hours: we are open 24 hours.")], ..found };
     assert!(responder.answer("What are your hours?", &around).expect("an answer").text.contains("24 hours"));
 }
