@@ -127,11 +127,18 @@ async fn who_is_on_call_is_told_until_they_say_stop_whatever_others_wrote_down()
     owner.api.post("/api/dnc", entry).await.expect(201);
     danger(&server, &agent).await;
     carrier.has_sent(DESK, 1).await;
+    // What the carrier writes of a refusal quotes the number: it is neither shown nor logged.
+    carrier.mood(Mood::Refusing);
+    let visitor = danger(&server, &agent).await;
+    let refused = text(&alert(&owner, &visitor, "failed", SOON).await, "error");
+    assert!(refused.contains("error 21408") && !refused.contains("555"), "{refused}");
+    assert!(server.log().contains("error 21408") && !server.log().contains(&DESK[1..]), "{}", server.log());
+    carrier.mood(Mood::Kind);
     text_from(&server, DESK, "STOP").await.expect(200);
     let visitor = danger(&server, &agent).await;
     let refused = alert(&owner, &visitor, "failed", SOON).await;
     assert!(text(&refused, "error").starts_with("do_not_contact"), "{refused}");
-    assert_eq!(carrier.asked(), 1, "nothing was asked of the carrier");
+    assert_eq!(carrier.asked(), 2, "nothing was asked of the carrier");
     text_from(&server, DESK, "START").await.expect(200);
     danger(&server, &agent).await;
     carrier.has_sent(DESK, 2).await;
@@ -143,5 +150,5 @@ async fn who_is_on_call_is_told_until_they_say_stop_whatever_others_wrote_down()
     carrier.mood(Mood::Kind);
     let visitor = danger(&server, &agent).await;
     alert(&owner, &visitor, "failed", SOON).await;
-    assert_eq!(carrier.asked(), 3, "the carrier's word is kept");
+    assert_eq!(carrier.asked(), 4, "the carrier's word is kept");
 }

@@ -46,6 +46,8 @@ pub(crate) enum Mood {
     Busy,
     /// Knows that the person said STOP.
     OptedOut,
+    /// Refuses it for good, and repeats the number in its words.
+    Refusing,
     /// Takes it and answers nobody until it is let go.
     Holding,
 }
@@ -361,8 +363,10 @@ async fn create(State(inner): State<Arc<Inner>>, Path(_account): Path<String>, b
         template: form.get("ContentSid").is_some(),
         media: form.fields().iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect(),
     };
+    let refused = format!("Permission to send an SMS has not been enabled for {}", sent.to);
     let mood = taken(&inner, sent).await;
     match mood {
+        Mood::Refusing => json_answer(400, &json!({ "code": 21408, "message": refused, "status": 400 })),
         Mood::Kind | Mood::Holding => json_answer(201, &json!({ "sid": id, "status": "queued" })),
         Mood::Forgetful | Mood::Vague => StatusCode::GATEWAY_TIMEOUT.into_response(),
         Mood::Busy => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response(),
@@ -396,6 +400,7 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
         Mood::Forgetful | Mood::Vague => StatusCode::GATEWAY_TIMEOUT.into_response(),
         Mood::Busy => StatusCode::TOO_MANY_REQUESTS.into_response(),
         Mood::OptedOut => json_answer(400, &json!({ "error": { "code": 131_050, "message": "opted out" } })),
+        Mood::Refusing => json_answer(400, &json!({ "error": { "code": 131_030, "message": "not in allowed list" } })),
     }
 }
 
