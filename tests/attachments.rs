@@ -10,7 +10,7 @@ use support::carrier::{
     only_conversation, receipt, text_from, text_with, whatsapp_posts,
 };
 use support::client::Answer;
-use support::people::{Member, SOON, Visitor, text};
+use support::people::{Member, PASSWORD, SOON, Visitor, text};
 use support::{Server, eventually};
 
 /// Somebody's telephone, where pictures pass, and one where they do not.
@@ -324,6 +324,79 @@ async fn what_a_person_attaches_is_fetched_once_with_the_accounts_key_and_kept()
     // Kept from then on.
     desk.carrier.records("ME1", pdf());
     assert_eq!(desk.owner.api.get(&path("0")).await.bytes, png());
+}
+
+#[tokio::test]
+async fn a_picture_from_whatsapp_is_asked_for_and_then_fetched_with_the_token_once_and_kept() {
+    let carrier = Carrier::start().await;
+    let server = carrier.server(&[]).await;
+    let owner = Member::sign_up(&server, "Oak Plumbing").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services", "name": "Oak" })).await, "id");
+    connect_whatsapp(&owner, &agent, false).await;
+    carrier.records("1013859600285441", png());
+    carrier.records("1013859600285442", b"OggS a voice message".to_vec());
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let medium = |n: u8, kind: &str, id: &str| {
+        let mut one = json!({ "id": format!("wamid.{n}"), "from": &BERLIN[1..], "timestamp": since.as_secs().to_string(), "type": kind });
+        one[kind] = json!({ "id": id, "mime_type": "image/png", "sha256": "x" });
+        one
+    };
+    let mut leak = medium(1, "image", "1013859600285441");
+    leak["image"]["caption"] = json!("Is it this pipe?");
+    // The last one is nothing that Meta has.
+    let all = [leak, medium(2, "audio", "1013859600285442"), medium(3, "image", "1013859600285443")];
+    for one in all {
+        whatsapp_posts(&server, json!({ "messages": [one] }), APP_SECRET).await.expect(200);
+    }
+    let talk = only_conversation(&owner, "whatsapp").await;
+    let heard = eventually("all three stand there", SOON, || async {
+        let shown = owner.conversation(&talk).await;
+        let all = shown["messages"].as_array()?.clone();
+        let with: Vec<Value> = all
+            .into_iter()
+            .filter(|message| message["attachments"].as_array().is_some_and(|files| files.len() == 1))
+            .collect();
+        (with.len() == 3).then_some(with)
+    })
+    .await;
+    assert_eq!(text(&heard[0], "content"), "Is it this pipe?");
+    assert_eq!(carrier.fetched(), 0, "not before somebody looks");
+    let path = |n: usize| format!("/api/conversations/{talk}/messages/{}/attachments/0", text(&heard[n], "id"));
+    for _ in 0..2 {
+        let shown = owner.api.get(&path(0)).await;
+        assert_eq!((shown.status, &shown.bytes, shown.header("content-type")), (200, &png(), Some("image/png")));
+    }
+    assert_eq!(carrier.fetched(), 1, "kept from then on");
+    // No picture, and one that Meta does not have.
+    owner.api.get(&path(1)).await.refused(404);
+    owner.api.get(&path(2)).await.refused(404);
+    let other = Member::sign_up(&server, "Another").await;
+    other.api.get(&path(0)).await.refused(404);
+}
+
+#[tokio::test]
+async fn a_link_that_was_good_opens_until_its_end_and_not_after_it() {
+    // A carrier's link ends after a day, one that stands in words after a week.
+    for (person, before, after) in [(ANN, "+23h", "+25h"), (BERLIN, "+6d", "+8d")] {
+        let mut desk = Desk::open(person).await;
+        let file = desk.kept("leak.png", png()).await;
+        let said = json!({ "content": "Look", "attachments": [file] });
+        desk.owner.api.post(&desk.path("messages"), said).await.expect(201);
+        let sent = desk.carrier.has_sent(person, 2).await.remove(1);
+        let link = sent.media.first().cloned().or_else(|| sent.text.split_once('\n').map(|(_, link)| link.to_owned()));
+        let link = link.expect("a link");
+        delivered(&desk.owner, &desk.talk, "sent").await;
+        assert_eq!(desk.opens(&link).await.bytes, png());
+        desk.server.later(before).await;
+        assert_eq!(desk.opens(&link).await.bytes, png(), "{before}");
+        desk.server.later(after).await;
+        desk.opens(&link).await.refused(404);
+        // The file itself is still there for those who answer.
+        let login = json!({ "email": desk.owner.email, "password": PASSWORD });
+        let session = desk.server.api().post("/api/auth/login", login).await.expect(200);
+        let member = desk.server.api().bearer(&text(&session, "access_token"));
+        assert_eq!(member.get(&desk.path(&format!("attachments/{file}"))).await.bytes, png());
+    }
 }
 
 #[tokio::test]

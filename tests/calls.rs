@@ -290,8 +290,18 @@ async fn a_person_starts_in_the_widget_goes_on_by_text_message_and_finishes_by_p
     assert_eq!(shown["conversation"]["visitor_name"], "Ann Lee", "nothing is asked twice");
     // A stranger's number does not get there.
     let (_other, _) = called(&server, &path, "call_2", Some("+12175550144")).await;
-    let calls = owner.api.list("/api/voice/calls").await;
-    assert_ne!(calls[0]["conversation_id"], calls[1]["conversation_id"]);
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    for member in [&owner, &viewer] {
+        let calls = member.api.list("/api/voice/calls").await;
+        assert_ne!(calls[0]["conversation_id"], calls[1]["conversation_id"]);
+        // Who it is says the conversation, to whoever may read that.
+        let known = calls.iter().find(|call| call["conversation_id"] == json!(conversation)).expect("Ann's call");
+        assert_eq!((&known["name"], &known["phone"]), (&json!("Ann Lee"), &json!(ANN)), "{known}");
+        let stranger = calls.iter().find(|call| call["conversation_id"] != json!(conversation)).expect("the other");
+        assert!(stranger["name"].is_null() && stranger["campaign_name"].is_null(), "{stranger}");
+    }
+    let shown = owner.api.get(&format!("/api/voice/calls/{}", text(&call, "id"))).await.expect(200);
+    assert_eq!(shown["name"], "Ann Lee");
 }
 
 #[tokio::test(flavor = "multi_thread")]

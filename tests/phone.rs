@@ -11,6 +11,7 @@ use support::carrier::{ACCOUNT, Carrier, OURS, TOKEN, connect_twilio, post_form}
 use support::client::Answer;
 use support::people::{Member, SOON, mailbox, text};
 use support::socket::Socket;
+use support::voices::Voices;
 use support::{Server, eventually};
 
 /// Somebody's mobile.
@@ -264,14 +265,119 @@ fn wav(samples: usize) -> Vec<u8> {
     file
 }
 
+/// An organization that is never open.
+async fn closed(owner: &Member) {
+    let week = json!({ "mon": null, "tue": null, "wed": null, "thu": null, "fri": null, "sat": null, "sun": null });
+    owner.api.patch("/api/organization", json!({ "business_hours": week })).await.expect(200);
+}
+
+/// Somebody calls after hours and leaves a second of sound.
+async fn leaves(server: &Server, carrier: &Carrier, call: &str, from: &str, recording: &str) {
+    let record = eventually("the agent takes messages", SOON, || async {
+        let told = calls(server, call, from).await;
+        told.contains("<Record").then_some(told)
+    })
+    .await;
+    carrier.records(recording, wav(8_000));
+    let news = path(&record, "recordingStatusCallback=\"");
+    let there = [
+        ("RecordingSid", recording),
+        ("RecordingStatus", "completed"),
+        ("RecordingUrl", "https://elsewhere.example/RE"),
+        ("RecordingDuration", "9"),
+    ];
+    for _ in 0..2 {
+        asked(server, &news, call, from, &there).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_after_the_beep_is_written_down_once_and_stands_in_the_callers_conversation() {
+    let (carrier, voices) = (Carrier::start().await, Voices::start().await);
+    let mut settings = [carrier.settings(), voices.settings()].concat();
+    settings.push(("COLLOQUY_PUBLIC__API_URL", PUBLIC.to_owned()));
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let mut server = Server::start_with(&settings).await;
+    let (owner, _) = founded(&server, json!({ "voicemail": true })).await;
+    closed(&owner).await;
+    let said = "Hello, this is Ann Lee. My boiler leaks, please call me back.";
+    // The node dies while nobody answers; then the service is out of order twice.
+    voices.writes(&[None]);
+    leaves(&server, &carrier, "CA1", ANN, "RE1").await;
+    eventually("it is brought", SOON, || async { (voices.recordings().len() == 1).then_some(()) }).await;
+    server.kill();
+    voices.writes(&[Some((500, "")), Some((500, "")), Some((200, said))]);
+    server.boot().await;
+    let owner = owner.at(&server);
+    let is = |status: &'static str| move |call: &Value| call["voicemail"]["transcript_status"] == status;
+    let row = call_is(&owner, ANN, is("written")).await;
+    assert!(!row.to_string().contains("boiler"), "the words stand in one place: {row}");
+    let brought = voices.recordings();
+    assert_eq!(brought.len(), 4, "{brought:?}");
+    // Sixteen bits for each of the caller's samples alone, and a model that takes recordings.
+    assert!(
+        brought.iter().all(|(bytes, query)| *bytes == 44 + 16_000 && query.contains("model=nova-3")),
+        "{brought:?}"
+    );
+    let call = format!("/api/voice/calls/{}", text(&row, "id"));
+    let shown = owner.api.get(&call).await.expect(200);
+    let left = &shown["voicemail"];
+    assert_eq!((&left["transcript"], &left["confidence_percent"]), (&json!(said), &json!(98)), "{shown}");
+    assert!(left["transcript_note"].is_null(), "{shown}");
+    let conversation = text(&shown, "conversation_id");
+    let one = |shown: &Value, key: &str| {
+        let all = shown[key].as_array().expect("a list").clone();
+        assert_eq!(all.len(), 1, "it stands once: {shown}");
+        all[0].clone()
+    };
+    for message in [one(&shown, "transcript"), one(&owner.conversation(&conversation).await, "messages")] {
+        let marked = (&message["role"], &message["content"], &message["voicemail"], &message["channel"]);
+        assert_eq!(marked, (&json!("user"), &json!(said), &json!(true), &json!("voice")));
+    }
+    let noticed = owner.api.list("/api/notifications").await;
+    let noticed = noticed.iter().find(|item| item["link"] == format!("/app/calls/{}", text(&row, "id")));
+    assert!(noticed.is_some_and(|item| text(item, "body").contains(said)), "{noticed:?}");
+
+    // The same person's next message goes on there; one without words adds none.
+    voices.writes(&[Some((200, "It is Ann again."))]);
+    leaves(&server, &carrier, "CA2", ANN, "RE2").await;
+    eventually("both stand there", SOON, || async {
+        let shown = owner.conversation(&conversation).await;
+        (shown["messages"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    voices.writes(&[Some((200, ""))]);
+    leaves(&server, &carrier, "CA3", BEN, "RE3").await;
+    let silent = call_is(&owner, BEN, is("silent")).await;
+    assert!(silent["conversation_id"].is_null() && silent["voicemail"]["transcript_note"].is_string(), "{silent}");
+    // A key that is not taken is said, and not tried again.
+    let before = voices.recordings().len();
+    voices.writes(&[Some((401, ""))]);
+    leaves(&server, &carrier, "CA4", DESK_PHONE, "RE4").await;
+    let refused = call_is(&owner, DESK_PHONE, is("none")).await;
+    assert!(text(&refused["voicemail"], "transcript_note").contains("refuses the key"), "{refused}");
+    assert_eq!(voices.recordings().len(), before + 1);
+
+    // Erased with who said it.
+    let erasure = owner.api.post("/api/privacy/erasures", json!({ "phone": ANN })).await.expect(202);
+    let erasure = format!("/api/privacy/erasures/{}", text(&erasure, "id"));
+    eventually("the erasure has ended", SOON, || async {
+        (owner.api.get(&erasure).await.expect(200)["status"] == "completed").then_some(())
+    })
+    .await;
+    owner.api.get(&call).await.refused(404);
+    owner.api.get(&format!("/api/conversations/{conversation}")).await.refused(404);
+    let noticed = owner.api.list("/api/notifications").await;
+    assert!(!json!(noticed).to_string().contains("boiler"), "{noticed:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_hours_a_message_is_taken_fetched_kept_under_the_calls_key_and_erased_with_the_caller() {
     let carrier = Carrier::start().await;
     let mut server = carrier.server(&[("COLLOQUY_PUBLIC__API_URL", PUBLIC)]).await;
     let (owner, _) = founded(&server, json!({ "voicemail": true })).await;
     assert!(calls(&server, "CA0", BEN).await.contains("<Connect"), "without opening hours it is always open");
-    let closed = json!({ "mon": null, "tue": null, "wed": null, "thu": null, "fri": null, "sat": null, "sun": null });
-    owner.api.patch("/api/organization", json!({ "business_hours": closed })).await.expect(200);
+    closed(&owner).await;
     let record = eventually("the agent knows that it is closed", SOON, || async {
         let told = calls(&server, "CA1", ANN).await;
         told.contains("<Record").then_some(told)
@@ -298,6 +404,9 @@ async fn after_hours_a_message_is_taken_fetched_kept_under_the_calls_key_and_era
     let call = call_is(&owner, ANN, |call| call["voicemail"]["sound"] == "here").await;
     assert!(!carrier.has_recording("RE1"), "no copy stays elsewhere");
     assert!(!call["recording"].is_null(), "{call}");
+    let call = call_is(&owner, ANN, |call| call["voicemail"]["transcript_status"] == "none").await;
+    let note = text(&call["voicemail"], "transcript_note");
+    assert!(note.contains("no speech-to-text is connected"), "nothing is pretended: {note}");
     let heard = format!("/api/voice/calls/{}/recording", text(&call, "id"));
     let sound = owner.api.get(&heard).await;
     assert_eq!(sound.status, 200);

@@ -58,7 +58,8 @@ async fn quiet(place: &Place, conversation: &str) -> Value {
         let seq = number(&shown["conversation"], "seq");
         let journal = place.owner.journal(conversation).await;
         let count = |kind: &str| journal.iter().filter(|event| kind_of(event) == kind).count();
-        let settled = count("alert_queued") == count("alert_sent") + count("alert_failed");
+        let ends = ["alert_sent", "alert_recorded", "alert_failed"];
+        let settled = count("alert_queued") == ends.into_iter().map(count).sum::<usize>();
         let same = std::mem::replace(&mut last, seq) == seq;
         (settled && same).then_some(shown)
     })

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,23 +15,9 @@ const ERASED_WITHIN: Duration = Duration::from_secs(60);
 /// For how many days the organization keeps conversations.
 const KEPT_DAYS: u32 = 30;
 
-/// The library that shows a program another time; `make test` installs it.
-fn other_time() -> PathBuf {
-    let places = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    places
-        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
-        .find(|library| library.exists())
-        .expect("libfaketime is there; 'make test' installs it (Debian: apt-get install libfaketime)")
-}
-
 /// Ends the server and starts it again on the same data, so many days later.
 async fn days_later(server: &mut Server, days: u32) {
-    server.kill();
-    server.set("LD_PRELOAD", &other_time().display().to_string());
-    server.set("FAKETIME", &format!("+{days}d"));
-    // How long something takes is measured as ever.
-    server.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    server.boot().await;
+    server.later(&format!("+{days}d")).await;
 }
 
 /// The same person, whose session has ended meanwhile.

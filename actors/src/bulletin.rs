@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 use crate::core::{Asked, Core, ask, message, pure_core, pure_work};
 use crate::{ActorError, Actors, Tools, account, calls, conversation, feed, inbox, lead, letters};
 
+/// Characters of a voicemail in a notice: what one reads at a glance.
+const LEFT_CHARS_MAX: usize = 280;
+
 /// The kind `bulletin`.
 pub struct BulletinEntity {
     tools: Arc<Tools>,
@@ -260,6 +263,14 @@ impl Actors {
         Ok(call.and_then(|call| domain::call::view::view(&call)).map(|row| json!(row)))
     }
 
+    /// What was written down of a voicemail, on a line.
+    async fn left_words(&self, tenant: &TenantId, id: &CallId, row: &Value) -> Result<Option<String>, ActorError> {
+        let Some(conversation) = text(row, "conversation_id") else { return Ok(None) };
+        let conversation = ConversationId(conversation);
+        let said = calls::left_words(&self.client, tenant, id, &conversation).await?;
+        Ok(said.map(|said| domain::text::shorten(&domain::text::one_line(&said), LEFT_CHARS_MAX)))
+    }
+
     /// The same of a lead.
     async fn lead_row(&self, tenant: &TenantId, id: &LeadId) -> Result<Option<Value>, ActorError> {
         if let Some(row) = self.client.get::<Value>(tenant.as_str(), lead::LIST, id.as_str()).await? {
@@ -312,7 +323,10 @@ impl Actors {
                 Some(row) => {
                     agent = text(&row, "agent_id").map(AgentId);
                     let left = match row["voicemail"]["seconds"].as_u64() {
-                        Some(seconds) => format!("They left a message of {seconds} seconds."),
+                        Some(seconds) => match self.left_words(tenant, id, &row).await? {
+                            Some(words) => format!("They left a message of {seconds} seconds: “{words}”"),
+                            None => format!("They left a message of {seconds} seconds."),
+                        },
                         None => "They left no message.".to_owned(),
                     };
                     let back = match row["texted"]["is"].as_str() {

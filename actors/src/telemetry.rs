@@ -12,7 +12,7 @@ pub(crate) const MODEL_CALLS: &str = "colloquy_model_calls_total";
 pub(crate) const MODEL_CALL_SECONDS: &str = "colloquy_model_call_seconds";
 /// Tokens of models by direction (`input`, `cached`, `output`).
 pub(crate) const MODEL_TOKENS: &str = "colloquy_model_tokens_total";
-/// Alerts by channel and outcome.
+/// Alerts by channel and outcome (`sent`, `recorded`: a text message that reached nobody, `failed`).
 pub(crate) const ALERTS: &str = "colloquy_alerts_total";
 /// Letters of notices by outcome (`sent`, `failed`, `refused`, `read`: nothing was left to tell), and alerts held for the next one (`held`).
 pub(crate) const LETTERS: &str = "colloquy_letters_total";

@@ -97,6 +97,17 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
         let opening = &lines[0].1;
         assert!(opening.starts_with(&format!("Hello Person {n} of Acme {n}. This is Elm about boilers.")), "{opening}");
     }
+    // Who only watches sees how the calls went and not whom they reached, as on the campaign's own lists.
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    let watched = viewer.api.list("/api/voice/calls").await;
+    for (n, phone) in people.iter().enumerate() {
+        let call = &by_phone[phone];
+        let named = (&call["name"], &call["campaign_name"]);
+        assert_eq!(named, (&json!(format!("Person {n}")), &json!("Webinar")), "{call}");
+        let seen = watched.iter().find(|seen| seen["id"] == call["id"]).expect("the same call");
+        assert!(seen["name"].is_null() && !seen.to_string().contains(phone.as_str()), "{seen}");
+        assert_eq!((&seen["campaign_name"], &seen["score"]), (&json!("Webinar"), &call["score"]), "{seen}");
+    }
     // What they said was an answer to us, and is listed nowhere as a question that nobody could answer.
     let open = owner.api.list(&format!("/api/analytics/unanswered?agent_id={elm}")).await;
     assert!(open.is_empty(), "{open:?}");

@@ -24,6 +24,8 @@ use super::{Server, eventually, random_id};
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000042";
 /// Its auth token.
 pub(crate) const TOKEN: &str = "auth-token-of-the-simulated-account";
+/// WhatsApp's access token.
+const ACCESS_TOKEN: &str = "access-token-of-the-simulated-account";
 /// WhatsApp's app secret.
 pub(crate) const APP_SECRET: &str = "app-secret-of-the-simulated-account";
 /// Our number at Twilio.
@@ -44,6 +46,8 @@ pub(crate) enum Mood {
     Busy,
     /// Knows that the person said STOP.
     OptedOut,
+    /// Refuses it for good, and repeats the number in its words.
+    Refusing,
     /// Takes it and answers nobody until it is let go.
     Holding,
 }
@@ -71,6 +75,8 @@ struct Inner {
     site: Mutex<String>,
     /// Recordings that it has, by id.
     recordings: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// How often the bytes of a medium were fetched at Meta's side.
+    fetched: Mutex<usize>,
 }
 
 /// The running carrier.
@@ -88,6 +94,7 @@ impl Carrier {
             go: Notify::new(),
             site: Mutex::default(),
             recordings: Mutex::default(),
+            fetched: Mutex::default(),
         });
         let router = Router::new()
             .route("/2010-04-01/Accounts/{account}", get(async || json_answer(200, &json!({ "sid": ACCOUNT }))))
@@ -96,7 +103,8 @@ impl Carrier {
             .route("/2010-04-01/Accounts/{sid}/Messages/{message}/Media/{file}", get(medium))
             .route("/media/{file}", get(medium_bytes))
             .route("/2010-04-01/Accounts/{sid}/Recordings/{file}", get(recording).delete(recording_gone))
-            .route("/v24.0/{number}", get(async || json_answer(200, &json!({ "id": OURS_WHATSAPP.1 }))))
+            .route("/v24.0/{id}", get(graph_object))
+            .route("/graph-media/{file}", get(graph_bytes))
             .route("/v24.0/{number}/messages", post(graph))
             .with_state(inner.clone());
         let site = Site::router(router).await;
@@ -143,6 +151,11 @@ impl Carrier {
         lock(&self.inner.recordings).contains_key(id)
     }
 
+    /// How often the bytes of a medium were fetched at Meta's side.
+    pub(crate) fn fetched(&self) -> usize {
+        *lock(&self.inner.fetched)
+    }
+
     /// How often it was asked to send anything.
     pub(crate) fn asked(&self) -> usize {
         *lock(&self.inner.asked)
@@ -168,7 +181,7 @@ pub(crate) async fn connect_twilio(owner: &Member, agent: &str) -> Value {
 
 /// Connects WhatsApp and registers our number for an agent.
 pub(crate) async fn connect_whatsapp(owner: &Member, agent: &str, template: bool) -> Value {
-    let keys = json!({ "access_token": "access-token-of-the-simulated-account", "app_secret": APP_SECRET });
+    let keys = json!({ "access_token": ACCESS_TOKEN, "app_secret": APP_SECRET });
     let connected = owner.api.post("/api/integrations/whatsapp/connect", keys).await.expect(200);
     let mut number = json!({
         "number": OURS_WHATSAPP.0, "provider": "whatsapp", "agent_id": agent, "phone_number_id": OURS_WHATSAPP.1,
@@ -294,6 +307,37 @@ async fn medium_bytes(State(inner): State<Arc<Inner>>, Path(file): Path<String>,
     }
 }
 
+/// As Meta's Graph: what is known by an id. A medium is told with where its bytes are, for a few minutes and for the same token.
+async fn graph_object(State(inner): State<Arc<Inner>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if !knows_token(&headers) {
+        return json_answer(401, &json!({ "error": { "code": 190, "message": "Invalid OAuth access token." } }));
+    }
+    if id == OURS_WHATSAPP.1 {
+        return json_answer(200, &json!({ "id": id }));
+    }
+    if !lock(&inner.recordings).contains_key(&id) {
+        return json_answer(404, &json!({ "error": { "code": 100, "message": "Unsupported get request." } }));
+    }
+    let url = format!("{}/graph-media/{id}?ext=1&hash=h", lock(&inner.site).trim_end_matches('/'));
+    json_answer(200, &json!({ "messaging_product": "whatsapp", "url": url, "mime_type": "image/png", "id": id }))
+}
+
+/// The second step: the bytes, for who knows the token.
+async fn graph_bytes(State(inner): State<Arc<Inner>>, Path(file): Path<String>, headers: HeaderMap) -> Response {
+    if !knows_token(&headers) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    *lock(&inner.fetched) += 1;
+    match lock(&inner.recordings).get(&file).cloned() {
+        Some(bytes) => bytes.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn knows_token(headers: &HeaderMap) -> bool {
+    headers.get(header::AUTHORIZATION).is_some_and(|given| given == format!("Bearer {ACCESS_TOKEN}").as_str())
+}
+
 async fn recording(State(inner): State<Arc<Inner>>, Path((_, file)): Path<(String, String)>) -> Response {
     match lock(&inner.recordings).get(file.trim_end_matches(".wav")).cloned() {
         Some(sound) => ([(header::CONTENT_TYPE, "audio/x-wav")], sound).into_response(),
@@ -319,8 +363,10 @@ async fn create(State(inner): State<Arc<Inner>>, Path(_account): Path<String>, b
         template: form.get("ContentSid").is_some(),
         media: form.fields().iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect(),
     };
+    let refused = format!("Permission to send an SMS has not been enabled for {}", sent.to);
     let mood = taken(&inner, sent).await;
     match mood {
+        Mood::Refusing => json_answer(400, &json!({ "code": 21408, "message": refused, "status": 400 })),
         Mood::Kind | Mood::Holding => json_answer(201, &json!({ "sid": id, "status": "queued" })),
         Mood::Forgetful | Mood::Vague => StatusCode::GATEWAY_TIMEOUT.into_response(),
         Mood::Busy => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response(),
@@ -354,6 +400,7 @@ async fn graph(State(inner): State<Arc<Inner>>, Path(number): Path<String>, body
         Mood::Forgetful | Mood::Vague => StatusCode::GATEWAY_TIMEOUT.into_response(),
         Mood::Busy => StatusCode::TOO_MANY_REQUESTS.into_response(),
         Mood::OptedOut => json_answer(400, &json!({ "error": { "code": 131_050, "message": "opted out" } })),
+        Mood::Refusing => json_answer(400, &json!({ "error": { "code": 131_030, "message": "not in allowed list" } })),
     }
 }
 

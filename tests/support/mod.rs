@@ -54,6 +54,15 @@ pub(crate) struct Server {
     child: Option<Child>,
 }
 
+/// The library that shows a program another time; `make test` installs it.
+fn other_time() -> PathBuf {
+    let places = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    places
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .expect("libfaketime is there; 'make test' installs it (Debian: apt-get install libfaketime)")
+}
+
 impl Server {
     /// Starts one with the settings of tests: keyword search, loopback sites may be crawled.
     pub(crate) async fn start() -> Self {
@@ -121,6 +130,16 @@ impl Server {
     pub(crate) async fn boot(&mut self) {
         self.spawn();
         self.ready().await;
+    }
+
+    /// Ends the program and starts it again on the same data at another time: so much later, such as `+2d`, whatever was said before.
+    pub(crate) async fn later(&mut self, by: &str) {
+        self.kill();
+        self.set("LD_PRELOAD", &other_time().display().to_string());
+        self.set("FAKETIME", by);
+        // How long something takes is measured as ever.
+        self.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        self.boot().await;
     }
 
     /// Starts the program without waiting for it.

@@ -1,14 +1,16 @@
 //! Simulated voice services on loopback: Deepgram's and ElevenLabs' sides of their own protocols. What is "heard" is what a test says; what is spoken is a
 //! tone of fifty milliseconds for each character, with the times of all of them.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -32,6 +34,10 @@ struct Inner {
     query: Mutex<String>,
     spoken: Mutex<Vec<String>>,
     mute: Mutex<bool>,
+    /// What recordings are answered with, the next one first; the last one stays. None: it is not answered at all.
+    written: Mutex<VecDeque<Option<(u16, String)>>>,
+    /// The sizes of recordings that were brought, bytes, and what for.
+    recordings: Mutex<Vec<(usize, String)>>,
 }
 
 /// Both services.
@@ -44,6 +50,7 @@ impl Voices {
     pub(crate) async fn start() -> Self {
         let inner = Arc::new(Inner::default());
         let router = Router::new()
+            .route("/v1/listen", post(write_down))
             .route("/v2/listen", get(listen))
             .route("/v1/voices", get(voices))
             .route("/v1/text-to-speech/{voice}/stream-input", get(speak))
@@ -107,6 +114,17 @@ impl Voices {
         lock(&self.inner.spoken).clone()
     }
 
+    /// How recordings are answered from now on, one after the other: a status, and the words in it. Nothing: it is never answered.
+    pub(crate) fn writes(&self, answers: &[Option<(u16, &str)>]) {
+        let own = |answer: &Option<(u16, &str)>| answer.map(|(status, words)| (status, words.to_owned()));
+        *lock(&self.inner.written) = answers.iter().map(own).collect();
+    }
+
+    /// The recordings that were brought: how long in bytes, and how they were to be read.
+    pub(crate) fn recordings(&self) -> Vec<(usize, String)> {
+        lock(&self.inner.recordings).clone()
+    }
+
     /// Nothing is spoken from now on.
     pub(crate) fn fall_silent(&self) {
         *lock(&self.inner.mute) = true;
@@ -133,6 +151,29 @@ async fn listen(
     }
     *lock(&inner.query) = query.unwrap_or_default();
     upgrade.on_upgrade(move |socket| hear(inner, socket))
+}
+
+/// Deepgram's side for recordings.
+async fn write_down(
+    State(inner): State<Arc<Inner>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    file: Bytes,
+) -> Response {
+    if headers.get(header::AUTHORIZATION).is_none_or(|key| key != format!("Token {KEY}").as_str()) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    assert!(file.starts_with(b"RIFF") && headers[header::CONTENT_TYPE] == "audio/wav", "a file of sound");
+    lock(&inner.recordings).push((file.len(), query.unwrap_or_default()));
+    let answer = {
+        let mut written = lock(&inner.written);
+        if written.len() > 1 { written.pop_front() } else { written.front().cloned() }
+    };
+    let Some((status, words)) = answer.expect("a recording is expected") else { return std::future::pending().await };
+    let status = StatusCode::from_u16(status).expect("a status");
+    let alternative = json!({ "transcript": words, "confidence": 0.978, "words": [] });
+    let body = json!({ "metadata": {}, "results": { "channels": [{ "alternatives": [alternative] }] } });
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
 async fn hear(inner: Arc<Inner>, mut socket: WebSocket) {

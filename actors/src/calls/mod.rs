@@ -6,6 +6,7 @@
 pub mod missed;
 pub mod recording;
 mod review;
+mod written;
 
 use std::sync::Arc;
 
@@ -106,6 +107,8 @@ impl Entity for CallEntity {
             Effect::TextBack => missed::text_back(&self.tools, &handle).await,
             // Repeatable: the same pieces under the same names.
             Effect::FetchVoicemail { recording } => missed::fetch(&self.tools, &handle, &recording).await,
+            // Repeatable: the conversation notes a call's words once.
+            Effect::WriteVoicemail => written::run(&self.tools, &handle).await,
         }
     }
 }
@@ -242,28 +245,11 @@ pub async fn begin(
     let opening = opening.map(|words| script::opening(&agent.config, heard.direction, &words));
     let mut closed: Option<ConversationId> = None;
     for _ in 0..TRIES {
-        let known = state.conversation_id.clone().filter(|known| Some(known) != closed.as_ref());
-        let conversation = match (known, &person) {
-            (Some(known), _) => known,
-            (None, Some(person)) => {
-                of_number(client, tools, tenant, &heard.agent, person, &call, closed.as_ref()).await?
-            }
-            (None, None) => {
-                let after = closed.as_ref().map_or("", |closed| closed.as_str());
-                ConversationId(derived(tools, &["call conversation", call.as_str(), after]))
-            }
-        };
+        let conversation = belongs(client, tools, &state, &heard.agent, person.as_deref(), closed.as_ref()).await?;
         let zone = zone_or_utc(&agent.timezone);
         let open = agent.hours.is_empty() || is_open(&agent.hours, &zone, client.now_ms());
-        let visitor = conversation::Visitor {
-            id: match &person {
-                Some(person) => crate::thread::visitor(tools, &heard.agent, person),
-                None => VisitorId(format!("call-{}", derived(tools, &["caller", call.as_str()]))),
-            },
-            phone: person.clone(),
-            name: errand.as_ref().and_then(|errand| errand.name.clone()),
-            ..conversation::Visitor::default()
-        };
+        let name = errand.as_ref().and_then(|errand| errand.name.clone());
+        let visitor = conversation::Visitor { name, ..caller(tools, &call, &heard.agent, person.as_deref()) };
         let begun = CallBegun {
             conversation_id: conversation.clone(),
             agent_id: heard.agent.clone(),
@@ -403,6 +389,27 @@ pub async fn heard_only(client: &Client, by: &Principal, live: &Live, heard: &st
     Ok(())
 }
 
+/// What was written down of what a caller left after the beep, from the conversation it stands in.
+///
+/// # Errors
+/// When the conversation cannot be asked. One that was erased has none.
+pub async fn left_words(
+    client: &Client,
+    tenant: &TenantId,
+    call: &CallId,
+    conversation: &ConversationId,
+) -> Result<Option<String>, ActorError> {
+    let live = Live { call: call.clone(), conversation: conversation.clone() };
+    match conversation_of(client, &Principal::system(tenant.clone()), &live).await {
+        Ok(state) => {
+            let left = state.messages.iter().find(|said| said.voicemail && said.call.as_ref() == Some(call));
+            Ok(left.map(|said| said.content.clone()))
+        }
+        Err(ActorError::Rejected(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The conversation of a call as it is.
 pub async fn conversation_of(
     client: &Client,
@@ -412,6 +419,35 @@ pub async fn conversation_of(
     match ask::<ConversationEntity>(client, by, live.conversation.as_str(), conversation::Command::Get).await? {
         conversation::Reply::State(state) => Ok(state),
         _ => Err(ActorError::Failed),
+    }
+}
+
+/// Who called, as the conversation knows them.
+fn caller(tools: &Tools, call: &CallId, agent: &AgentId, person: Option<&str>) -> conversation::Visitor {
+    let id = match person {
+        Some(person) => crate::thread::visitor(tools, agent, person),
+        None => VisitorId(format!("call-{}", derived(tools, &["caller", call.as_str()]))),
+    };
+    conversation::Visitor { id, phone: person.map(str::to_owned), ..conversation::Visitor::default() }
+}
+
+/// The conversation a call belongs to, other than one that turned out to be closed.
+async fn belongs(
+    client: &Client,
+    tools: &Tools,
+    call: &Call,
+    agent: &AgentId,
+    person: Option<&str>,
+    closed: Option<&ConversationId>,
+) -> Result<ConversationId, ActorError> {
+    let known = call.conversation_id.clone().filter(|known| Some(known) != closed);
+    match (known, person) {
+        (Some(known), _) => Ok(known),
+        (None, Some(person)) => of_number(client, tools, &call.tenant, agent, person, &call.id, closed).await,
+        (None, None) => {
+            let after = closed.map_or("", |closed| closed.as_str());
+            Ok(ConversationId(derived(tools, &["call conversation", call.id.as_str(), after])))
+        }
     }
 }
 

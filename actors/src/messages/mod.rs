@@ -1,12 +1,14 @@
 //! Messages over carriers: what comes in becomes a turn of the conversation it belongs to, what is said leaves through the provider's interface.
 //!
-//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation; `parcel` cuts a message into what leaves at once, [`files`] has what is attached), [`inbound`] (from webhooks), [`trial`] (one message by hand).
+//! Reading order: [`carrier`] (requests over HTTP), `send` (the effect of a conversation; `parcel` cuts a message into what leaves at once, [`files`] has what is attached; `look` finds what may have left), `staff` (to the organization's own people), [`inbound`] (from webhooks), [`trial`] (one message by hand).
 
 pub mod carrier;
 pub mod files;
 pub mod inbound;
+mod look;
 mod parcel;
 pub(crate) mod send;
+pub(crate) mod staff;
 pub mod trial;
 
 use colloquy_domain::ids::TenantId;

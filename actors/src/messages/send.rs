@@ -9,7 +9,6 @@ use colloquy_domain::conversation::delivery::in_window;
 use colloquy_domain::conversation::{Attachment, Command, Outgoing, Reply};
 use colloquy_domain::ids::TenantId;
 use colloquy_domain::lines::{self, Credentials, Provider};
-use colloquy_domain::local_time::rfc3339;
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, thread};
 use colloquy_telephony::error::{Fault, Unfit};
@@ -17,27 +16,21 @@ use colloquy_telephony::rest::Request;
 use colloquy_telephony::twilio::keywords::Channel as Carried;
 use colloquy_telephony::twilio::messages::Address as TwilioAddress;
 use colloquy_telephony::twilio::outgoing::{Content, CreateMessage, Sender};
-use colloquy_telephony::twilio::rest::{CODE_OPTED_OUT, read_created_message, read_messages};
+use colloquy_telephony::twilio::rest::{CODE_OPTED_OUT, read_created_message};
 use colloquy_telephony::whatsapp::rest as whatsapp;
-use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::carrier::{self, Answered};
 use super::connection_id;
+use super::look;
 use super::parcel::{self, Parcel};
 use crate::conversation::ConversationEntity;
 use crate::core::{Asked, ask};
 use crate::thread::ThreadEntity;
 use crate::{ActorError, Tools, guard};
 
-/// How often an unknown outcome is looked up: a provider lists a message within seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(4);
-/// Messages of a day to one number that a look-up reads.
-const LISTED: u32 = 100;
 /// How often a result is brought home while the conversation is moving or out of reach, and the pause in between: five minutes in all.
 const RESULT_TRIES: u32 = 300;
 const RESULT_PAUSE: Duration = Duration::from_secs(1);
-/// How much the provider's clock may differ from ours, ms.
-const CLOCKS_DIFFER_MS: i64 = 60_000;
 
 /// Why a part does not leave.
 enum Stop {
@@ -269,7 +262,7 @@ async fn look_up(
             return Err(Stop::Final("unconfirmed: the provider did not say whether it was sent".to_owned()));
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(look::EVERY) => {}
             // A receipt was faster.
             () = handle.cancelled() => return Err(Stop::Quietly),
         }
@@ -287,39 +280,19 @@ async fn find(
     if of.line.provider == Provider::Whatsapp {
         return Ok(None);
     }
-    let lines = tools.lines(handle.client(), tenant).await.map_err(|error| error.to_string())?;
-    let connection = lines::connected(&lines, of.line.provider).map_err(|refused| sentence(&refused))?;
-    let channel = if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms };
-    let address = |number: &str| TwilioAddress { channel, number: number.to_owned() }.to_text();
-    let (to, from) = (address(&of.line.to), address(&of.line.from));
-    let sought =
+    let part =
         parcel::parcels(tools, tenant, &handle.key().id, of).into_iter().nth(of.part as usize).unwrap_or_default();
-    let media = i64::try_from(sought.files.len()).unwrap_or(i64::MAX);
-    let parser = DateTimeParser::new();
-    // Around midnight the provider may have it under either day.
-    for day_ms in [attempted_ms, attempted_ms.saturating_add(CLOCKS_DIFFER_MS)] {
-        let day = rfc3339(day_ms).chars().take(10).collect::<String>();
-        let request = carrier::twilio(&connection.credentials).find_messages(&to, &day, LISTED);
-        let answer = tools
-            .carriers
-            .call(of.line.provider, &request, handle.client().now_ms())
-            .await
-            .and_then(|answer| read_messages(&answer.as_answer()))
-            .map_err(|fault| fault.to_string())?;
-        let ours = answer.into_iter().find(|message| {
-            let made_ms = message.date_created.as_deref().and_then(|at| parser.parse_timestamp(at).ok());
-            // A picture alone has no words, or none that are listed.
-            message.body.as_deref().unwrap_or_default() == sought.text
-                && message.num_media.is_none_or(|count| count == media)
-                && message.from.as_deref() == Some(from.as_str())
-                && !of.known.contains(&message.sid)
-                && made_ms.is_none_or(|at| at.as_millisecond() >= attempted_ms - CLOCKS_DIFFER_MS)
-        });
-        if let Some(message) = ours {
-            return Ok(Some(message.sid));
-        }
-    }
-    Ok(None)
+    let sought = look::Sought {
+        provider: of.line.provider,
+        channel: if of.channel == Channel::Whatsapp { Carried::Whatsapp } else { Carried::Sms },
+        from: &of.line.from,
+        to: &of.line.to,
+        text: &part.text,
+        media: part.files.len(),
+        known: &of.known,
+        attempted_ms,
+    };
+    look::listed(handle.client(), tools, tenant, &sought).await
 }
 
 /// Tells the number's thread that this conversation writes to it, so that the answer finds its way.

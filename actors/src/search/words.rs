@@ -195,6 +195,7 @@ mod tests {
             files: Vec::new(),
             call: None,
             unheard: None,
+            voicemail: false,
             sources: Vec::new(),
             confidence: None,
             prompt: None,

@@ -1,8 +1,13 @@
 //! Deepgram: a caller's sound over a socket, and what was heard of it back. A connection that is lost is opened again; what is said meanwhile is lost.
+//! A recording is written down at once.
 
 use std::time::Duration;
 
-use colloquy_telephony::deepgram::{CLOSE_STREAM, KEEP_ALIVE, KEEP_ALIVE_EVERY_MS, authorization, flux, nova};
+use colloquy_telephony::deepgram::{
+    CLOSE_STREAM, KEEP_ALIVE, KEEP_ALIVE_EVERY_MS, authorization, flux, nova, recorded,
+};
+use colloquy_telephony::error::Fault;
+use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer};
 use colloquy_telephony::speech::Heard;
 use futures::StreamExt as _;
 use secrecy::SecretString;
@@ -27,13 +32,19 @@ const UTTERANCE_END_MS: u32 = 1_000;
 const SURE: f64 = 0.7;
 const PROBABLY: f64 = 0.5;
 
+/// How long a recording may take: three minutes are heard in a few seconds, and have to get there before.
+const RECORDING_WITHIN: Duration = Duration::from_secs(60);
+
 /// How to reach it.
 #[derive(Clone)]
 pub struct Ears {
     key: SecretString,
-    /// Where it is, `wss://…` or `ws://…`.
+    /// Where its sockets are, `wss://…` or `ws://…`.
     url: String,
+    /// Where recordings go, `https://…` or `http://…`.
+    base: String,
     model: String,
+    http: reqwest::Client,
 }
 
 /// A caller who is being listened to.
@@ -61,14 +72,53 @@ enum Reader {
 }
 
 impl Ears {
-    /// With a key, its address (`http…` is read as `ws…`) and the model.
-    pub fn new(key: SecretString, url: &str, model: &str) -> Self {
-        Self { key, url: url.replacen("http", "ws", 1), model: model.to_owned() }
+    /// With a key, its address (`http…` is read as `ws…` for sockets, and the other way round for recordings) and the model.
+    ///
+    /// # Errors
+    /// When no TLS can be set up on this machine.
+    pub fn new(key: SecretString, url: &str, model: &str) -> Result<Self, String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(RECORDING_WITHIN)
+            // A redirect would carry the key to somewhere the operator did not name.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| error.to_string())?;
+        let base = if url.starts_with("ws") { url.replacen("ws", "http", 1) } else { url.to_owned() };
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { key, url: url.replacen("http", "ws", 1), base, model: model.to_owned(), http })
     }
 
     /// Who listens.
     pub fn name(&self) -> &'static str {
         NAME
+    }
+
+    /// Writes down what is said in a recording of a telephone, 8,000 samples a second.
+    ///
+    /// # Errors
+    /// What can be done about it says the fault: asking again does no harm.
+    pub async fn write_down(&self, samples: &[i16], language: &str) -> Result<recorded::Written, Fault> {
+        // What tells turns hears conversations only.
+        let model = if self.tells_turns() { recorded::MODEL } else { &self.model };
+        let request = recorded::request(&self.key, model, language, samples);
+        let mut sending = self.http.post(format!("{}{}", self.base, request.path));
+        for (name, value) in &request.headers {
+            sending = sending.header(*name, value);
+        }
+        let away = |_| Fault::Unavailable { status: None };
+        let response = sending.body(request.body_bytes().to_vec()).send().await.map_err(away)?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let mut pieces = response.bytes_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(away)?;
+            if body.len() + piece.len() > ANSWER_BYTES_MAX {
+                return Err(Fault::Unreadable);
+            }
+            body.extend_from_slice(&piece);
+        }
+        recorded::read(&Answer { status, retry_after: None, body: &body, now_ms: 0 })
     }
 
     /// Listens to a caller: `encoding` is `mulaw` or `linear16`.

@@ -256,7 +256,7 @@ mod tests {
             espeak: Some(Arc::new(Mute(ESPEAK))),
             openai_speech: None,
             openai: None,
-            ears: ears.then(|| Ears::new("k".to_owned().into(), "ws://127.0.0.1:9", "nova-3")),
+            ears: ears.then(|| Ears::new("k".to_owned().into(), "ws://127.0.0.1:9", "nova-3").expect("ears")),
             rests_until_ms: AtomicI64::new(0),
         }
     }

@@ -243,7 +243,7 @@ fn voices(settings: &Settings) -> Result<Voices, String> {
     };
     let deepgram = &voice.deepgram;
     let ears = Some(deepgram.api_key.trim()).filter(|key| !key.is_empty());
-    let ears = ears.map(|key| Ears::new(key.to_owned().into(), &deepgram.url, &deepgram.model));
+    let ears = ears.map(|key| Ears::new(key.to_owned().into(), &deepgram.url, &deepgram.model)).transpose()?;
     let openai = match voice.openai.api_key.trim() {
         "" => None,
         key => {

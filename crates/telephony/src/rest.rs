@@ -62,6 +62,8 @@ pub enum Body {
     Json(String),
     /// `application/x-www-form-urlencoded`
     Form(String),
+    /// `audio/wav`
+    Wav(Vec<u8>),
 }
 
 /// A request as plain data. `Debug` shows neither credentials nor body.
@@ -99,11 +101,18 @@ impl Request {
         self
     }
 
+    pub(crate) fn wav(mut self, file: Vec<u8>) -> Self {
+        self.headers.push(("content-type", "audio/wav".to_owned()));
+        self.body = Body::Wav(file);
+        self
+    }
+
     /// The body's bytes.
     pub fn body_bytes(&self) -> &[u8] {
         match &self.body {
             Body::Empty => &[],
             Body::Json(text) | Body::Form(text) => text.as_bytes(),
+            Body::Wav(bytes) => bytes,
         }
     }
 

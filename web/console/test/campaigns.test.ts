@@ -95,6 +95,12 @@ test('pages and board are one list of calls: the newer row wins, filters hold fo
   expect(listed(pages, [], { agent_id: '', status: '', since: '' }, '2026-01-02T00:00:00Z').map((row) => row.id)).toEqual(['y']);
 });
 
+test('the board knows no names: what a page said of a call stays', () => {
+  const pages = new Map([call('x', 1, { name: 'Ann Lee', campaign_name: 'Boilers' })].map((one) => [one.id, one]));
+  const rows = listed(pages, [call('x', 3, { status: 'missed' }), call('n', 4)], { agent_id: '', status: '', since: '' }, null);
+  expect(rows.map((row) => [row.id, row.status, row.name, row.campaign_name])).toEqual([['n', 'completed', undefined, undefined], ['x', 'missed', 'Ann Lee', 'Boilers']]);
+});
+
 test('what was said in a call is put together with what comes: other calls stay out, what was cut off replaces what was said', () => {
   const message = (id: string, seq: number, more: Partial<Message> = {}) => ({ id, seq, call_id: 'c', content: id, ...more }) as Message;
   const said = transcript('c', [message('a', 1), message('b', 2)], [message('b', 2, { content: 'b…', unheard: 'rest' }), message('o', 3, { call_id: 'other' }), message('d', 4)]);

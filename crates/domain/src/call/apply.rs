@@ -1,6 +1,6 @@
 //! Folds what happened to a call. Cannot fail.
 
-use super::{Call, CallStatus, Event, REVIEW_DEADLINE_MS, Recording, Sound, Stage, Untaken};
+use super::{Call, CallStatus, Event, NoWords, REVIEW_DEADLINE_MS, Recording, Sound, Stage, Untaken, Words};
 
 /// Folds one event.
 pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
@@ -24,14 +24,16 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
         Event::Detached { since_ms } => state.lost_ms = Some(since_ms.unwrap_or(at_ms)),
         Event::Texted { step } => state.texted = Some(*step),
         Event::VoicemailLeft { voicemail } => state.voicemail = Some(voicemail.clone()),
-        Event::VoicemailFetched { here } => {
+        Event::VoicemailFetched { here, words } => {
             if let Some(voicemail) = &mut state.voicemail {
+                voicemail.words = (*here && *words).then_some(Words::Wanted);
                 voicemail.sound = if *here { Sound::Here } else { Sound::Lost };
                 let began_ms = state.rang_ms;
                 let keep_days = voicemail.keep_days;
                 state.recording = here.then_some(Recording { began_ms, keep_days, expired: false, deleted: false });
             }
         }
+        Event::VoicemailWritten { words } => write(state, *words),
         Event::TransferAsked { transfer } => {
             state.transfer = Some(transfer.clone());
             state.transfers += 1;
@@ -47,6 +49,9 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
         Event::RecordingExpired => {
             if let Some(recording) = &mut state.recording {
                 recording.expired = true;
+            }
+            if state.voicemail.as_ref().is_some_and(|voicemail| voicemail.words == Some(Words::Wanted)) {
+                write(state, Words::Not { why: NoWords::Gone });
             }
         }
         Event::RecordingDeleted => {
@@ -88,6 +93,12 @@ fn over(state: &mut Call, status: CallStatus, reason: Option<&String>, duration_
     state.socket = None;
     state.lost_ms = None;
     state.carried_ms = None;
+}
+
+fn write(state: &mut Call, words: Words) {
+    if let Some(voicemail) = &mut state.voicemail {
+        voicemail.words = Some(words);
+    }
 }
 
 fn stage(state: &mut Call, stage: Stage, untaken: Option<Untaken>) {

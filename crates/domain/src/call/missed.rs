@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, CallStatus, Decision, Direction, Effect, End, Event, Reply};
+use super::{Call, CallStatus, Decision, Direction, Effect, End, Event, Reply, Words};
 use crate::{check::Checks, context::Context, rejection::Rejection};
 
 /// Characters of a provider's name of a recording.
@@ -58,6 +58,9 @@ pub struct Voicemail {
     pub keep_days: Option<u32>,
     /// Where its sound is.
     pub sound: Sound,
+    /// What became of writing down what was said in it; none before its sound is here, and of those from before anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
 }
 
 /// Where the sound of a voicemail is.
@@ -111,8 +114,8 @@ pub(super) fn left(
     checks.finish()?;
     let end = End { status: Some(CallStatus::Voicemail), ..End::default() };
     let mut decision = super::decide::ended(state, cx, &end);
-    let voicemail =
-        Voicemail { recording, seconds: seconds.min(VOICEMAIL_SECONDS_MAX), keep_days, sound: Sound::There };
+    let seconds = seconds.min(VOICEMAIL_SECONDS_MAX);
+    let voicemail = Voicemail { recording, seconds, keep_days, sound: Sound::There, words: None };
     decision.events.insert(0, Event::VoicemailLeft { voicemail });
     Ok(decision)
 }
@@ -120,7 +123,7 @@ pub(super) fn left(
 /// Its sound is here, or nowhere.
 pub(super) fn fetched(state: &Call, here: bool) -> Result<Decision, Rejection> {
     match state.voicemail.as_ref().map(|voicemail| voicemail.sound) {
-        Some(Sound::There) => Ok(Decision::event(Event::VoicemailFetched { here }, Reply::Done)),
+        Some(Sound::There) => Ok(Decision::event(Event::VoicemailFetched { here, words: true }, Reply::Done)),
         Some(Sound::Here | Sound::Lost) => Ok(Decision::reply(Reply::Done)),
         None => Err(Rejection::not_found("voicemail")),
     }
@@ -196,7 +199,7 @@ mod tests {
             assert_eq!(run.call.status, CallStatus::Voicemail);
             assert_eq!(names(&run), ["text_back", "voicemail"]);
             run.ask(Command::VoicemailFetched { here: true }).expect("here");
-            assert_eq!(names(&run), ["text_back"]);
+            assert_eq!(names(&run), ["text_back", "words"]);
             let recording = run.call.recording.as_ref().expect("it can be listened to");
             assert_eq!((recording.keep_days, recording.stands()), (Some(30), true));
             assert!(crate::call::timer(&run.call).is_some(), "it is deleted one day");

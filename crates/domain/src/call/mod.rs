@@ -3,7 +3,7 @@
 //! What is said stands in the conversation that the call belongs to; here stands who called whom, how it went and how it ended. Nothing here ends a
 //! call by mistake: a socket that is lost is waited for, and what a provider says twice, late or in the wrong order moves it forward only.
 //!
-//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`] and [`judge`], how it went; [`talk`], what it came to for the campaign that made it; `transfer` and [`whisper`], a person takes it; [`missed`], nobody does; [`view`], what others see.
+//! Reading order: this file; `decide`, `apply`; [`script`], what is said by situation; [`score`] and [`judge`], how it went; [`talk`], what it came to for the campaign that made it; `transfer` and [`whisper`], a person takes it; [`missed`], nobody does; [`words`], what they said to nobody; [`view`], what others see.
 
 mod apply;
 mod decide;
@@ -17,6 +17,7 @@ mod tests;
 mod transfer;
 pub mod view;
 pub mod whisper;
+pub mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub use decide::decide;
 pub use missed::{NoText, Sound, Texted, Voicemail};
 pub use score::Review;
 pub use transfer::{Stage, TRANSFERS_MAX, Transfer, TransferKind, Untaken};
+pub use words::{NoWords, Words};
 
 use crate::{
     campaign::{
@@ -382,6 +384,11 @@ pub enum Command {
         /// Whether it is here; otherwise it is nowhere.
         here: bool,
     },
+    /// What became of writing down what was said in it.
+    VoicemailWritten {
+        /// What.
+        words: Words,
+    },
     /// It has ended.
     Ended(Box<End>),
     /// How it went.
@@ -483,6 +490,14 @@ pub enum Event {
     VoicemailFetched {
         /// Whether it is here; otherwise it is nowhere.
         here: bool,
+        /// Whether what was said in it is to be written down; not in journals from before anybody did.
+        #[serde(default)]
+        words: bool,
+    },
+    /// What became of writing down what was said in it.
+    VoicemailWritten {
+        /// What.
+        words: Words,
     },
     /// It has ended.
     Ended {
@@ -549,6 +564,8 @@ pub enum Effect {
         /// The provider's name of it.
         recording: String,
     },
+    /// Repeatable: write down what was said in a voicemail. The conversation notes it once.
+    WriteVoicemail,
 }
 
 /// What is still to be done, from state alone.
@@ -561,7 +578,7 @@ pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
     });
     let delete = state.recording.as_ref().filter(|recording| recording.expired && !recording.deleted);
     let delete = delete.map(|_| ("recording".to_owned(), 1, Effect::DeleteRecording));
-    review.into_iter().chain(delete).chain(missed::pending(state)).collect()
+    review.into_iter().chain(delete).chain(missed::pending(state)).chain(words::pending(state)).collect()
 }
 
 /// When it wants to be woken, Unix milliseconds.
@@ -623,6 +640,7 @@ pub fn conversation_message(state: &Call, event: &Event) -> Option<(Conversation
         | Event::Texted { .. }
         | Event::VoicemailLeft { .. }
         | Event::VoicemailFetched { .. }
+        | Event::VoicemailWritten { .. }
         | Event::EndTold { .. }
         | Event::MachineFound
         | Event::ReviewAgain { .. }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, CallStatus, Carrier, Direction, Sound, Stage, Texted, Transfer, TransferKind, Untaken,
+    Call, CallStatus, Carrier, Direction, Sound, Stage, Texted, Transfer, TransferKind, Untaken, Voicemail, Words,
     score::{Reason, Sentiment},
 };
 use crate::{
@@ -45,6 +45,35 @@ pub struct VoicemailView {
     pub seconds: u32,
     /// Where its sound is: once it is `here`, it is the call's recording.
     pub sound: Sound,
+    /// How far writing it down is: `pending`, `written`, `silent` (no words in it) or `none`.
+    #[serde(default)]
+    pub transcript_status: String,
+    /// Why there is no transcript, in a sentence.
+    #[serde(default)]
+    pub transcript_note: Option<String>,
+    /// How sure who wrote it down is, where they say so, percent.
+    #[serde(default)]
+    pub confidence_percent: Option<u8>,
+}
+
+impl VoicemailView {
+    fn of(left: &Voicemail) -> Self {
+        let (status, note, confidence_percent) = match (left.sound, left.words) {
+            (Sound::There, _) | (Sound::Here, Some(Words::Wanted)) => ("pending", None, None),
+            (Sound::Here, Some(Words::Stand { confidence_percent })) => ("written", None, confidence_percent),
+            (Sound::Here, Some(Words::Silent)) => ("silent", Some("No words could be heard in it."), None),
+            (Sound::Here, Some(Words::Not { why })) => ("none", Some(why.sentence()), None),
+            (Sound::Here, None) => ("none", Some("It is from before messages were written down."), None),
+            (Sound::Lost, _) => ("none", Some("Its provider did not hand out the recording."), None),
+        };
+        Self {
+            seconds: left.seconds,
+            sound: left.sound,
+            transcript_status: status.to_owned(),
+            transcript_note: note.map(str::to_owned),
+            confidence_percent,
+        }
+    }
 }
 
 /// A call.
@@ -156,10 +185,7 @@ pub fn view(state: &Call) -> Option<CallView> {
             began_at: rfc3339(recording.began_ms),
             until: state.ended_ms.and_then(|ended_ms| recording.until_ms(ended_ms)).map(rfc3339),
         }),
-        voicemail: state
-            .voicemail
-            .as_ref()
-            .map(|voicemail| VoicemailView { seconds: voicemail.seconds, sound: voicemail.sound }),
+        voicemail: state.voicemail.as_ref().map(VoicemailView::of),
         texted: state.texted,
         sentiment: review.map(|review| review.sentiment),
         score: review.and_then(|review| review.score),

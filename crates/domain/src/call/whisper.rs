@@ -237,6 +237,7 @@ mod tests {
             files: Vec::new(),
             call: Some("k".into()),
             unheard: None,
+            voicemail: false,
         }
     }
 

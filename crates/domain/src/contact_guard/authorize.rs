@@ -52,7 +52,7 @@ pub(super) fn message(state: &ContactGuard, cx: &Context, request: MessageReques
     let needs = match request.purpose {
         Purpose::Marketing if request.channel == Channel::Email => Some(ConsentKind::Email),
         Purpose::Marketing => Some(ConsentKind::Messages),
-        Purpose::Answer | Purpose::Confirmation | Purpose::Service => None,
+        Purpose::Answer | Purpose::Confirmation | Purpose::Service | Purpose::Staff => None,
     };
     let consent = match allowed(state, cx, request.channel, kinds(request.channel), needs, request.purpose) {
         Ok(consent) => consent,
@@ -88,7 +88,8 @@ fn allowed(
     if let Some(entry) = state.blocked(channel, cx.now_ms) {
         let own = entry.source.is_the_persons_own();
         let may = match purpose {
-            Purpose::Answer => !own,
+            // What others wrote down about a number is about selling to it; its own STOP is about everything that goes there.
+            Purpose::Answer | Purpose::Staff => !own,
             Purpose::Confirmation => {
                 entry.source == Source::Keyword && cx.now_ms.saturating_sub(entry.since_ms) <= CONFIRMED_WITHIN_MS
             }

@@ -76,6 +76,8 @@ pub enum Purpose {
     Service,
     /// Wants something from the person: needs a consent.
     Marketing,
+    /// Tells one of the organization's own people what its settings ask for, such as an alert.
+    Staff,
 }
 
 /// May this message be sent?

@@ -225,7 +225,7 @@ fn stop_silences_everything_but_its_own_confirmation_and_only_start_takes_it_bac
     let mut run = Run::new();
     run.add(state::STOP_REACHES, Source::Keyword, None);
     assert!(run.state.stopped_by_person(Channel::Sms, run.now_ms));
-    for purpose in [Purpose::Answer, Purpose::Service, Purpose::Marketing] {
+    for purpose in [Purpose::Answer, Purpose::Service, Purpose::Marketing, Purpose::Staff] {
         assert_eq!(why(run.message("m", purpose)), "do_not_contact", "{purpose:?}");
     }
     assert_eq!(why(run.dial(1, None, &[])), "do_not_contact");
@@ -262,6 +262,7 @@ fn an_entry_of_the_staff_forbids_to_reach_out_but_not_to_answer() {
     let mut run = Run::new();
     run.add(Reach::Phone, Source::Staff, None);
     permitted(run.message("answer", Purpose::Answer));
+    permitted(run.message("alert", Purpose::Staff));
     assert_eq!(why(run.message("service", Purpose::Service)), "do_not_contact");
     let mut run = Run::new();
     run.add(Reach::Voice, Source::Staff, None);

@@ -1,11 +1,58 @@
 //! Alerts to people of the business: queued with the facts that cause them, attempted once, looked up when their outcome is unknown.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Decision, Effect, Event, Reply, State,
     dialogue::AlertDraft,
-    state::{ALERT_ATTEMPTS_MAX, ALERT_RETRY_MS, ALERTS_MAX, Alert, AlertStatus},
+    state::{ALERT_ATTEMPTS_MAX, ALERT_RETRY_MS, ALERTS_MAX, Alert, AlertLine, AlertStatus},
 };
-use crate::{context::Context, rejection::Rejection, text};
+use crate::{
+    catalog::template::AlertChannel, context::Context, lines::Provider, local_time::rfc3339, rejection::Rejection, text,
+};
+
+/// What became of an alert, for the console. It names nobody whom it goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertView {
+    /// Its id.
+    pub id: String,
+    /// How it goes.
+    pub channel: AlertChannel,
+    /// The rule or form it is about.
+    pub about: String,
+    /// `queued`, `attempted`, `waiting`, `sent`, `recorded` (nothing that sends text messages is connected: it reached nobody) or `failed`.
+    pub status: String,
+    /// Who carries it, if it is a text message that leaves.
+    pub provider: Option<Provider>,
+    /// Whether that provider reaches nobody.
+    pub simulated: bool,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When the next attempt begins.
+    pub retry_at: Option<String>,
+}
+
+/// What became of the alerts of a conversation, oldest first.
+pub fn views(state: &State) -> Vec<AlertView> {
+    let shown = |alert: &Alert| AlertView {
+        id: alert.id.clone(),
+        channel: alert.channel,
+        about: alert.about.clone(),
+        status: alert.status.word().to_owned(),
+        provider: alert.line.as_ref().map(|line| line.provider),
+        simulated: alert.line.as_ref().is_some_and(|line| line.provider.simulated()),
+        error: alert.error.clone(),
+        retry_at: match alert.status {
+            AlertStatus::Waiting { until_ms } => Some(rfc3339(until_ms)),
+            AlertStatus::Queued
+            | AlertStatus::Attempted
+            | AlertStatus::Sent
+            | AlertStatus::Recorded
+            | AlertStatus::Failed => None,
+        },
+    };
+    state.alerts.values().map(shown).collect()
+}
 
 /// Adds alerts to a decision. A sandbox tells nobody anything.
 pub(super) fn queue(state: &State, cx: &Context, drafts: &[AlertDraft], events: &mut Vec<Event>) {
@@ -22,25 +69,31 @@ pub(super) fn queue(state: &State, cx: &Context, drafts: &[AlertDraft], events: 
 }
 
 /// An attempt begins: journaled before anything is sent.
-pub(super) fn attempt(state: &State, id: &str, attempt: u32) -> Result<Decision, Rejection> {
+pub(super) fn attempt(state: &State, id: &str, attempt: u32, line: Option<AlertLine>) -> Result<Decision, Rejection> {
     let alert = alert(state, id, attempt)?;
     match alert.status {
-        AlertStatus::Queued => Ok(Decision::event(Event::AlertAttempted { id: id.to_owned(), attempt }, Reply::Done)),
-        // The same attempt twice: whoever asks second must look up the outcome instead of sending.
-        AlertStatus::Attempted | AlertStatus::Waiting { .. } | AlertStatus::Sent | AlertStatus::Failed => {
-            Err(Rejection::Superseded)
+        AlertStatus::Queued => {
+            Ok(Decision::event(Event::AlertAttempted { id: id.to_owned(), attempt, line }, Reply::Done))
         }
+        // The same attempt twice: whoever asks second must look up the outcome instead of sending.
+        AlertStatus::Attempted
+        | AlertStatus::Waiting { .. }
+        | AlertStatus::Sent
+        | AlertStatus::Recorded
+        | AlertStatus::Failed => Err(Rejection::Superseded),
     }
 }
 
-/// It was delivered to the provider.
-pub(super) fn done(state: &State, id: &str, attempt: u32) -> Result<Decision, Rejection> {
+/// It was delivered to the provider, or recorded where there is none.
+pub(super) fn done(state: &State, id: &str, attempt: u32, recorded: bool) -> Result<Decision, Rejection> {
     let alert = alert(state, id, attempt)?;
+    let id = id.to_owned();
     match alert.status {
-        AlertStatus::Sent => Ok(Decision::reply(Reply::Done)),
-        AlertStatus::Queued | AlertStatus::Attempted => {
-            Ok(Decision::event(Event::AlertSent { id: id.to_owned() }, Reply::Done))
+        AlertStatus::Sent | AlertStatus::Recorded => Ok(Decision::reply(Reply::Done)),
+        AlertStatus::Queued | AlertStatus::Attempted if recorded => {
+            Ok(Decision::event(Event::AlertRecorded { id }, Reply::Done))
         }
+        AlertStatus::Queued | AlertStatus::Attempted => Ok(Decision::event(Event::AlertSent { id }, Reply::Done)),
         AlertStatus::Waiting { .. } | AlertStatus::Failed => Err(Rejection::Superseded),
     }
 }
@@ -57,7 +110,9 @@ pub(super) fn failed(
     let alert = alert(state, id, attempt)?;
     match alert.status {
         AlertStatus::Queued | AlertStatus::Attempted => {}
-        AlertStatus::Waiting { .. } | AlertStatus::Sent | AlertStatus::Failed => return Err(Rejection::Superseded),
+        AlertStatus::Waiting { .. } | AlertStatus::Sent | AlertStatus::Recorded | AlertStatus::Failed => {
+            return Err(Rejection::Superseded);
+        }
     }
     let again = retry && attempt < ALERT_ATTEMPTS_MAX;
     let wait = ALERT_RETRY_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16));
@@ -73,7 +128,7 @@ pub(super) fn pending(state: &State) -> Vec<(String, u32, Effect)> {
     let effect = |alert: &Alert| match alert.status {
         AlertStatus::Queued => Some(Effect::SendAlert { alert: Box::new(alert.clone()) }),
         AlertStatus::Attempted => Some(Effect::CheckAlert { alert: Box::new(alert.clone()) }),
-        AlertStatus::Waiting { .. } | AlertStatus::Sent | AlertStatus::Failed => None,
+        AlertStatus::Waiting { .. } | AlertStatus::Sent | AlertStatus::Recorded | AlertStatus::Failed => None,
     };
     state
         .alerts
@@ -86,7 +141,11 @@ pub(super) fn pending(state: &State) -> Vec<(String, u32, Effect)> {
 pub(super) fn timer(state: &State) -> Option<i64> {
     let due = |alert: &Alert| match alert.status {
         AlertStatus::Waiting { until_ms } => Some(until_ms),
-        AlertStatus::Queued | AlertStatus::Attempted | AlertStatus::Sent | AlertStatus::Failed => None,
+        AlertStatus::Queued
+        | AlertStatus::Attempted
+        | AlertStatus::Sent
+        | AlertStatus::Recorded
+        | AlertStatus::Failed => None,
     };
     state.alerts.values().filter_map(due).min()
 }

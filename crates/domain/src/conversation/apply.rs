@@ -56,6 +56,12 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 open(state, opening, vec![message_id.clone()], at_ms);
             }
         }
+        Event::VoicemailLeft { message_id, call, terms, person, text } => {
+            spoken::left_a_message(state, call, terms, person.as_ref(), at_ms);
+            let said = message(message_id, seq, at_ms, MessageRole::User, Channel::Voice, text);
+            add(state, Message { call: Some(call.clone()), voicemail: true, ..said });
+            state.visitor_messages += 1;
+        }
         Event::CallJoined { call, greeting, terms, person, errand } => {
             spoken::joined(state, call, terms, person.as_ref(), errand.as_deref(), at_ms);
             if let Some(Said { message_id, text }) = greeting {
@@ -127,11 +133,19 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                 status: AlertStatus::Queued,
                 attempt: 1,
                 error: None,
+                line: None,
+                attempted_ms: None,
             };
             state.alerts.insert(id.clone(), alert);
         }
-        Event::AlertAttempted { id, .. } => alert(state, id, |alert| alert.status = AlertStatus::Attempted),
+        Event::AlertAttempted { id, line, .. } => alert(state, id, |alert| {
+            alert.status = AlertStatus::Attempted;
+            alert.line.clone_from(line);
+            // Nobody looks up what is only recorded, and what older journals say stays as it was.
+            alert.attempted_ms = line.as_ref().map(|_| at_ms);
+        }),
         Event::AlertSent { id } => alert(state, id, |alert| alert.status = AlertStatus::Sent),
+        Event::AlertRecorded { id } => alert(state, id, |alert| alert.status = AlertStatus::Recorded),
         Event::AlertFailed { id, error, retry_at_ms } => alert(state, id, |alert| {
             alert.error = Some(error.clone());
             alert.status = match retry_at_ms {
@@ -142,6 +156,8 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
         Event::AlertRetried { id } => alert(state, id, |alert| {
             alert.status = AlertStatus::Queued;
             alert.attempt += 1;
+            // The next attempt chooses anew, and nothing of it has left.
+            (alert.line, alert.attempted_ms) = (None, None);
         }),
         Event::LeadCaptured { lead_id, lead } => {
             state.lead = Some(LeadLink { id: lead_id.clone(), captured_at_ms: at_ms, told: (**lead).clone() });
@@ -547,5 +563,6 @@ fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Cha
         files: Vec::new(),
         call: None,
         unheard: None,
+        voicemail: false,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     merge::Absorbed,
     retrieved::SourceRef,
     spoken::{CallBegun, Spoken},
-    state::{Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
+    state::{AlertLine, Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
 };
 use crate::{
     call::Untaken,
@@ -234,19 +234,32 @@ pub enum Command {
         /// Up to which sequence number.
         seq: u64,
     },
+    /// Who called and reached nobody said something after the beep. Said again it stands once. Of the service itself.
+    Voicemail {
+        /// The call, which is over; where it belongs, and who called.
+        call: Box<CallBegun>,
+        /// What was understood of it.
+        text: String,
+    },
     /// An attempt to send an alert begins.
     AlertAttempt {
         /// Which.
         id: String,
         /// Which attempt.
         attempt: u32,
+        /// Where a text message leaves from; none where it is only recorded.
+        #[serde(default)]
+        line: Option<AlertLine>,
     },
-    /// An alert was delivered to the provider.
+    /// An alert was delivered to the provider, or recorded for developers.
     AlertDone {
         /// Which.
         id: String,
         /// Which attempt.
         attempt: u32,
+        /// It was only recorded, and reached nobody.
+        #[serde(default)]
+        recorded: bool,
     },
     /// An alert was not delivered.
     AlertFailed {

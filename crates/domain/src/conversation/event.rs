@@ -10,7 +10,7 @@ use super::{
     merge::Absorbed,
     retrieved::SourceRef,
     spoken::Spoken,
-    state::{Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
+    state::{AlertLine, Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
 };
 use crate::{
     ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},
@@ -110,6 +110,20 @@ pub enum Event {
         /// Said in a call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         spoken: Option<Box<Spoken>>,
+    },
+    /// Who called and reached nobody said this after the beep. It opens no turn: nobody hears an answer.
+    VoicemailLeft {
+        /// The message's id.
+        message_id: MessageId,
+        /// In which call, which is over.
+        call: CallId,
+        /// Under which configuration.
+        terms: Box<Terms>,
+        /// The number of the person, E.164, as the carrier says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<String>,
+        /// What was understood of it.
+        text: String,
     },
     /// A call began.
     CallJoined {
@@ -292,9 +306,17 @@ pub enum Event {
         id: String,
         /// Which attempt.
         attempt: u32,
+        /// Where a text message leaves from; none where it is only recorded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        line: Option<AlertLine>,
     },
     /// It was delivered to the provider.
     AlertSent {
+        /// Which.
+        id: String,
+    },
+    /// It was written into the development mailbox and reached nobody.
+    AlertRecorded {
         /// Which.
         id: String,
     },

@@ -168,9 +168,9 @@ fn take(run: &mut Run, step: &Step) -> Result<Reply, Rejection> {
             else {
                 return Ok(Reply::Done);
             };
-            let _ = system(run, Command::AlertAttempt { id: alert.id.clone(), attempt: alert.attempt });
+            let _ = system(run, Command::AlertAttempt { id: alert.id.clone(), attempt: alert.attempt, line: None });
             if good {
-                system(run, Command::AlertDone { id: alert.id, attempt: alert.attempt })
+                system(run, Command::AlertDone { id: alert.id, attempt: alert.attempt, recorded: false })
             } else {
                 system(
                     run,

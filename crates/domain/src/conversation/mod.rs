@@ -3,7 +3,7 @@
 //! Reading order: [`state`], [`command`], [`event`]; then the rules by who acts (`post`, `turn`, `people`, `visitor`, `alerts`, `leads`, `handed`, [`delivery`] with [`attachment`], [`spoken`] with [`errand`], [`merge`]); then
 //! [`dialogue`], the pure functions an answer is made with; [`retrieved`], [`prompt`], [`confidential`] and [`guard`] for knowledge and models; [`view`], what others see.
 
-mod alerts;
+pub mod alerts;
 mod apply;
 pub mod attachment;
 pub mod command;
@@ -52,7 +52,8 @@ pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
 pub use spoken::{CallBegun, CallLink, Spoken, never_again};
 pub use state::{
-    Alert, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome, Visitor,
+    Alert, AlertLine, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome,
+    Visitor,
 };
 pub(crate) use turn::calls_a_person;
 
@@ -107,7 +108,10 @@ pub enum Effect {
 pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision, Rejection> {
     if state.exists() {
         cx.bound_to(&state.tenant, "conversation")?;
-    } else if !matches!(command, Command::Post(_) | Command::CallBegan(_) | Command::Fork { .. }) {
+    } else if !matches!(
+        command,
+        Command::Post(_) | Command::CallBegan(_) | Command::Voicemail { .. } | Command::Fork { .. }
+    ) {
         return Err(Rejection::not_found("conversation"));
     }
     match command {
@@ -141,8 +145,13 @@ pub fn decide(state: &State, cx: &Context, command: Command) -> Result<Decision,
             visitor::claim(state, cx, person, &external_id, number.as_deref())
         }
         Command::Close => visitor::close(state, cx),
-        Command::AlertAttempt { id, attempt } => system(cx).and_then(|()| alerts::attempt(state, &id, attempt)),
-        Command::AlertDone { id, attempt } => system(cx).and_then(|()| alerts::done(state, &id, attempt)),
+        Command::Voicemail { call, text } => spoken::voicemail(state, cx, *call, &text),
+        Command::AlertAttempt { id, attempt, line } => {
+            system(cx).and_then(|()| alerts::attempt(state, &id, attempt, line))
+        }
+        Command::AlertDone { id, attempt, recorded } => {
+            system(cx).and_then(|()| alerts::done(state, &id, attempt, recorded))
+        }
         Command::AlertFailed { id, attempt, error, retry } => {
             system(cx).and_then(|()| alerts::failed(state, cx, &id, attempt, &error, retry))
         }

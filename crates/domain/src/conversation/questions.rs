@@ -98,6 +98,7 @@ mod tests {
             files: Vec::new(),
             call: None,
             unheard: None,
+            voicemail: false,
         }
     }
 

@@ -134,6 +134,21 @@ pub(super) fn began(state: &State, cx: &Context, call: CallBegun) -> Result<Deci
     Ok(Decision::new(events, Reply::Done))
 }
 
+/// Words that were left after the beep stand in the conversation of who left them, once, as their own message of a call that is over.
+pub(super) fn voicemail(state: &State, cx: &Context, call: CallBegun, said: &str) -> Result<Decision, Rejection> {
+    super::system(cx)?;
+    if state.calls.iter().any(|known| known.id == call.call) {
+        return Ok(Decision::reply(Reply::Done));
+    }
+    let text = text::shorten(said.trim(), MESSAGE_CHARS_MAX);
+    super::post::check_text("text", &text, MESSAGE_CHARS_MAX)?;
+    let (id, person, terms) = (call.call.clone(), call.person.clone(), Box::new(call.terms.clone()));
+    let mut events = began(state, cx, call)?.events;
+    events.retain(|event| !matches!(event, Event::CallJoined { .. }));
+    events.push(Event::VoicemailLeft { message_id: MessageId(cx.fresh_id(0)), call: id, terms, person, text });
+    Ok(Decision::new(events, Reply::Done))
+}
+
 /// A call is over: nothing is being said in it any more.
 pub(super) fn ended(state: &State, cx: &Context, call: &CallId) -> Result<Decision, Rejection> {
     super::system(cx)?;
@@ -295,6 +310,22 @@ pub(super) fn joined(
         ended_ms: None,
         agreed_before,
         person,
+        errand: None,
+    });
+    state.active_at_ms = at_ms;
+}
+
+/// Folds a call in which something was said after the beep. One that goes on meanwhile is none of its business.
+pub(super) fn left_a_message(state: &mut State, call: &CallId, terms: &Terms, person: Option<&String>, at_ms: i64) {
+    state.terms = terms.clone();
+    state.channels.insert(Channel::Voice);
+    let agreed_before = state.dialogue.agreed.iter().filter(|agreed| !agreed.canceled).count();
+    state.calls.push(CallLink {
+        id: call.clone(),
+        began_ms: at_ms,
+        ended_ms: Some(at_ms),
+        agreed_before,
+        person: person.cloned(),
         errand: None,
     });
     state.active_at_ms = at_ms;

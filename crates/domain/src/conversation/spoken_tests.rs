@@ -20,7 +20,16 @@ use crate::{
 };
 
 fn begin(run: &mut Run, call: &str) -> Result<Reply, Rejection> {
-    let begun = CallBegun {
+    system(run, Command::CallBegan(Box::new(begun(call))))
+}
+
+/// Words that the same person left after the beep.
+fn leaves(run: &mut Run, call: &str, text: &str) -> Result<Reply, Rejection> {
+    system(run, Command::Voicemail { call: Box::new(begun(call)), text: text.into() })
+}
+
+fn begun(call: &str) -> CallBegun {
+    CallBegun {
         conversation_id: "c".into(),
         agent_id: "a".into(),
         call: call.into(),
@@ -29,8 +38,7 @@ fn begin(run: &mut Run, call: &str) -> Result<Reply, Rejection> {
         greeting: Some("Hello, this is Oak. How can I help?".into()),
         person: Some("+12175550100".into()),
         errand: None,
-    };
-    system(run, Command::CallBegan(Box::new(begun)))
+    }
 }
 
 fn words(call: &str, turn: u32, text: &str, heard: Option<&str>) -> Command {
@@ -265,6 +273,40 @@ fn a_person_with_the_floor_answers_instead() {
     run.ask(person("u", Role::Rep), said).expect("said");
     let last = run.state.messages.last().expect("a message");
     assert_eq!((last.channel, last.call.as_ref().map(|call| call.as_str())), (Channel::Voice, Some("k1")));
+}
+
+#[test]
+fn what_was_left_after_the_beep_stands_once_as_the_callers_words_and_nobody_answers_it() {
+    let mut run = Run::new();
+    leaves(&mut run, "k1", "  My boiler leaks, please call back. ").expect("stands");
+    assert_eq!(lines(&run.state), [(MessageRole::User, "My boiler leaks, please call back.".to_owned())]);
+    let [message] = run.state.messages.as_slice() else { panic!("{:?}", run.state.messages) };
+    assert!(message.voicemail && message.call == Some("k1".into()) && message.channel == Channel::Voice);
+    assert!(run.state.open.is_none() && run.state.calls[0].ended_ms.is_some(), "nobody is on the line");
+    assert_eq!((run.state.visitor.phone.as_deref(), run.state.visitor_messages), (Some("+12175550100"), 1));
+    let seq = run.state.seq;
+    leaves(&mut run, "k1", "Other words").expect("again");
+    assert_eq!(run.state.seq, seq, "a call is written down once");
+    assert!(matches!(leaves(&mut run, "k2", " "), Err(Rejection::Invalid { .. })), "no words are no message");
+    leaves(&mut run, "k2", "Ann again.").expect("the next call");
+    assert_eq!(lines(&run.state).len(), 2);
+    let visitor = Actor::Visitor { id: "tel-1".into(), agent: "a".into() };
+    let forged = Command::Voicemail { call: Box::new(begun("k3")), text: "Hi".into() };
+    assert!(matches!(run.ask(visitor, forged), Err(Rejection::Forbidden { .. })));
+    replayed(&run);
+}
+
+#[test]
+fn what_was_left_after_the_beep_leaves_a_call_and_an_answer_that_go_on_alone() {
+    let mut run = on_the_phone();
+    let posted = say(&mut run, 1, "When are", None);
+    leaves(&mut run, "k0", "I called before.").expect("stands");
+    assert_eq!(run.state.open.as_ref().map(|open| open.id.clone()), posted.turn, "the answer is still made");
+    // The caller goes on: the longer words take the place of the shorter ones as ever.
+    say(&mut run, 1, "When are you open?", None);
+    let said: Vec<String> = lines(&run.state).into_iter().map(|(_, text)| text).collect();
+    assert!(said.contains(&"I called before.".to_owned()) && !said.contains(&"When are".to_owned()), "{said:?}");
+    replayed(&run);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::{
     catalog::template::AlertChannel,
     ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},
     lead,
+    lines::Provider,
     vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole, Urgency},
 };
 
@@ -367,6 +368,9 @@ pub struct Message {
     /// What of it was made and never heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unheard: Option<String>,
+    /// Said after the beep, to nobody: written down from its recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voicemail: bool,
 }
 
 /// A person who wrote.
@@ -557,6 +561,21 @@ pub struct Alert {
     pub attempt: u32,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// Where the last attempt as a text message leaves from; none where it is only recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<AlertLine>,
+    /// When that attempt began, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted_ms: Option<i64>,
+}
+
+/// The number of the organization that a text message to its own people leaves from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertLine {
+    /// Who carries it.
+    pub provider: Provider,
+    /// The number, E.164.
+    pub from: String,
 }
 
 /// Where an alert stands.
@@ -574,8 +593,24 @@ pub enum AlertStatus {
     },
     /// Delivered to the provider.
     Sent,
+    /// Written into the development mailbox, and so to nobody: nothing that sends text messages is connected.
+    Recorded,
     /// Given up.
     Failed,
+}
+
+impl AlertStatus {
+    /// A stable word for records and the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Attempted => "attempted",
+            Self::Waiting { .. } => "waiting",
+            Self::Sent => "sent",
+            Self::Recorded => "recorded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A question nobody could answer from the knowledge.

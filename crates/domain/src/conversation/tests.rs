@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Command, Decision, Effect, Event, Reply, State, apply,
+    Command, Decision, Effect, Event, Reply, State, alerts, apply,
     command::{Answer, Post, Posted, SubmitLead},
     decide,
     dialogue::{AlertDraft, Escalation, Facts, Understanding, lead_form},
     event::AnswerGiven,
     lead_message, on_recovered, on_timer, pending,
-    state::{AlertStatus, CloseReason, Contact, Floor, IDLE_AFTER_MS, TURN_DEADLINE_MS, Terms, TurnOutcome, Visitor},
+    state::{
+        AlertLine, AlertStatus, CloseReason, Contact, Floor, IDLE_AFTER_MS, TURN_DEADLINE_MS, Terms, TurnOutcome,
+        Visitor,
+    },
     timer, view,
 };
 use crate::{
@@ -18,6 +21,7 @@ use crate::{
     context::Context,
     ids::TurnId,
     lead,
+    lines::Provider,
     principal::{Actor, Principal, Role},
     rejection::Rejection,
     vocabulary::{Channel, ConversationStatus, EscalationAction, MessageRole, Urgency},
@@ -452,7 +456,7 @@ fn alerts_are_attempted_once_and_retried_after_a_wait() {
     let alerts: Vec<_> = pending(&run.state).into_iter().filter(|(id, ..)| id.starts_with("alert:")).collect();
     assert_eq!(alerts.len(), 2);
     let Effect::SendAlert { alert } = &alerts[0].2 else { panic!("to send") };
-    let attempted = || Command::AlertAttempt { id: alert.id.clone(), attempt: 1 };
+    let attempted = || Command::AlertAttempt { id: alert.id.clone(), attempt: 1, line: None };
     system(&mut run, attempted()).unwrap();
     assert_eq!(system(&mut run, attempted()), Err(Rejection::Superseded), "a second sender must look up the outcome");
     assert!(pending(&run.state).iter().any(|(id, attempt, effect)| *id == alerts[0].0
@@ -465,10 +469,43 @@ fn alerts_are_attempted_once_and_retried_after_a_wait() {
     run.now_ms = until_ms;
     system(&mut run, Command::Tick { due_ms: until_ms }).unwrap();
     assert_eq!((run.state.alerts[&alert.id].status, run.state.alerts[&alert.id].attempt), (AlertStatus::Queued, 2));
-    assert_eq!(system(&mut run, Command::AlertDone { id: alert.id.clone(), attempt: 1 }), Err(Rejection::Superseded));
-    system(&mut run, Command::AlertDone { id: alert.id.clone(), attempt: 2 }).unwrap();
-    system(&mut run, Command::AlertDone { id: alert.id.clone(), attempt: 2 }).unwrap();
+    let done = |attempt, recorded| Command::AlertDone { id: alert.id.clone(), attempt, recorded };
+    assert_eq!(system(&mut run, done(1, false)), Err(Rejection::Superseded));
+    system(&mut run, done(2, false)).unwrap();
+    system(&mut run, done(2, false)).unwrap();
     assert_eq!(run.state.alerts[&alert.id].status, AlertStatus::Sent);
+}
+
+#[test]
+fn a_text_message_to_staff_is_known_by_where_it_left_from_until_another_attempt_chooses_anew() {
+    let mut run = Run::new();
+    run.post("1", "fire").unwrap();
+    let (turn, attempt) = run.open();
+    let understanding = Box::new(meaning(None, Some(EscalationAction::ImmediateAlert)));
+    system(&mut run, Command::Understood { turn, attempt, understanding }).unwrap();
+    let sms = |run: &Run| run.state.alerts.values().find(|alert| alert.channel == AlertChannel::Sms).cloned().unwrap();
+    let alert = sms(&run);
+    let line = AlertLine { provider: Provider::Twilio, from: "+14155550100".into() };
+    let begins = Command::AlertAttempt { id: alert.id.clone(), attempt: 1, line: Some(line.clone()) };
+    system(&mut run, begins).unwrap();
+    assert_eq!((sms(&run).line, sms(&run).attempted_ms), (Some(line), Some(run.now_ms)));
+    let shown = alerts::views(&run.state).into_iter().find(|shown| shown.id == alert.id).unwrap();
+    assert_eq!((&*shown.status, shown.provider, shown.simulated), ("attempted", Some(Provider::Twilio), false));
+    let failed = Command::AlertFailed { id: alert.id.clone(), attempt: 1, error: "away".into(), retry: true };
+    system(&mut run, failed).unwrap();
+    let AlertStatus::Waiting { until_ms } = sms(&run).status else { panic!("waits") };
+    run.now_ms = until_ms;
+    system(&mut run, Command::Tick { due_ms: until_ms }).unwrap();
+    assert_eq!((sms(&run).line, sms(&run).attempted_ms), (None, None), "nothing of it has left");
+    // Disconnected meanwhile: what reaches nobody is never called sent.
+    system(&mut run, Command::AlertAttempt { id: alert.id.clone(), attempt: 2, line: None }).unwrap();
+    let done = || Command::AlertDone { id: alert.id.clone(), attempt: 2, recorded: true };
+    system(&mut run, done()).unwrap();
+    system(&mut run, done()).unwrap();
+    assert_eq!((sms(&run).status, sms(&run).attempted_ms), (AlertStatus::Recorded, None));
+    let old = serde_json::json!({ "type": "alert_attempted", "id": "x", "attempt": 1 });
+    let old: Event = serde_json::from_value(old).expect("as older journals have it");
+    assert_eq!(old, Event::AlertAttempted { id: "x".into(), attempt: 1, line: None });
 }
 
 #[test]

@@ -233,6 +233,9 @@ pub struct MessageInternals {
     /// What of it was made and never heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unheard: Option<String>,
+    /// Whether it was said after the beep and written down from its recording.
+    #[serde(default)]
+    pub voicemail: bool,
 }
 
 /// Money.
@@ -452,6 +455,7 @@ pub fn message(message: &Message) -> MessageView {
         fallback: message.fallback,
         call_id: message.call.clone(),
         unheard: message.unheard.clone(),
+        voicemail: message.voicemail,
     };
     MessageView { internal: Some(internal), ..shown(message, true) }
 }

@@ -232,6 +232,16 @@ impl Lines {
         own.or_else(any)
     }
 
+    /// The number that text messages to an organization's own people leave from, of those whose account is connected: one that reaches somebody before a
+    /// simulated one, then the agent's own, then the oldest.
+    pub fn for_staff(&self, agent: &AgentId) -> Option<&Number> {
+        let sends = |number: &&Number| {
+            number.is.provider.carries(Channel::Sms) && self.connections.contains_key(&number.is.provider)
+        };
+        let first = |number: &&Number| (number.is.provider.simulated(), number.is.agent != *agent, number.created_ms);
+        self.numbers.values().filter(sends).min_by_key(first)
+    }
+
     /// A number as its provider names it.
     pub fn called(&self, provider: Provider, number: &str) -> Option<(&String, &Number)> {
         self.numbers.iter().find(|(_, known)| {

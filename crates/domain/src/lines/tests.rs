@@ -212,3 +212,33 @@ fn retell_carries_calls_and_no_messages() {
         assert_eq!(Provider::of(provider.word()), Some(provider));
     }
 }
+
+#[test]
+fn alerts_leave_from_a_connected_number_that_reaches_somebody_the_agents_own_first() {
+    let mut run = run();
+    let own: AgentId = "b".into();
+    let from = |run: &Run| run.state.for_staff(&own).map(|number| number.is.number.clone());
+    for provider in [Provider::Twilio, Provider::Simulated] {
+        run.by(person(Role::Admin), Command::Connect { provider, credentials: twilio() }).expect("connected");
+    }
+    assert_eq!(from(&run), None, "no number");
+    let register = |run: &mut Run, digits: &str, provider, agent: &str| {
+        let Ok(Reply::Number { id }) = run.by(person(Role::Manager), number(digits, provider)) else {
+            panic!("not registered")
+        };
+        if agent != "a" {
+            let assign = Command::Assign { id, agent: agent.into(), template: None };
+            run.by(person(Role::Manager), assign).expect("assigned");
+        }
+    };
+    register(&mut run, "+14155550101", Provider::Simulated, "b");
+    assert_eq!(from(&run).as_deref(), Some("+14155550101"), "better than nothing, and labelled");
+    register(&mut run, "+14155550102", Provider::Twilio, "a");
+    assert_eq!(from(&run).as_deref(), Some("+14155550102"), "another agent's that reaches somebody");
+    register(&mut run, "+14155550103", Provider::Twilio, "b");
+    assert_eq!(from(&run).as_deref(), Some("+14155550103"));
+    run.by(person(Role::Admin), Command::Disconnect { provider: Provider::Twilio }).expect("gone");
+    assert_eq!(from(&run).as_deref(), Some("+14155550101"));
+    run.by(person(Role::Admin), Command::Disconnect { provider: Provider::Simulated }).expect("gone");
+    assert_eq!(from(&run), None);
+}

@@ -81,6 +81,16 @@ pub fn of_event(seq: u64, event: &Event, at_ms: i64, words: Words<'_>) -> Vec<Ch
             client_message_id: client_message_id.clone(),
             created_at,
         }],
+        Event::VoicemailLeft { message_id, text, .. } => vec![ChatServer::Message {
+            id: message_id.to_string(),
+            seq,
+            role: word(&MessageRole::User),
+            author: None,
+            content: text.clone(),
+            sources: Vec::new(),
+            client_message_id: None,
+            created_at,
+        }],
         Event::Answered(answer) => {
             let message = ChatServer::Message {
                 id: answer.message_id.to_string(),

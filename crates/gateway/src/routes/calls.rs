@@ -1,21 +1,25 @@
 //! `/api/voice/calls`: who called whom, what was said, how it went; and what people do to a call that goes on.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use colloquy_actors::ActorError;
 use colloquy_actors::calls::{self as actor, CallEntity, Live};
 use colloquy_actors::core::ask_after_rows;
 use colloquy_actors::domain::Principal;
 use colloquy_actors::domain::audit::Entry;
 use colloquy_actors::domain::call::view::{CallView, view};
 use colloquy_actors::domain::call::{Call, Command, TransferKind};
+use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::conversation::view::message;
 use colloquy_actors::domain::ids::CallId;
 use colloquy_actors::domain::lines::Provider;
 use colloquy_actors::domain::principal::Role;
+use colloquy_actors::{ActorError, campaign, conversation};
 use colloquy_wire::common::ListQuery;
 use colloquy_wire::voice as wire;
+use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -25,11 +29,14 @@ use super::agents::only_agent;
 use super::wav;
 use crate::app::{App, AppState};
 use crate::audit;
-use crate::auth::{Address, Console};
+use crate::auth::{Address as Caller, Console};
 use crate::body::{Json, Query};
 use crate::listing;
 use crate::problem::{Problem, Result};
 use crate::times;
+
+/// Rows of other lists that are read at once for a page of calls.
+const NAMES_AT_ONCE: usize = 16;
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -62,13 +69,65 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
     let only = only_agent(&console).map(|id| id.0);
     let query = ListQuery { limit: filter.limit, cursor: filter.cursor.clone() };
     let (from, to) = (times::parse("from", filter.from.as_deref())?, times::parse("to", filter.to.as_deref())?);
-    listing::list(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
+    let mut page = listing::page(&app, console.tenant().as_str(), actor::LIST, &query, from, to, |row| {
         let same = |key: &str, wanted: Option<&str>| wanted.is_none_or(|wanted| row[key] == wanted);
         same("agent_id", filter.agent_id.as_deref())
             && same("agent_id", only.as_deref())
             && same("status", filter.status.as_deref())
     })
-    .await
+    .await?;
+    named(&app, &console, &mut page.items).await?;
+    Ok(page.body())
+}
+
+/// Adds what calls' own rows do not hold, because it is said in one place each: who was at the other end, as the conversation knows them, and the name of the
+/// campaign. Who only watches sees of a campaign's calls how they go and not whom they reach, as on the campaign's own lists.
+async fn named(app: &AppState, console: &Console, rows: &mut [Value]) -> Result<()> {
+    let people = column(app, console, rows, "conversation_id", conversation::LIST, "visitor_name").await?;
+    let campaigns = column(app, console, rows, "campaign_id", campaign::LIST, "name").await?;
+    for row in rows {
+        let of = |names: &BTreeMap<String, String>, key: &str| row[key].as_str().and_then(|id| names.get(id)).cloned();
+        let (person, campaign) = (of(&people, "conversation_id"), of(&campaigns, "campaign_id"));
+        row["name"] = json!(person);
+        row["campaign_name"] = json!(campaign);
+        if row["campaign_id"].is_string() && !console.by.at_least(Role::Rep) {
+            row["name"] = Value::Null;
+            let Some(number) = row["phone"].as_str().map(str::to_owned) else { continue };
+            let masked = json!(Address::of_carrier(&number).masked());
+            for key in ["phone", "from", "to"] {
+                if row[key] == number.as_str() {
+                    row[key] = masked.clone();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A column of the rows of another list that these rows name, by id.
+async fn column(
+    app: &AppState,
+    console: &Console,
+    rows: &[Value],
+    names: &str,
+    list: &str,
+    wanted: &str,
+) -> Result<BTreeMap<String, String>> {
+    let ids: BTreeSet<&str> = rows.iter().filter_map(|row| row[names].as_str()).collect();
+    let read = |id: String| async move {
+        let row = app.actors.client.get::<Value>(console.tenant().as_str(), list, &id).await;
+        row.map(|row| row.and_then(|row| Some((id, row.body[wanted].as_str()?.to_owned()))))
+    };
+    let mut found = BTreeMap::new();
+    let mut reading = stream::iter(ids.into_iter().map(str::to_owned).map(read)).buffer_unordered(NAMES_AT_ONCE);
+    while let Some(row) = reading.next().await {
+        match row {
+            Ok(row) => found.extend(row),
+            // The call itself is whole: it is shown without.
+            Err(error) => tracing::warn!(list, %error, "a row that a call names cannot be read"),
+        }
+    }
+    Ok(found)
 }
 
 /// One call with what was said in it, as far as it was heard.
@@ -76,7 +135,15 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
 async fn show(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<Json<Value>> {
     let (call, shown) = of(&app, &console, &id).await?;
     let mut body = json!(shown);
+    named(&app, &console, std::slice::from_mut(&mut body)).await?;
     body["transcript"] = transcript(&app, &call).await?;
+    if call.voicemail.is_some() {
+        let text = match &call.conversation_id {
+            Some(conversation) => actor::left_words(&app.actors.client, &call.tenant, &call.id, conversation).await?,
+            None => None,
+        };
+        body["voicemail"]["transcript"] = json!(text);
+    }
     Ok(Json(body))
 }
 
@@ -120,7 +187,7 @@ async fn transfer(
 async fn recording(
     State(app): State<App>,
     console: Console,
-    Address(address): Address,
+    Caller(address): Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response> {

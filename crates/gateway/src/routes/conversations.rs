@@ -11,6 +11,7 @@ use colloquy_actors::conversation::{self as actor, ConversationEntity};
 use colloquy_actors::core::{ask, ask_after_rows};
 use colloquy_actors::domain::agent::patch;
 use colloquy_actors::domain::contact_guard::Address;
+use colloquy_actors::domain::conversation::alerts;
 use colloquy_actors::domain::conversation::delivery::{deliveries, reach};
 use colloquy_actors::domain::conversation::{self, Command, Reply, State as Talk, view};
 use colloquy_actors::domain::ids::{ConversationId, TenantId, UserId};
@@ -220,6 +221,7 @@ async fn show(
         "messages_cursor": cursor,
         "trace": traces(&state),
         "deliveries": deliveries(&state),
+        "alerts": alerts::views(&state),
         "lines": reach(&state, app.now_ms()),
         "links": state.links,
         "merged_into": state.merged_into,

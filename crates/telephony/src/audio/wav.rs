@@ -1,4 +1,4 @@
-//! Reads the sound of a WAV file as a telephone has it: one channel, 8,000 samples a second.
+//! The sound of WAV files as a telephone has it: one channel, 8,000 samples a second.
 
 use super::{mulaw, resample::Resampler};
 use crate::error::Malformed;
@@ -32,6 +32,24 @@ pub fn read(bytes: &[u8]) -> Result<Vec<i16>, Malformed> {
         // Chunks begin at even places.
         rest = body.get(size.saturating_add(size % 2)..).unwrap_or_default();
     }
+}
+
+/// A file of one channel with 16 bits a sample.
+pub fn write(samples: &[i16]) -> Vec<u8> {
+    let data = mulaw::to_bytes(samples);
+    // Four gigabytes are six days.
+    let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let mut file = Vec::with_capacity(data.len() + 44);
+    file.extend(b"RIFF");
+    file.extend(size.saturating_add(36).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0");
+    file.extend([PCM, 1].into_iter().flat_map(u16::to_le_bytes));
+    file.extend([RATE_HZ, RATE_HZ * 2].into_iter().flat_map(u32::to_le_bytes));
+    file.extend([2_u16, 16].into_iter().flat_map(u16::to_le_bytes));
+    file.extend(b"data");
+    file.extend(size.to_le_bytes());
+    file.extend(data);
+    file
 }
 
 struct Format {
@@ -100,6 +118,7 @@ mod tests {
             assert_eq!(read(&bad), Err(Malformed::Audio));
         }
         assert_eq!(read(b"RIFF\0\0\0\0WAVE"), Err(Malformed::Audio));
+        assert_eq!(read(&write(&samples)), Ok(samples.to_vec()));
     }
 
     proptest! {

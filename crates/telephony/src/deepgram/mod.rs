@@ -1,7 +1,9 @@
-//! Deepgram: speech to text over a socket. [`nova`] tells silence, [`flux`] tells turns; both become the same [`crate::speech::Heard`].
+//! Deepgram: speech to text. Over a socket [`nova`] tells silence, [`flux`] tells turns; both become the same [`crate::speech::Heard`]. [`recorded`] is a
+//! whole recording at once.
 
 pub mod flux;
 pub mod nova;
+pub mod recorded;
 
 /// The header both sockets are opened with: `Authorization: Token <key>`, or `Bearer` with a temporary token.
 pub fn authorization(key: &secrecy::SecretString, temporary: bool) -> (&'static str, String) {

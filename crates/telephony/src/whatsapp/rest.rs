@@ -204,7 +204,7 @@ mod tests {
     fn body(request: &Request) -> Value {
         match &request.body {
             Body::Json(text) => serde_json::from_str(text).expect("JSON"),
-            Body::Form(_) | Body::Empty => panic!("JSON expected"),
+            Body::Form(_) | Body::Wav(_) | Body::Empty => panic!("JSON expected"),
         }
     }
 

@@ -14,6 +14,9 @@ export interface CallRow {
   conversation_id: string | null;
   contact_id: string | null;
   campaign_id?: string | null;
+  /** Who was at the other end, as the conversation knows them; the live board does not say. */
+  name?: string | null;
+  campaign_name?: string | null;
   direction: 'inbound' | 'outbound';
   from: string | null;
   to: string | null;
@@ -34,9 +37,19 @@ export interface CallRow {
   score_reasons: { signal: string; points: number }[];
   summary: string | null;
   reviewed_by: string | null;
+  /** What was left after the beep. */
+  voicemail?: Voicemail | null;
   /** There where the sound was kept. */
   recording?: { seconds: number; bytes: number } | null;
   seq: number;
+}
+
+export interface Voicemail {
+  seconds: number;
+  sound: string;
+  transcript_status: 'pending' | 'written' | 'silent' | 'none';
+  transcript_note: string | null;
+  confidence_percent: number | null;
 }
 
 /** One call with what was said. */
@@ -64,7 +77,7 @@ export function listed(pages: ReadonlyMap<string, CallRow>, board: Iterable<Call
   const all = new Map(pages);
   for (const row of board) {
     const held = all.get(row.id);
-    if (!held || held.seq <= row.seq) all.set(row.id, row);
+    if (!held || held.seq <= row.seq) all.set(row.id, { ...row, name: row.name ?? held?.name, campaign_name: row.campaign_name ?? held?.campaign_name });
   }
   return [...all.values()]
     .filter((row) => (!filters.agent_id || row.agent_id === filters.agent_id) && (!filters.status || row.status === filters.status) && (!from || Date.parse(row.created_at) >= Date.parse(from)))

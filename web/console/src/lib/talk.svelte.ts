@@ -3,7 +3,7 @@ import type { Change } from '../../../generated/sockets';
 import { ApiError, api, seg } from './api';
 import { live, type Topic } from './live.svelte';
 import { session } from './session.svelte';
-import type { Conversation, Delivery, Message, Reachable, StoredFile, Streamed, Streaming } from './types';
+import type { Alert, Conversation, Delivery, Message, Reachable, StoredFile, Streamed, Streaming } from './types';
 
 /** Somebody who stopped typing says nothing more: the dots go after this. */
 const TYPING_MS = 4_000;
@@ -23,6 +23,7 @@ export interface Outgoing {
 export interface Carried {
   lines: Reachable[];
   deliveries: Delivery[];
+  alerts: Alert[];
   links: string[];
   merged_into: string | null;
 }

@@ -325,6 +325,8 @@ export interface Message {
   call_id?: string | null;
   /** The rest of it, which the caller did not hear any more. */
   unheard?: string | null;
+  /** Said after the beep, to nobody. */
+  voicemail?: boolean;
 }
 
 export type Streamed =
@@ -551,6 +553,18 @@ export interface Delivery {
   message_id: string;
   channel: string;
   status: string;
+  error: string | null;
+  retry_at: string | null;
+}
+
+/** What became of an alert to the organization's own people. */
+export interface Alert {
+  id: string;
+  channel: 'sms' | 'email';
+  about: string;
+  status: string;
+  provider: string | null;
+  simulated: boolean;
   error: string | null;
   retry_at: string | null;
 }

@@ -88,6 +88,7 @@ export const agents = {
       max_tokens: 'Longest answer, in tokens',
       max_messages_per_convo: 'Messages in one conversation',
     } as Record<string, string>,
+    alertHint: 'They leave from your own number at Twilio. Without one they are only recorded.',
     versions: 'Versions',
     version: 'Version',
     versionN: (n: number) => `Version ${n}`,

@@ -137,6 +137,14 @@ export const contacts = {
     mustBe: 'This is shown to people from the role rep on.',
   },
   carried: {
+    alerts: {
+      title: 'Alerts to the team',
+      channels: { sms: 'Text message', email: 'E-mail' } as Record<string, string>,
+      states: { queued: 'To be sent', attempted: 'On its way', waiting: 'Tried again soon', sent: 'Sent', recorded: 'Reached nobody', failed: 'Not sent' } as Record<string, string>,
+      simulated: 'Simulated',
+      recordedText: 'No account that sends text messages is connected: it was only recorded.',
+      connect: 'Connect one',
+    },
     by: 'Answer by',
     own: 'Where they are',
     window: (when: string) => `WhatsApp takes free words until ${when}.`,
