@@ -306,6 +306,24 @@ async fn who_speaks_over_an_answer_is_heard_and_only_what_was_played_of_it_stand
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_spoken_stops_when_something_else_is_said_instead() {
+    let (openai, _server, _owner, mut socket) = session().await;
+    openai.speaks("How can I help?").await;
+    openai.hears("When are you open?");
+    let given = || openai.given().len();
+    eventually("it is given", SOON, || async {
+        openai.given().iter().any(|given| given.contains("nine to six")).then_some(())
+    })
+    .await;
+    let before = given();
+    socket.send(&json!({ "type": "silent", "count": 1 })).await;
+    eventually("the reminder is given", SOON, || async { (given() > before).then_some(()) }).await;
+    let kinds: Vec<String> = lock(&openai.inner.frames).iter().map(|frame| text(frame, "type")).collect();
+    let last = kinds.iter().rposition(|kind| kind == "response.create").expect("the reminder");
+    assert_eq!(kinds[last - 2..last], ["response.cancel", "output_audio_buffer.clear"], "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn openai_is_a_voice_of_test_calls() {
     let openai = OpenAi::start().await;
     let server = openai.server(KEY).await;

@@ -1,7 +1,7 @@
 //! Calls within a conversation: what stands of what was said, what was only the beginning of other words, and what nobody heard.
 
 use super::{
-    Command, Errand, Reply, State, Wish, apply,
+    Command, Errand, Event, Reply, State, Wish, apply,
     command::{Answer, Post, Posted},
     dialogue::{Facts, FormMove, Understanding},
     lead_message, qualified,
@@ -368,6 +368,22 @@ fn what_a_call_was_made_for_goes_with_the_call_and_what_was_wanted_stands_there(
     begin(&mut run, "k2").expect("another call");
     assert_eq!(errand(&run.state, &"k2".into()), None);
     replayed(&run);
+}
+
+#[test]
+fn what_is_said_to_our_questions_is_asked_of_nobody() {
+    let noted = |run: &mut Run| {
+        let turn = say(run, 1, "It is about the boiler", None).turn.expect("a turn");
+        let answer = Answer { turn, attempt: 1, text: "Thank you.".into(), question: true, ..Answer::default() };
+        system(run, Command::Answered(Box::new(answer))).expect("answered");
+        run.events.iter().any(|(event, ..)| matches!(event, Event::Unanswered { .. }))
+    };
+    let mut run = Run::new();
+    called(&mut run, "k1", None);
+    assert!(!noted(&mut run), "they answer us");
+    let mut run = Run::new();
+    begin(&mut run, "k1").expect("it begins");
+    assert!(noted(&mut run), "they ask us");
 }
 
 #[test]
