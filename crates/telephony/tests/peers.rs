@@ -62,7 +62,7 @@ fn compare_with_retells_requests(theirs: &[Value]) {
         let body = match &ours.body {
             Body::Json(text) => numbers_as_floats(serde_json::from_str(text).expect("JSON")),
             Body::Empty => Value::Null,
-            Body::Form(_) => panic!("Retell takes JSON"),
+            Body::Form(_) | Body::Wav(_) => panic!("Retell takes JSON"),
         };
         let their_body = theirs["body"].as_str().filter(|body| !body.is_empty());
         let their_body =
