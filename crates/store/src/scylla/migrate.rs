@@ -165,9 +165,19 @@ impl<'a> Runner<'a> {
 
     /// Runs a data definition and waits until all servers have it.
     async fn define(&self, cql: &str) -> Result<(), StoreError> {
-        let statement = self.statement(cql, Consistency::LocalQuorum);
-        self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable)?;
-        self.agree().await
+        let settled = Instant::now() + self.config.timeouts.settle;
+        loop {
+            let statement = self.statement(cql, Consistency::LocalQuorum);
+            match self.session.query_unpaged(statement, ()).await.map_err(fault::of_repeatable) {
+                Ok(_) => return self.agree().await,
+                // What it stands in was made a moment ago, and one of several servers has not heard of it yet.
+                Err(StoreError::Incompatible(why)) if is_unheard_of(&why) && Instant::now() < settled => {
+                    self.agree().await?;
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Waits until all servers know the same keyspaces and tables.
@@ -321,6 +331,11 @@ impl<'a> Runner<'a> {
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whether a server refuses a statement because it does not know the keyspace or table.
+fn is_unheard_of(why: &str) -> bool {
+    ["doesn't exist", "does not exist", "unconfigured table"].iter().any(|said| why.contains(said))
 }
 
 #[cfg(test)]
