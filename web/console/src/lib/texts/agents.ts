@@ -10,6 +10,11 @@ export const agents = {
     category: 'Category',
     save: 'Teach it',
     added: 'The agent knows it now',
+    corrected: 'Corrected: the agent says it so from now on',
+    before: 'This question has an answer already',
+    beforeText: 'Saving replaces it with yours. Nothing has been changed yet.',
+    soFar: 'So far',
+    correct: 'Replace the answer',
   },
   trial: { title: 'Try it', hint: 'Ask something…', reset: 'Start again as a new visitor' },
   embed: {
