@@ -244,6 +244,8 @@ export const agents = {
     lead: 'Five minutes, four steps. Every step is kept: come back whenever you like.',
     steps: 'Steps',
     stepNames: ['Trade', 'Website', 'Try it', 'Go live'],
+    httpsTried: (address: string) => `${address} was tried. If your site is not encrypted, put http:// before its address and try again.`,
+    useHttp: 'Put http:// before it',
     trade: 'What is your trade?',
     business: 'Business name',
     hours: 'When are you open?',
