@@ -174,6 +174,24 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn what_is_sent_and_taken_back_at_once_is_there_if_it_was_sent() {
+    let desk = Desk::open(ANN).await;
+    let path = desk.path("messages");
+    for round in 0..12 {
+        let mut picture = png();
+        picture.extend_from_slice(format!("round {round}").as_bytes());
+        let file = desk.kept("leak.png", picture.clone()).await;
+        let own = desk.path(&format!("attachments/{file}"));
+        let said = json!({ "content": "", "channel": "chat", "attachments": [file] });
+        let (sent, _) = tokio::join!(desk.owner.api.post(&path, said), desk.owner.api.delete(&own));
+        match sent.status {
+            201 => assert_eq!(desk.owner.api.get(&own).await.status, 200, "round {round}"),
+            status => assert_eq!(status, 422, "it was taken back before: {}", sent.text),
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_no_picture_passes_a_link_stands_in_the_words() {
     let desk = Desk::open(BERLIN).await;
     let shown = desk.owner.conversation(&desk.talk).await;

@@ -308,6 +308,28 @@ async fn who_corrected_their_address_and_number_is_found_by_the_first_ones() {
     assert_eq!(owner.api.list("/api/leads").await, Vec::<Value>::new());
 }
 
+#[tokio::test]
+async fn what_people_merged_into_one_is_erased_as_one_whichever_is_named() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services" })).await, "id");
+    for named in ["one", "two"] {
+        let mut visitors = Vec::new();
+        for name in ["one", "two"] {
+            let mut visitor = Visitor::new(&server, &agent);
+            visitor.say(&format!("My name is Anna Smith and my email is {name}-{named}@zed.example")).await;
+            visitors.push(visitor);
+        }
+        let [one, two] = [visitors[0].talk(), visitors[1].talk()];
+        owner.api.post(&format!("/api/conversations/{two}/merge"), json!({ "into": one })).await.expect(200);
+        erased(&owner, json!({ "email": format!("{named}-{named}@zed.example") })).await;
+        for talk in [one, two] {
+            owner.api.get(&format!("/api/conversations/{talk}")).await.refused(404);
+        }
+    }
+    assert_eq!(owner.api.list("/api/leads").await, Vec::<Value>::new());
+}
+
 /// Reads every file below a folder; returns how many there were.
 fn search(folder: &Path, words: &Words) -> usize {
     let mut files = 0;

@@ -90,6 +90,26 @@ test('an answer of one’s own that somebody else changed meanwhile is shown as 
   assert.equal((await now()).answer, 'My words after all.', 'saved over it when that was asked for');
 });
 
+test('a question that has an answer already is corrected: both answers are shown, and an undo brings the first one back', async () => {
+  const faqs = `/api/agents/${office.agent.id}/faqs`;
+  const made = await office.api.call('POST', faqs, { question: 'Do you sell vouchers?', answer: 'No, we do not.', category: 'shop' });
+  const now = async () => (await office.api.call('GET', faqs)).items.filter((one) => /vouchers/.test(one.question));
+  await go(agentPath('/training?view=faqs'));
+  await page.getByRole('button', { name: 'Add a question' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('textbox', { name: 'Question' }).fill('do you sell vouchers');
+  await dialog.getByRole('textbox', { name: 'Answer' }).fill('Yes, from 20 dollars.');
+  await dialog.getByRole('button', { name: 'Teach it' }).click();
+  await dialog.getByRole('alert').getByText('No, we do not.').waitFor();
+  assert.deepEqual((await now()).map(({ answer }) => answer), ['No, we do not.'], 'nothing has been changed yet');
+  await look(page, 'faq-before');
+  await dialog.getByRole('button', { name: 'Replace the answer' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.deepEqual((await now()).map(({ id, answer }) => [id, answer]), [[made.id, 'Yes, from 20 dollars.']]);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await until(async () => (await now())[0].answer === 'No, we do not.', 'the first answer is back');
+});
+
 test('a role that somebody else changed meanwhile is shown as a difference, and nothing is overwritten', async () => {
   const rita = await createColleague(colloquy.url, office, 'rep', 'Rita Rep');
   const role = async () => (await office.api.call('GET', '/api/team/members')).items.find((one) => one.user_id === rita.id).role;

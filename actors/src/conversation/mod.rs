@@ -29,12 +29,13 @@ use crate::{bulletin, feed};
 pub const LIST: &str = "conversations";
 /// The list that forks of conversations are projected into, to be found when a person is erased.
 pub const SANDBOXES: &str = "sandboxes";
-/// The list of conversations in which an address or number was corrected, by keyed hashes of those before, to be found when a person is erased.
+/// The list of conversations in which an address or number was corrected, by keyed hashes of those before, or that were merged into another one, to be found
+/// when a person is erased.
 pub const FORMER: &str = "former_contacts";
 /// The list of what was asked in conversations, for the most frequent questions.
 pub const QUESTIONS: &str = "questions";
 /// The version of the row's shape: a higher one replaces rows of the same event.
-const VIEW_VERSION: u16 = 2;
+const VIEW_VERSION: u16 = 3;
 
 /// The kind `conversation`.
 pub struct ConversationEntity {
@@ -95,6 +96,7 @@ impl Entity for ConversationEntity {
             // The browser it began in names the same person.
             body: feed::encode(&json!({
                 "visitor_id": state.claimed_from.as_ref().unwrap_or(&state.visitor.id), "known_as": hashes,
+                "merged_into": state.merged_into,
             })),
             numbers: None,
             ..listed.clone()
@@ -119,6 +121,7 @@ impl Entity for ConversationEntity {
             || state.claimed_from.is_some()
             || state.visitor.email.is_some()
             || state.visitor.phone.is_some()
+            || state.merged_into.is_some()
         {
             rows.push(former);
         }

@@ -174,6 +174,21 @@ pub async fn discard(client: &Client, tenant: &TenantId, conversation: &str, id:
     Ok(())
 }
 
+/// Keeps a file again that was deleted although its message stands.
+///
+/// # Errors
+/// When the conversation is erased, or the store cannot be written.
+pub async fn put_back(
+    client: &Client,
+    tenant: &TenantId,
+    conversation: &str,
+    file: &Attachment,
+    bytes: &[u8],
+) -> Result<(), ActorError> {
+    let head = Head { name: file.name.clone(), kind: file.kind };
+    store(client, &key(tenant, conversation), &file.id, &head, bytes).await
+}
+
 /// Deletes all files of a conversation. Without its key they cannot be opened anyway.
 pub(crate) async fn delete_all(client: &Client, key: &EntityKey) -> Result<(), ActorError> {
     let blobs = &client.store().blobs;

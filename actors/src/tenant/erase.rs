@@ -271,9 +271,12 @@ impl Theirs {
     fn look_at(&mut self, list: &'static str, id: String, row: &Value, is_about: impl Fn(&Value) -> bool) {
         let text = |name: &str| row[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         if list == crate::conversation::FORMER {
-            // It only says who the conversation was with: the conversation's own row is found by it.
-            if is_about(row) {
+            // It only says who the conversation was with: the conversation's own row is found by it. Whom people merged into one is one.
+            let merged = text("merged_into");
+            let linked = merged.as_ref().is_some_and(|into| self.conversations.contains(into));
+            if linked || self.conversations.contains(&id) || is_about(row) {
                 self.conversations.insert(id);
+                self.conversations.extend(merged);
             }
             return;
         }
@@ -349,6 +352,10 @@ mod tests {
             (leads, "l1", json!({ "email": "ann@example.com", "conversation_id": "c1" })),
             (leads, "l2", json!({ "conversation_id": "c2" })),
             (leads, "l3", json!({ "conversation_id": "c3" })),
+            (talks, "c6", json!({ "visitor_id": "b.6" })),
+            (talks, "c7", json!({ "visitor_id": "b.7" })),
+            (crate::conversation::FORMER, "c6", json!({ "merged_into": "c1" })),
+            (crate::conversation::FORMER, "c7", json!({ "merged_into": "c5" })),
         ];
         let mut theirs = Theirs::default();
         for _ in 0..3 {
@@ -357,7 +364,7 @@ mod tests {
             }
         }
         let found: BTreeSet<&str> = theirs.rows.iter().map(|row| row.id.as_str()).collect();
-        assert_eq!(found, BTreeSet::from(["c1", "c2", "f1", "l1", "l2"]));
+        assert_eq!(found, BTreeSet::from(["c1", "c2", "c6", "f1", "l1", "l2"]));
         assert_eq!(theirs.rows.len(), found.len(), "each once");
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     ids::{AgentId, CallId, CampaignId, ConversationId},
+    lines::Provider,
     local_time::rfc3339,
     numbers::Numbers,
 };
@@ -101,6 +102,9 @@ pub struct CallView {
     pub phone: Option<String>,
     /// A test from the console.
     pub test: bool,
+    /// Carried by the simulated carrier, which reaches nobody and costs nothing.
+    #[serde(default)]
+    pub simulated: bool,
     /// The campaign that had it made; none for calls that come in or that somebody ordered.
     pub campaign_id: Option<CampaignId>,
     /// Where it stands.
@@ -171,6 +175,7 @@ pub fn view(state: &Call) -> Option<CallView> {
         to,
         phone: is.person.clone(),
         test: is.test,
+        simulated: is.account.as_deref().is_some_and(|account| account.starts_with(Provider::Simulated.word())),
         campaign_id: is.dial.as_ref().map(|dial| dial.campaign.clone()).filter(|campaign| !campaign.is_single_call()),
         status: state.status,
         reconnecting: state.lost_ms.is_some(),

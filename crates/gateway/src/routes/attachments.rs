@@ -4,8 +4,8 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use colloquy_actors::domain::conversation::Attachment;
 use colloquy_actors::domain::conversation::attachment::{BYTES_MAX, FILES_MAX};
+use colloquy_actors::domain::conversation::{Attachment, State as Talk};
 use colloquy_actors::domain::ids::TenantId;
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::messages::files;
@@ -101,12 +101,25 @@ async fn remove(
 ) -> Result<StatusCode> {
     console.user()?;
     console.need(Role::Rep, "work on conversations")?;
-    let state = whole(&app, &console, &id).await?;
-    if state.messages.iter().any(|message| message.files.iter().any(|known| known.id == file)) {
-        return Err(Problem::conflict("file_sent", "This file was sent already: it stands with its message."));
+    let sent = || Problem::conflict("file_sent", "This file was sent already: it stands with its message.");
+    if is_sent(&whole(&app, &console, &id).await?, &file) {
+        return Err(sent());
     }
-    files::discard(&app.actors.client, console.tenant(), &id, &file).await?;
+    let (client, tenant) = (&app.actors.client, console.tenant());
+    let kept = files::read(client, tenant, &id, &file).await?;
+    files::discard(client, tenant, &id, &file).await?;
+    // It may have been sent in the meantime, and what stands with a message is there for good.
+    if let Some((kept, bytes)) = kept
+        && is_sent(&whole(&app, &console, &id).await?, &file)
+    {
+        files::put_back(client, tenant, &id, &kept, &bytes).await?;
+        return Err(sent());
+    }
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn is_sent(state: &Talk, file: &str) -> bool {
+    state.messages.iter().any(|message| message.files.iter().any(|known| known.id == file))
 }
 
 /// A file by a link of ours, for whoever has it: the carrier that fetches it, the person it was sent to. Wrong or expired, it is nothing.
@@ -127,7 +140,12 @@ async fn fetch(
 }
 
 /// The files that a message names, which must be kept already.
-pub(super) async fn named(app: &AppState, console: &Console, id: &str, ids: &[String]) -> Result<Vec<Attachment>> {
+pub(super) async fn named(
+    app: &AppState,
+    console: &Console,
+    id: &str,
+    ids: &[String],
+) -> Result<Vec<(Attachment, Bytes)>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -136,18 +154,29 @@ pub(super) async fn named(app: &AppState, console: &Console, id: &str, ids: &[St
     }
     console.need(Role::Rep, "work on conversations")?;
     whole(app, console, id).await?;
-    let mut named: Vec<Attachment> = Vec::new();
+    let mut named: Vec<(Attachment, Bytes)> = Vec::new();
     for file in ids {
         let found = files::read(&app.actors.client, console.tenant(), id, file).await?;
-        let (found, _) = found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             Problem::field("attachments", format!("`{file}` is no file of this conversation: upload it first"))
         })?;
-        if named.contains(&found) {
+        if named.iter().any(|(known, _)| *known == found.0) {
             return Err(Problem::field("attachments", "names a file twice"));
         }
         named.push(found);
     }
     Ok(named)
+}
+
+/// Puts back what was taken away between being named and standing with a message. Who takes one away looks again afterwards, so that one of both sees the other.
+pub(super) async fn stand(app: &AppState, console: &Console, id: &str, named: &[(Attachment, Bytes)]) -> Result<()> {
+    let (client, tenant) = (&app.actors.client, console.tenant());
+    for (file, bytes) in named {
+        if files::read(client, tenant, id, &file.id).await?.is_none() {
+            files::put_back(client, tenant, id, file, bytes).await?;
+        }
+    }
+    Ok(())
 }
 
 fn shown(file: &Attachment) -> wire::StoredFile {

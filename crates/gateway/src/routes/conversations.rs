@@ -290,10 +290,13 @@ async fn say(
         let state = whole(&app, &console, &id).await?;
         open_line(&app, &console, &state, channel, None).await?;
     }
-    let files = attachments::named(&app, &console, &id, body.attachments.as_deref().unwrap_or_default()).await?;
+    let named = attachments::named(&app, &console, &id, body.attachments.as_deref().unwrap_or_default()).await?;
+    let files = named.iter().map(|(file, _)| file.clone()).collect();
     let client_message_id = idempotency(&headers);
     let command = Command::HumanMessage { client_message_id, text: body.content, channel, files };
-    said(steer(&app, &console, &id, command).await?)
+    let reply = steer(&app, &console, &id, command).await?;
+    attachments::stand(&app, &console, &id, &named).await?;
+    said(reply)
 }
 
 /// Says something over a carrier to a number, as a person; the message's id.

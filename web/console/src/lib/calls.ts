@@ -23,6 +23,8 @@ export interface CallRow {
   phone: string | null;
   test: boolean;
   status: CallStatus;
+  /** Carried by the simulated carrier. */
+  simulated?: boolean;
   reconnecting: boolean;
   reason: string | null;
   created_at: string;

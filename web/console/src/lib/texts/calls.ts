@@ -8,6 +8,7 @@ export const calls = {
     statuses: { ringing: 'Ringing', in_progress: 'Talking', completed: 'Completed', missed: 'Missed', voicemail: 'Voicemail', transferred: 'Put through', failed: 'Failed' } as Record<string, string>,
     directions: { inbound: 'Incoming', outbound: 'Outgoing' } as Record<string, string>,
     test: 'Test',
+    simulated: 'Simulated',
     reconnecting: 'Connection lost, waits',
     since: 'Any time',
     who: 'Who',

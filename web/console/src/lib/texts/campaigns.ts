@@ -133,6 +133,10 @@ export const campaigns = {
     } as Record<string, string>,
     mend: 'Go there',
     ready: 'Everything is there.',
+    remarks: {
+      consent: 'Whoever has no recorded consent of this kind is not called and ends as “no consent”. Consents are recorded under Settings, Contacts.',
+      hours: 'Whoever it is too early or too late for now waits: they are called when their hours begin.',
+    },
     startNow: 'Start calling',
     schedule: 'Schedule it',
   },
