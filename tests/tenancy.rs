@@ -370,6 +370,12 @@ async fn a_key_opens_what_its_role_and_agent_allow_until_it_is_revoked() {
         bound_admin.post(path, body.clone()).await.refused(403);
     }
     bound_admin.delete("/api/integrations/simulated/disconnect").await.refused(403);
+    for path in ["/api/dnc", "/api/consents", "/api/team/members", "/api/team/invitations"] {
+        bound_admin.get(path).await.refused(403);
+    }
+    let entry = json!({ "channel": "phone", "address": "+14155550123", "reason": "asked on the phone" });
+    let entry = text(&bound_admin.post("/api/dnc", entry).await.expect(201), "id");
+    bound_admin.delete(&format!("/api/dnc/{entry}")).await.refused(403);
     bound_admin.delete("/api/voice/release-number?number=14155550100").await.refused(403);
     let call = json!({ "agent_id": other, "to": "+14155552671" });
     bound_admin.post("/api/voice/calls", call).await.refused(422);
@@ -395,8 +401,14 @@ async fn a_key_opens_what_its_role_and_agent_allow_until_it_is_revoked() {
     for bad in [&viewer[..viewer.len() - 2], "cq_sk_", "cq_sk_a_b_c", "x"] {
         server.api().bearer(bad).get("/api/agents").await.refused(401);
     }
+    let mut live = Socket::live(server.address(), &viewer).await;
+    live.send(&json!({ "type": "subscribe", "topic": "conversations" })).await;
+    live.until("its snapshot", |frame| frame["type"] == "snapshot").await;
     owner.api.delete(&format!("/api/api-keys/{id}")).await.expect(204);
     reader.get("/api/agents").await.refused(401);
+    // Its live socket hears of it at once, not when sessions are looked at again.
+    live.until("the refusal", |frame| frame["type"] == "error").await;
+    assert!(live.try_next().await.expect("the end of the socket").is_none(), "it goes on: {:?}", live.seen.last());
     // Neither kind of token passes as the other.
     let visitor_token = talk.token.clone().expect("a token");
     server.api().bearer(&visitor_token).get("/api/agents").await.refused(401);

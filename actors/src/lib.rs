@@ -187,6 +187,11 @@ impl Actors {
         self.client.watch(&account_key(user))
     }
 
+    /// Tells that an organization, its members or its keys have changed.
+    pub fn watch_tenant(&self, tenant: &TenantId) -> WatchStream {
+        self.client.watch(&EntityKey::new(tenant.as_str(), colloquy_domain::tenant::KIND, tenant.as_str()))
+    }
+
     async fn sessions(&self, user: &UserId) -> Result<BTreeSet<String>, ActorError> {
         match self.account(user, colloquy_domain::account::Command::Sessions).await? {
             colloquy_domain::account::Reply::Sessions { families } => Ok(families),

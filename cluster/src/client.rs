@@ -21,6 +21,9 @@ pub const DEFAULT_DEADLINE_MS: u64 = 5_000;
 /// The longest an ask may wait, milliseconds.
 pub const MAX_DEADLINE_MS: u64 = 60_000;
 
+/// A blob above this takes turns with others, and is sealed beside the threads that answer, bytes.
+const LARGE_BYTES: usize = 256 * 1024;
+
 /// How an ask is to be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -327,8 +330,17 @@ impl Client {
 
     /// Stores a blob, sealed with its entity's key.
     pub async fn put_blob(&self, owner: &EntityKey, path: &str, plain: &[u8]) -> Result<(), StoreError> {
+        if plain.len() <= LARGE_BYTES {
+            let key = self.node.sealer().key_for_writing(owner).await?;
+            return self.store().blobs.put(path, seal_blob(&key, owner, path, plain)).await;
+        }
+        let _turn = self.node.turn_of_large().await;
+        // After the wait: the owner may have been erased in it.
         let key = self.node.sealer().key_for_writing(owner).await?;
-        self.store().blobs.put(path, seal_blob(&key, owner, path, plain)).await
+        let (plain, owner, place) = (Bytes::copy_from_slice(plain), owner.clone(), path.to_owned());
+        let sealing = tokio::task::spawn_blocking(move || seal_blob(&key, &owner, &place, &plain));
+        let sealed = sealing.await.map_err(|error| StoreError::Unavailable(format!("blob {path}: {error}")))?;
+        self.store().blobs.put(path, sealed).await
     }
 
     /// Reads a blob of an entity.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use colloquy_actors::ActorError;
 use colloquy_actors::connectors::Mail;
 use colloquy_actors::domain::account::{self, NewSession};
 use colloquy_actors::domain::check;
@@ -12,6 +13,7 @@ use colloquy_actors::domain::tenant::profile::Profile;
 use colloquy_actors::domain::tenant::view::InvitationView;
 use colloquy_actors::domain::tenant::{self, Person};
 use colloquy_actors::domain::{Principal, Rejection};
+
 use colloquy_actors::once;
 use colloquy_actors::signup::{self, NewPerson};
 use colloquy_wire::accounts as wire;
@@ -111,7 +113,7 @@ pub(crate) async fn sign_up(app: &App, from: IpAddr, headers: &HeaderMap, body: 
             let membership = match app.actors.accept(&view.organization_id, code_hash, member).await {
                 Ok(membership) => membership,
                 Err(error) => {
-                    if matches!(error, colloquy_actors::ActorError::Rejected(_)) {
+                    if matches!(error, ActorError::Rejected(_)) {
                         signup::release_email(client, &id, &email).await?;
                     }
                     return Err(error.into());
@@ -154,7 +156,7 @@ pub(crate) async fn log_in(app: &App, from: IpAddr, headers: &HeaderMap, body: w
                 password_hash.filter(|_| wait_ms.is_none())
             }
             Ok(_) => None,
-            Err(colloquy_actors::ActorError::Rejected(Rejection::NotFound { .. })) => None,
+            Err(ActorError::Rejected(Rejection::NotFound { .. })) => None,
             Err(error) => return Err(error.into()),
         },
     };
@@ -196,9 +198,10 @@ pub(crate) async fn refresh(
     };
     match app.actors.account(&token.user, command).await {
         Ok(reply @ account::Reply::Session { .. }) => signed_in(app, reply, &next).await,
-        Ok(_) | Err(colloquy_actors::ActorError::Rejected(_)) => {
-            Err(Problem::unauthorized("The session has ended: sign in again."))
+        Err(ActorError::Rejected(Rejection::Conflict { ref code, ref detail })) if code == "renewed_elsewhere" => {
+            Err(Problem::unavailable(code, detail.clone(), 1))
         }
+        Ok(_) | Err(ActorError::Rejected(_)) => Err(Problem::unauthorized("The session has ended: sign in again.")),
         Err(error) => Err(error.into()),
     }
 }
@@ -262,7 +265,7 @@ pub(crate) async fn reset_password(app: &App, from: IpAddr, body: wire::ResetPas
             }
             Ok(())
         }
-        Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Err(ActorError::Rejected(_)) => Err(void()),
         Err(error) => Err(error.into()),
     }
 }
@@ -276,7 +279,7 @@ pub(crate) async fn follow_magic(app: &App, from: IpAddr, headers: &HeaderMap, t
     let command = account::Command::UseMagic { token_hash: hash_secret(secret), session };
     match app.actors.account(&user.into(), command).await {
         Ok(reply) => written(app, from, "session.started", signed_in(app, reply, &refresh).await?).await,
-        Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Err(ActorError::Rejected(_)) => Err(void()),
         Err(error) => Err(error.into()),
     }
 }
@@ -299,7 +302,7 @@ pub(crate) async fn show_invitation(app: &AppState, code: &str) -> Result<Invite
     let command = tenant::Command::ShowInvitation { code_hash: code_hash.clone() };
     match app.actors.tenant(&Principal::system(tenant), command).await {
         Ok(tenant::Reply::Invitation(view)) => Ok(Invited { view, code_hash }),
-        Ok(_) | Err(colloquy_actors::ActorError::Rejected(_)) => Err(void()),
+        Ok(_) | Err(ActorError::Rejected(_)) => Err(void()),
         Err(error) => Err(error.into()),
     }
 }

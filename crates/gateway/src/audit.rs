@@ -182,7 +182,11 @@ async fn run(app: &AppState, named: Named, path: &str, request: Request, next: N
         (entry.actor_kind, entry.actor_id) = (*kind, id.clone());
     }
     let begun = match &who {
-        Some((tenant, ..)) => begin(app, tenant, &entry).await,
+        // What could not be noted is not done: an error to repeat is better than a change that nobody can find.
+        Some((tenant, ..)) => match begin(app, tenant, &entry).await {
+            Ok(begun) => Some(begun),
+            Err(error) => return Problem::from(error).into_response(),
+        },
         None => None,
     };
     let response = next.run(Request::from_parts(parts, body)).await;
@@ -253,10 +257,8 @@ async fn claimed(app: &AppState, token: Option<&str>) -> Option<(TenantId, Actor
 }
 
 /// Notes a call before it is run.
-async fn begin(app: &AppState, tenant: &TenantId, entry: &Entry) -> Option<audit::Begun> {
-    let begun = audit::begin(&app.actors.client, tenant, fresh_id(), entry.clone()).await;
-    // Without a log the work goes on: what it says then stands in this one.
-    begun.inspect_err(|error| lost(tenant, error, entry)).ok()
+async fn begin(app: &AppState, tenant: &TenantId, entry: &Entry) -> Result<audit::Begun, ActorError> {
+    audit::begin(&app.actors.client, tenant, fresh_id(), entry.clone()).await
 }
 
 async fn end(app: &AppState, begun: Option<audit::Begun>, entry: Option<Entry>) {

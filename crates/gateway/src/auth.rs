@@ -46,6 +46,16 @@ impl Console {
         }
     }
 
+    /// Refuses a key that speaks for one agent only: what is asked for belongs to the whole organization.
+    pub fn unbound(&self, what: &str) -> Result<(), Problem> {
+        match self.by.actor {
+            Actor::ApiKey { agent: Some(_), .. } => {
+                Err(Problem::forbidden(format!("This key is for one agent only and may not {what}.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The signed-in person: programs have no account.
     pub fn user(&self) -> Result<&UserId, Problem> {
         match &self.by.actor {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use colloquy_store::journal::Record;
 use colloquy_store::{EntityKey, Store};
 use ractor::{ActorId, ActorRef};
-use tokio::sync::{Notify, watch as signal};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch as signal};
 use tokio::time::Instant;
 
 pub(super) use self::receiving::Placed;
@@ -41,6 +41,9 @@ use crate::seal::Sealer;
 /// What a draining node tells its senders to wait, milliseconds.
 const DRAIN_RETRY_MS: u64 = 200;
 
+/// Large blobs sealed and written at once: more would keep processor and disk from the writes that are waited for, the lease's among them.
+const LARGE_AT_ONCE: usize = 2;
+
 /// How long a message to a resident is tried, milliseconds: as long as the resident may take for it.
 const RESIDENT_DEADLINE_MS: i64 = 5_000;
 
@@ -57,6 +60,8 @@ pub(crate) struct NodeInner {
     started: Instant,
     registry: Registry,
     sealer: Sealer,
+    /// Turns of large blobs.
+    large: Semaphore,
     admission: Admission,
     directory: Directory,
     effects: Effects,
@@ -94,6 +99,7 @@ impl NodeInner {
             id,
             shards,
             sealer: Sealer::new(&master_key, store.keys.clone()),
+            large: Semaphore::new(LARGE_AT_ONCE),
             admission: Admission::new(shards, limits.clone()),
             effects: Effects::new(&limits),
             hub: Arc::new(Hub::new(&limits)),
@@ -136,6 +142,11 @@ impl NodeInner {
 
     pub(crate) fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    /// Waits until another large blob may be sealed and written.
+    pub(crate) async fn turn_of_large(&self) -> Option<SemaphorePermit<'_>> {
+        self.large.acquire().await.ok()
     }
 
     pub(super) fn know_beats(&self, ages_ms: BTreeMap<String, u64>) {

@@ -6,8 +6,8 @@ pub const SESSIONS_MAX: usize = 20;
 pub const SESSION_IDLE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// For this long the token just replaced is taken again: a second browser tab, or a lost answer, is not a theft.
 pub const ROTATION_GRACE_MS: i64 = 10 * 1000;
-/// Tokens that the grace may mint side by side; more than a few tabs at the same instant is an attack.
-pub const SIBLINGS_MAX: usize = 4;
+/// Tokens that the grace may mint side by side: a browser that opens again with its tabs. Further ones are told to use what was given last.
+pub const SIBLINGS_MAX: usize = 8;
 /// A magic link is for the mail read now.
 pub const MAGIC_TTL_MS: i64 = 15 * 60 * 1000;
 /// A reset link may wait for the mail to be found.

@@ -37,9 +37,13 @@ pub(super) fn refresh(state: &Account, cx: &Context, family_id: &str, token_hash
     };
     check_hash("token", &next_hash)?;
     let current = family.current.iter().any(|hash| hash == token_hash);
-    let in_grace = family.retired.iter().any(|hash| hash == token_hash)
-        && cx.now_ms - family.retired_ms <= ROTATION_GRACE_MS
-        && family.current.len() < SIBLINGS_MAX;
+    let in_grace =
+        family.retired.iter().any(|hash| hash == token_hash) && cx.now_ms - family.retired_ms <= ROTATION_GRACE_MS;
+    if in_grace && !current && family.expires_ms > cx.now_ms && family.current.len() >= SIBLINGS_MAX {
+        // Many tabs, or a program that asks side by side: who holds the newest token goes on, and no session ends for it.
+        let detail = "This session was renewed several times a moment ago. Use the token that was given last.";
+        return Err(Rejection::conflict("renewed_elsewhere", detail));
+    }
     let why = if family.expires_ms <= cx.now_ms {
         SessionEnd::Expired
     } else if state.suspended {

@@ -282,6 +282,29 @@ fn two_tabs_that_refresh_at_once_both_stay_signed_in() {
 }
 
 #[test]
+fn more_tabs_than_the_grace_gives_tokens_to_end_no_session() {
+    let mut person = Person::registered();
+    person.log_in("f").unwrap();
+    for n in 0..SIBLINGS_MAX {
+        assert!(matches!(person.refresh("f", "f-0", &format!("t{n}")), Reply::Session { .. }), "tab {n}");
+    }
+    let refresh = |next: &str| Command::Refresh {
+        family: "f".to_owned(),
+        token_hash: "f-0".to_owned(),
+        next_hash: next.to_owned(),
+    };
+    let refused = person.ask(refresh("one-more")).unwrap_err();
+    assert!(matches!(refused, Rejection::Conflict { ref code, .. } if code == "renewed_elsewhere"), "{refused:?}");
+    assert!(matches!(person.refresh("f", "t0", "next"), Reply::Session { .. }), "the session goes on");
+
+    // Late, it is a copy as ever.
+    person.log_in("g").unwrap();
+    person.refresh("g", "g-0", "g-1");
+    person.now_ms += ROTATION_GRACE_MS + 1;
+    assert_eq!(person.refresh("g", "g-0", "x"), Reply::SessionEnded { why: SessionEnd::Reused });
+}
+
+#[test]
 fn sessions_are_bounded_and_the_one_unused_longest_ends() {
     let mut person = Person::registered();
     for n in 0..SESSIONS_MAX + 5 {

@@ -41,6 +41,7 @@ struct Filter {
 #[utoipa::path(get, path = "/api/dnc", tag = "contacts", params(("address" = Option<String>, Query), ("channel" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query)), responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
     console.need(Role::Rep, "see the do-not-contact list")?;
+    console.unbound("see the do-not-contact list")?;
     let channel: Option<Reach> = word("channel", filter.channel.clone())?;
     let channel = channel.map(Reach::word);
     page(&app, &console, guard::LIST, filter, |row| channel.is_none_or(|channel| row["channel"] == channel)).await
@@ -72,6 +73,7 @@ async fn add(State(app): State<App>, console: Console, Json(body): Json<wire::Ne
 #[utoipa::path(delete, path = "/api/dnc/{id}", tag = "contacts", params(("id" = String, Path)), responses((status = 204)))]
 async fn lift(State(app): State<App>, console: Console, Path(id): Path<String>) -> Result<StatusCode> {
     console.need(Role::Manager, "take somebody off the do-not-contact list")?;
+    console.unbound("take somebody off the do-not-contact list")?;
     let (guard, reach, source) = read_entry_id(&id).ok_or_else(|| Problem::not_found("entry"))?;
     let command = Command::Lift { reach, source };
     ask_after_rows::<ContactGuardEntity>(&app.actors.client, &console.by, guard, command).await?;
@@ -82,6 +84,7 @@ async fn lift(State(app): State<App>, console: Console, Path(id): Path<String>) 
 #[utoipa::path(get, path = "/api/consents", tag = "contacts", params(("address" = Option<String>, Query), ("kind" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query)), responses((status = 200, body = Value)))]
 async fn consents(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
     console.need(Role::Rep, "see consents")?;
+    console.unbound("see consents")?;
     let kind: Option<ConsentKind> = word("kind", filter.kind.clone())?;
     let kind = kind.map(|kind| json!(kind));
     page(&app, &console, guard::CONSENTS, filter, |row| kind.as_ref().is_none_or(|kind| row["kind"] == *kind)).await

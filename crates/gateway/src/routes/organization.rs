@@ -123,9 +123,7 @@ async fn update(
 #[utoipa::path(get, path = "/api/organization/identity-secret", tag = "accounts", responses((status = 200, body = Value)))]
 async fn identity_secret(State(app): State<App>, console: Console) -> Result<Json<Value>> {
     console.need(Role::Admin, "see the identity secret")?;
-    if matches!(console.by.actor, colloquy_actors::domain::Actor::ApiKey { agent: Some(_), .. }) {
-        return Err(Problem::forbidden("This key is for one agent only and may not see the identity secret."));
-    }
+    console.unbound("see the identity secret")?;
     Ok(Json(json!({ "secret": identity_secret_of(&app, console.tenant()) })))
 }
 
@@ -137,6 +135,7 @@ pub(crate) fn identity_secret_of(app: &AppState, tenant: &TenantId) -> String {
 /// The organization's members.
 #[utoipa::path(get, path = "/api/team/members", tag = "team", responses((status = 200, body = Value)))]
 async fn members(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+    console.unbound("see the members")?;
     match app.actors.tenant(&console.by, Command::Members).await? {
         Reply::Members { items } => Ok(listing::whole(items)),
         _ => Err(Problem::not_found("organization")),
@@ -170,6 +169,7 @@ async fn remove_member(State(app): State<App>, console: Console, Path(id): Path<
 /// Open invitations.
 #[utoipa::path(get, path = "/api/team/invitations", tag = "team", responses((status = 200, body = Value)))]
 async fn invitations(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+    console.unbound("see the invitations")?;
     match app.actors.tenant(&console.by, Command::Invitations).await? {
         Reply::Invitations { items } => Ok(listing::whole(items)),
         _ => Err(Problem::not_found("organization")),

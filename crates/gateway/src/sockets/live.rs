@@ -159,7 +159,7 @@ struct Session {
     /// Followed campaigns.
     campaigns: HashMap<String, campaigns::Followed>,
     feed: Option<WatchStream>,
-    /// Tells when the person's sessions or memberships change.
+    /// Tells when the person's sessions or memberships change, or the organization whose key this is.
     account: Option<WatchStream>,
     heard: SelectAll<Heard>,
 }
@@ -277,6 +277,10 @@ impl Session {
     fn follow_account(&mut self) {
         self.account = match self.console.as_ref().map(|console| &console.by.actor) {
             Some(Actor::User { id, .. }) => Some(self.app.actors.watch_account(id)),
+            // Keys are the organization's: it tells when one is revoked.
+            Some(Actor::ApiKey { .. }) => {
+                self.console.as_ref().map(|console| self.app.actors.watch_tenant(console.tenant()))
+            }
             Some(_) | None => None,
         };
     }
