@@ -401,7 +401,7 @@ async fn a_key_opens_what_its_role_and_agent_allow_until_it_is_revoked() {
     for bad in [&viewer[..viewer.len() - 2], "cq_sk_", "cq_sk_a_b_c", "x"] {
         server.api().bearer(bad).get("/api/agents").await.refused(401);
     }
-    let mut live = Socket::live(server.address(), &viewer).await;
+    let mut live = Socket::live(owner.api.address, &viewer).await;
     live.send(&json!({ "type": "subscribe", "topic": "conversations" })).await;
     live.until("its snapshot", |frame| frame["type"] == "snapshot").await;
     owner.api.delete(&format!("/api/api-keys/{id}")).await.expect(204);
