@@ -274,7 +274,15 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
             let Some(words) = letter::words(&state, owed.kind, &file) else { return };
             let mail =
                 Mail { to: email.clone(), subject: words.subject, text: words.text, html: None, idempotency_key: key };
-            ("email", tools.mailer.send(&mail).await.map(|_| ()).map_err(|error| Unsent { retry: error.retryable() }))
+            (
+                "email",
+                tools
+                    .mailer
+                    .send(&mail)
+                    .await
+                    .map(|receipt| receipt.recorded)
+                    .map_err(|error| Unsent { retry: error.retryable() }),
+            )
         }
         (None, Some(phone)) => {
             let Some(text) = letter::text_message(&state, owed.kind) else { return };
@@ -289,9 +297,9 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
             return;
         }
     };
-    metrics::counter!(crate::telemetry::APPOINTMENT_LETTERS, "channel" => channel, "outcome" => if outcome.is_ok() { "sent" } else { "failed" }).increment(1);
+    metrics::counter!(crate::telemetry::APPOINTMENT_LETTERS, "channel" => channel, "outcome" => match &outcome { Ok(false) => "sent", Ok(true) => "recorded", Err(_) => "failed" }).increment(1);
     let result = match outcome {
-        Ok(_) => Command::LetterSent { id: owed.id, attempt: owed.attempt },
+        Ok(recorded) => Command::LetterSent { id: owed.id, attempt: owed.attempt, recorded },
         Err(Unsent { retry }) => Command::LetterFailed { id: owed.id, attempt: owed.attempt, retry },
     };
     bring(handle, result).await;
@@ -303,7 +311,8 @@ struct Unsent {
     retry: bool,
 }
 
-/// Writes a text message to who comes: from a number of the organization, if the guard of theirs permits it, once. `None`: another attempt has it.
+/// Writes a text message to who comes: from a number of the organization, if the guard of theirs permits it, once; true when it was only recorded. `None`: another
+/// attempt has it.
 async fn text_to(
     tools: &Tools,
     handle: &EffectHandle,
@@ -311,7 +320,7 @@ async fn text_to(
     state: &Appointment,
     owed: &Letter,
     sms: Sms,
-) -> Option<Result<(), Unsent>> {
+) -> Option<Result<bool, Unsent>> {
     let client = handle.client();
     let to = Address::of_carrier(&sms.to);
     let lines = match tools.lines(client, tenant).await {
@@ -323,9 +332,12 @@ async fn text_to(
         let asked =
             guard::may_send(client, tools, tenant, &to, sms.idempotency_key.clone(), Channel::Sms, Purpose::Service);
         return Some(match asked.await {
-            Ok(Verdict::Permitted(_)) => {
-                tools.sms.send(&sms).await.map(|_| ()).map_err(|error| Unsent { retry: error.retryable() })
-            }
+            Ok(Verdict::Permitted(_)) => tools
+                .sms
+                .send(&sms)
+                .await
+                .map(|receipt| receipt.recorded)
+                .map_err(|error| Unsent { retry: error.retryable() }),
             Ok(Verdict::Refused(_)) => Err(Unsent { retry: false }),
             Err(_) => Err(Unsent { retry: true }),
         });
@@ -351,7 +363,7 @@ async fn text_to(
     match trial::text(client, tools, tenant, &number.is, &to, sms.idempotency_key.clone(), sms.text.clone(), leaves)
         .await
     {
-        Ok(_) => Some(Ok(())),
+        Ok(_) => Some(Ok(false)),
         Err(ActorError::Rejected(Rejection::Superseded)) => None,
         Err(ActorError::Busy { .. } | ActorError::Unavailable(_)) => Some(Err(Unsent { retry: true })),
         Err(error) => {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::carrier::post_form;
 use crate::support::eventually;
 use crate::support::people::{Member, SOON, Visitor, text};
+use crate::support::screen::Screen;
 use crate::{
     ACCOUNT, ALL_DONE, OURS, SEED, TOKEN, World, all_targets, books, bring, checked, day, founded, numbers, order,
     stats, written,
@@ -77,6 +78,8 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
         list.push_str(&format!("{phone},Person {n},Acme {n}\n"));
     }
     bring(&owner, &campaign, "text/csv", &list).await.expect(200);
+    let viewer = owner.invite(&server, "viewer", "Vera").await;
+    let mut board = Screen::open(&server, &viewer, "calls").await;
     order(&owner, &campaign, "start").await;
     is_done(&owner, &campaign, people.len()).await;
     let targets = all_targets(&owner, &campaign).await;
@@ -98,7 +101,6 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
         assert!(opening.starts_with(&format!("Hello Person {n} of Acme {n}. This is Elm about boilers.")), "{opening}");
     }
     // Who only watches sees how the calls went and not whom they reached, as on the campaign's own lists.
-    let viewer = owner.invite(&server, "viewer", "Vera").await;
     let watched = viewer.api.list("/api/voice/calls").await;
     for (n, phone) in people.iter().enumerate() {
         let call = &by_phone[phone];
@@ -107,6 +109,17 @@ async fn a_call_of_a_campaign_is_about_the_campaign_and_counts_as_what_was_said(
         let seen = watched.iter().find(|seen| seen["id"] == call["id"]).expect("the same call");
         assert!(seen["name"].is_null() && !seen.to_string().contains(phone.as_str()), "{seen}");
         assert_eq!((&seen["campaign_name"], &seen["score"]), (&json!("Webinar"), &call["score"]), "{seen}");
+    }
+    let ended = |board: &Screen| {
+        people.len()
+            == board.data.as_object().map_or(0, |rows| rows.values().filter(|row| row["ended_at"].is_string()).count())
+    };
+    board.until("every call's end", ended).await;
+    let later = Screen::open(&server, &viewer, "calls").await;
+    for shown in [&board.data, &later.data] {
+        for phone in &people {
+            assert!(!shown.to_string().contains(phone.as_str()), "the live board says a number: {shown}");
+        }
     }
     // What they said was an answer to us, and is listed nowhere as a question that nobody could answer.
     let open = owner.api.list(&format!("/api/analytics/unanswered?agent_id={elm}")).await;

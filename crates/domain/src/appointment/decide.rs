@@ -47,10 +47,10 @@ pub fn decide(state: &Appointment, cx: &Context, command: Command) -> Result<Dec
             }
             Ok(Decision::event(Event::LetterLeft { id }, Reply::Done))
         }
-        Command::LetterSent { id, attempt } => {
+        Command::LetterSent { id, attempt, recorded } => {
             system(cx)?;
             letter(state, &id, attempt)?;
-            Ok(Decision::event(Event::LetterEnded { id, sent: true }, Reply::Done))
+            Ok(Decision::event(Event::LetterEnded { id, sent: true, recorded }, Reply::Done))
         }
         Command::LetterFailed { id, attempt, retry } => {
             system(cx)?;
@@ -100,6 +100,7 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
             let remind_at = slot.span.starts_ms - state.terms.remind_before_ms;
             state.remind_at_ms = (state.terms.remind_before_ms > 0 && remind_at > at_ms).then_some(remind_at);
             state.reminded_at_ms = None;
+            state.reminder_recorded = false;
             // What was owed about another time is told no more.
             state.letters.clear();
             state.slot = Some(slot.clone());
@@ -156,10 +157,11 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
                 letter.due_ms = *until_ms;
             }
         }
-        Event::LetterEnded { id, sent } => {
+        Event::LetterEnded { id, sent, recorded } => {
             let reminder = state.letters.iter().any(|letter| letter.id == *id && letter.kind == LetterKind::Reminder);
             if reminder && *sent {
                 state.reminded_at_ms = Some(at_ms);
+                state.reminder_recorded = *recorded;
             }
             state.letters.retain(|letter| letter.id != *id);
         }
@@ -378,7 +380,7 @@ fn due(state: &Appointment, now_ms: i64) -> Vec<Event> {
         events.push(if !letter.left && (letter.waits || attempt <= LETTER_PAUSES_MS.len() as u32) {
             Event::LetterAgain { id, attempt }
         } else {
-            Event::LetterEnded { id, sent: false }
+            Event::LetterEnded { id, sent: false, recorded: false }
         });
     }
     events
@@ -391,7 +393,7 @@ fn cut_off(state: &Appointment) -> Vec<Event> {
         let id = letter.id.clone();
         if letter.left {
             // Nobody knows whether the carrier has it: it is not sent twice.
-            Event::LetterEnded { id, sent: false }
+            Event::LetterEnded { id, sent: false, recorded: false }
         } else {
             Event::LetterAgain { id, attempt: letter.attempt + 1 }
         }
@@ -404,7 +406,7 @@ fn after_failure(letter: &Letter, now_ms: i64, retry: bool) -> Event {
         usize::try_from(letter.attempt).ok().and_then(|attempt| LETTER_PAUSES_MS.get(attempt.saturating_sub(1)));
     match pause.filter(|_| retry) {
         Some(pause) => Event::LetterWaits { id: letter.id.clone(), until_ms: now_ms + pause },
-        None => Event::LetterEnded { id: letter.id.clone(), sent: false },
+        None => Event::LetterEnded { id: letter.id.clone(), sent: false, recorded: false },
     }
 }
 

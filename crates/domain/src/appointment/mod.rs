@@ -186,6 +186,9 @@ pub struct Appointment {
     pub remind_at_ms: Option<i64>,
     /// When the reminder was sent, Unix milliseconds.
     pub reminded_at_ms: Option<i64>,
+    /// The reminder was only recorded for developers: nobody got it.
+    #[serde(default)]
+    pub reminder_recorded: bool,
     /// Letters owed.
     pub letters: Vec<Letter>,
     /// When it was asked for, Unix milliseconds.
@@ -214,6 +217,7 @@ impl Default for Appointment {
             late: false,
             remind_at_ms: None,
             reminded_at_ms: None,
+            reminder_recorded: false,
             letters: Vec::new(),
             created_at_ms: 0,
             updated_at_ms: 0,
@@ -317,6 +321,9 @@ pub enum Command {
         id: String,
         /// Which attempt.
         attempt: u32,
+        /// It was only recorded for developers: nobody got it.
+        #[serde(default)]
+        recorded: bool,
     },
     /// A letter could not be sent.
     LetterFailed {
@@ -439,6 +446,9 @@ pub enum Event {
         id: String,
         /// Whether it is on its way; given up if not.
         sent: bool,
+        /// It was only recorded for developers.
+        #[serde(default)]
+        recorded: bool,
     },
     /// The reminder leaves at another time: it would have been night where the person is.
     ReminderPlanned {

@@ -68,7 +68,13 @@ fn booked() -> Appointment {
     let now = STARTS - 3 * DAY;
     ask(&mut state, now, rep(), Command::Request(Box::new(request()))).unwrap();
     ask(&mut state, now, Actor::System, given(1, STARTS)).unwrap();
-    ask(&mut state, now, Actor::System, Command::LetterSent { id: "confirmation-1".into(), attempt: 1 }).unwrap();
+    ask(
+        &mut state,
+        now,
+        Actor::System,
+        Command::LetterSent { id: "confirmation-1".into(), attempt: 1, recorded: false },
+    )
+    .unwrap();
     state
 }
 
@@ -179,10 +185,12 @@ fn a_reminder_goes_out_once_and_is_flagged_when_it_has() {
     let recovered = on_recovered(&state).unwrap();
     ask(&mut state, STARTS - DAY + 5, Actor::System, recovered).unwrap();
     assert_eq!((pending(&state)[0].0.as_str(), pending(&state)[0].1), (first[0].0.as_str(), 2));
-    let sent = |attempt| Command::LetterSent { id: "reminder-1".into(), attempt };
+    let sent = |attempt| Command::LetterSent { id: "reminder-1".into(), attempt, recorded: true };
     assert_eq!(ask(&mut state, STARTS - DAY + 6, Actor::System, sent(1)), Err(Rejection::Superseded));
     ask(&mut state, STARTS - DAY + 6, Actor::System, sent(2)).unwrap();
-    assert!(view(&state).unwrap().reminder_sent && pending(&state).is_empty() && timer(&state).is_none());
+    let shown = view(&state).unwrap();
+    assert!(shown.reminder_sent && shown.reminder_recorded, "it says that nobody got it");
+    assert!(pending(&state).is_empty() && timer(&state).is_none());
 }
 
 #[test]
@@ -356,6 +364,6 @@ fn a_reminder_by_text_message_leaves_the_evening_before_a_night_and_only_once() 
     assert!(state.letters[0].waits && !state.letters[0].left);
     ask(&mut state, at_ms + LETTER_PAUSES_MS[0], Actor::System, Command::Tick).unwrap();
     ask(&mut state, at_ms, Actor::System, Command::LetterLeaves { id: letter.id.clone(), attempt: 2 }).unwrap();
-    ask(&mut state, at_ms, Actor::System, Command::LetterSent { id: letter.id, attempt: 2 }).unwrap();
+    ask(&mut state, at_ms, Actor::System, Command::LetterSent { id: letter.id, attempt: 2, recorded: false }).unwrap();
     assert!(state.reminded_at_ms.is_some() && pending(&state).is_empty());
 }

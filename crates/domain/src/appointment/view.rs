@@ -69,6 +69,8 @@ pub struct AppointmentView {
     pub late_cancellation: bool,
     /// Whether a reminder went out for this time.
     pub reminder_sent: bool,
+    /// Whether it was only recorded, because nothing is set up that sends: nobody got it.
+    pub reminder_recorded: bool,
     /// When.
     pub reminder_sent_at: Option<String>,
     /// What only a trade has.
@@ -117,6 +119,7 @@ pub fn view(state: &Appointment) -> Option<AppointmentView> {
         cancel_reason: state.cancel_reason.clone(),
         late_cancellation: state.late,
         reminder_sent: state.reminded_at_ms.is_some(),
+        reminder_recorded: state.reminder_recorded,
         reminder_sent_at: state.reminded_at_ms.map(rfc3339),
         vertical_data: state.details.vertical_data.clone(),
         created_at: rfc3339(state.created_at_ms),

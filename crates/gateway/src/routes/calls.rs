@@ -90,18 +90,24 @@ async fn named(app: &AppState, console: &Console, rows: &mut [Value]) -> Result<
         let (person, campaign) = (of(&people, "conversation_id"), of(&campaigns, "campaign_id"));
         row["name"] = json!(person);
         row["campaign_name"] = json!(campaign);
-        if row["campaign_id"].is_string() && !console.by.at_least(Role::Rep) {
-            row["name"] = Value::Null;
-            let Some(number) = row["phone"].as_str().map(str::to_owned) else { continue };
-            let masked = json!(Address::of_carrier(&number).masked());
-            for key in ["phone", "from", "to"] {
-                if row[key] == number.as_str() {
-                    row[key] = masked.clone();
-                }
-            }
-        }
+        hide_reached(console, row);
     }
     Ok(())
+}
+
+/// Takes from a campaign's call whom it reached, for who only watches.
+pub(crate) fn hide_reached(console: &Console, row: &mut Value) {
+    if !row["campaign_id"].is_string() || console.by.at_least(Role::Rep) {
+        return;
+    }
+    row["name"] = Value::Null;
+    let Some(number) = row["phone"].as_str().map(str::to_owned) else { return };
+    let masked = json!(Address::of_carrier(&number).masked());
+    for key in ["phone", "from", "to"] {
+        if row[key] == number.as_str() {
+            row[key] = masked.clone();
+        }
+    }
 }
 
 /// A column of the rows of another list that these rows name, by id.

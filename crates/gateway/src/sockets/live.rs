@@ -35,6 +35,7 @@ use crate::app::App;
 use crate::auth::{self, ACCESS_COOKIE, Address, Console};
 use crate::problem::Problem;
 use crate::routes::agents::only_agent;
+use crate::routes::calls::hide_reached;
 use crate::routes::conversations::streaming;
 
 /// A client without a cookie says who it is within this time.
@@ -393,6 +394,11 @@ impl Session {
                 if topic == Topic::Conversations {
                     self.add_marks(&tenant, &mut snapshot.data).await;
                 }
+                if topic == Topic::Calls
+                    && let (Some(console), Some(rows)) = (&self.console, snapshot.data.as_object_mut())
+                {
+                    rows.values_mut().for_each(|row| hide_reached(console, row));
+                }
                 self.boards.insert(name.to_owned(), (Board::Feed(topic), snapshot.seq));
                 let sources = snapshot.sources.map(|sources| json!(sources));
                 self.send(&LiveServer::Snapshot {
@@ -449,7 +455,13 @@ impl Session {
         });
         // What is somebody else's is an empty delta here: the number rises for all.
         let changes = update.changes.iter().chain(own.into_iter().flatten());
-        let changes = changes.filter_map(|change| serde_json::from_value(change.clone()).ok()).collect();
+        let mut changes: Vec<Change> =
+            changes.filter_map(|change| serde_json::from_value(change.clone()).ok()).collect();
+        if matches!(self.boards.get(&update.topic), Some((Board::Feed(Topic::Calls), _)))
+            && let Some(console) = &self.console
+        {
+            changes.iter_mut().filter_map(|change| change.value.as_mut()).for_each(|row| hide_reached(console, row));
+        }
         self.send(&LiveServer::Delta { topic: update.topic.clone(), seq: update.seq, changes }).await
     }
 

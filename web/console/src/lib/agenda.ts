@@ -30,6 +30,8 @@ export interface Appointment {
   cancel_reason: string | null;
   late_cancellation: boolean;
   reminder_sent: boolean;
+  /** Nothing is set up that sends: nobody got it. */
+  reminder_recorded: boolean;
   reminder_sent_at: string | null;
   vertical_data: Record<string, unknown>;
   created_at: string;

@@ -57,6 +57,7 @@ export const appointments = {
     moveMail: (email: string) => `${email} is told the new time by mail.`,
     reminder: 'Reminder',
     reminded: (when: string) => `Sent ${when}`,
+    reminderRecorded: (when: string) => `Recorded ${when}, sent to nobody: neither a mail server nor a number is connected`,
     notReminded: 'Not sent yet',
     bookedBy: 'Booked',
     byAgent: (agent: string, channel: string) => `${agent || 'Your receptionist'}, ${channel}`,
