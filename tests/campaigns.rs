@@ -21,7 +21,7 @@ use colloquy_domain::campaign::{number, window::Window};
 use serde_json::{Value, json};
 use support::carrier::post_form;
 use support::client::Answer;
-use support::people::{Member, SOON, Visitor, text};
+use support::people::{Member, PASSWORD, SOON, Visitor, text};
 use support::screen::Screen;
 use support::{Server, eventually};
 use tempfile::TempDir;
@@ -589,7 +589,7 @@ async fn a_new_lead_is_called_back_while_an_inbound_campaign_runs_and_only_once(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_call_is_made_only_where_nothing_forbids_it() {
     let world = World::start(10.0, Troubles::default()).await;
-    let server = world.server().await;
+    let mut server = world.server().await;
     let (owner, agent) = founded(&server).await;
     let people = numbers(day(), 3);
     let call = |to: &str, consent: &str| json!({ "agent_id": agent, "to": to, "consent": consent });
@@ -622,4 +622,18 @@ async fn a_single_call_is_made_only_where_nothing_forbids_it() {
     })
     .await;
     assert_eq!(created["to"], json!(people[2]));
+
+    // Whom a single call was for is kept no longer than who is on a campaign's list; here the two who were not called.
+    let keep = json!({ "settings": { "retention": { "campaign_targets_days": 7 } } });
+    owner.api.patch("/api/organization", keep).await.expect(200);
+    server.later("+9d").await;
+    let login = json!({ "email": owner.email, "password": PASSWORD });
+    let session = server.api().post("/api/auth/login", login).await.expect(200);
+    let owner = Member { api: server.api().bearer(&text(&session, "access_token")), ..owner.clone() };
+    let noted = eventually("the log", SOON, || async {
+        owner.api.list("/api/audit?action=campaign.targets_expired").await.into_iter().next()
+    })
+    .await;
+    let people: u32 = text(&noted, "detail").parse().expect("a number");
+    assert!(people >= 2, "{noted}");
 }

@@ -16,7 +16,7 @@ pub(crate) const MODEL_TOKENS: &str = "colloquy_model_tokens_total";
 pub(crate) const ALERTS: &str = "colloquy_alerts_total";
 /// Letters of notices by outcome (`sent`, `failed`, `refused`, `read`: nothing was left to tell), and alerts held for the next one (`held`).
 pub(crate) const LETTERS: &str = "colloquy_letters_total";
-/// Letters and text messages to people who have an appointment, by channel and outcome.
+/// Letters and text messages to people who have an appointment, by channel and outcome (`sent`, `recorded`: nobody got it, `failed`).
 pub(crate) const APPOINTMENT_LETTERS: &str = "colloquy_appointment_letters_total";
 /// Messages over carriers by channel and outcome (`sent`, `later`, `failed`).
 pub(crate) const MESSAGES: &str = "colloquy_messages_total";

@@ -9,6 +9,7 @@ use colloquy_cluster::{Client, EntityKey};
 use colloquy_domain::campaign::callees::{self as people, Callee, Callees};
 use colloquy_domain::campaign::core::Command;
 use colloquy_domain::campaign::slice as calls;
+use colloquy_domain::campaign::target::Standing;
 use colloquy_domain::ids::{CampaignId, TenantId};
 use colloquy_domain::{Principal, Rejection, text};
 use serde_json::{Value, json};
@@ -60,7 +61,6 @@ pub(crate) async fn expired(
     before_ms: i64,
     after: &mut Option<After>,
 ) -> Result<Option<u64>, ActorError> {
-    let by = Principal::system(tenant.clone());
     let rows = pages(client, tenant.as_str(), KEPT, after, BATCH).await?;
     if rows.is_empty() {
         return Ok(None);
@@ -68,14 +68,7 @@ pub(crate) async fn expired(
     let mut erased = 0;
     for (id, _) in rows {
         let campaign = CampaignId(id);
-        let state = match super::state(client, &by, campaign.as_str()).await {
-            Ok(state) => state,
-            // A single call is no campaign; it goes with its conversation.
-            Err(ActorError::Rejected(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        let ended = state.ended_ms.is_some_and(|ended_ms| ended_ms < before_ms);
-        if !ended || !super::is_over(state.status) || state.import.is_some() {
+        if !has_ended(client, tenant, &campaign, before_ms).await? {
             continue;
         }
         let mut index = 0;
@@ -90,6 +83,32 @@ pub(crate) async fn expired(
         delete_files(client, tenant, &campaign).await.map_err(ActorError::Unavailable)?;
     }
     Ok(Some(erased))
+}
+
+/// Whether everything about a campaign, or a single call, was over before then.
+async fn has_ended(
+    client: &Client,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    before_ms: i64,
+) -> Result<bool, ActorError> {
+    if campaign.is_single_call() {
+        let slice = match slice_of(client, tenant, campaign, 0).await {
+            Ok((slice, _)) => slice,
+            Err(ActorError::Rejected(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let done = slice.targets.iter().all(|target| matches!(target.standing, Standing::Done { .. }));
+        return Ok(done && slice.now_ms < before_ms);
+    }
+    let by = Principal::system(tenant.clone());
+    match super::state(client, &by, campaign.as_str()).await {
+        Ok(state) => Ok(state.ended_ms.is_some_and(|ended_ms| ended_ms < before_ms)
+            && super::is_over(state.status)
+            && state.import.is_none()),
+        Err(ActorError::Rejected(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Waits until a campaign reads no list, and destroys what is left of lists it has read.
