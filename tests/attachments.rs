@@ -125,6 +125,13 @@ async fn a_picture_leaves_once_by_a_link_that_opens_for_the_carrier_and_nothing_
     let own = desk.path(&format!("attachments/{file}"));
     let viewer = desk.owner.invite(&desk.server, "viewer", "Vera").await;
     assert_eq!(viewer.api.get(&own).await.bytes, png());
+    // A fork shows what its conversation shows.
+    let at = &desk.owner.conversation(&desk.talk).await["conversation"]["seq"];
+    let fork = text(&desk.owner.api.post(&desk.path("fork"), json!({ "at": at })).await.expect(201), "id");
+    let forked = Desk::last_message(&desk.owner.conversation(&fork).await);
+    assert_eq!(forked["files"], shown["files"], "{forked}");
+    let of_fork = format!("/api/conversations/{fork}/attachments/{file}");
+    assert_eq!(viewer.api.get(&of_fork).await.bytes, png());
     upload(&viewer, &desk.talk, "x.png", png()).await.refused(403);
     viewer.api.delete(&own).await.refused(403);
     assert_eq!(desk.owner.api.delete(&own).await.refused(409)["code"], "file_sent");

@@ -310,8 +310,10 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
             let corrected = merge::absorbed(state, absorbed);
             remember_former(state, Some(corrected).filter(Contact::reachable));
         }
-        Event::Forked { state: forked, .. } => {
+        Event::Forked { from, state: forked, .. } => {
             let mut sandbox = (**forked).clone();
+            // A fork of a fork is one of the same conversation.
+            sandbox.forked_from.get_or_insert_with(|| from.clone());
             let open = sandbox.open.as_ref().map(|open| open.id.clone());
             silence(&mut sandbox, open.as_ref());
             sandbox.sandbox = true;

@@ -72,6 +72,9 @@ pub struct State {
     pub urgency: Urgency,
     /// A fork: nobody outside is ever told anything.
     pub sandbox: bool,
+    /// Of a fork: the conversation that it was taken from, which keeps the files of its messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ConversationId>,
     /// When it began, Unix milliseconds.
     pub started_at_ms: i64,
     /// When it last changed.
@@ -174,6 +177,7 @@ impl Default for State {
             status: ConversationStatus::Active,
             urgency: Urgency::Normal,
             sandbox: false,
+            forked_from: None,
             started_at_ms: 0,
             updated_at_ms: 0,
             ended_at_ms: None,

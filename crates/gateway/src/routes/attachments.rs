@@ -73,8 +73,17 @@ async fn upload(
 /// A file of a conversation.
 #[utoipa::path(get, path = "/api/conversations/{id}/attachments/{file}", tag = "conversations", params(("id" = String, Path), ("file" = String, Path)), responses((status = 200, content_type = "image/*"), (status = 404)))]
 async fn show(State(app): State<App>, console: Console, Path((id, file)): Path<(String, String)>) -> Result<Response> {
-    whole(&app, &console, &id).await?;
-    bytes(&app, console.tenant(), &id, &file).await
+    let id = keeper(&app, &console, &id).await?.id;
+    bytes(&app, console.tenant(), id.as_str(), &file).await
+}
+
+/// The conversation that keeps the files of this one: of a fork the one it was taken from.
+async fn keeper(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
+    let state = whole(app, console, id).await?;
+    match &state.forked_from {
+        Some(from) => whole(app, console, from.as_str()).await,
+        None => Ok(state),
+    }
 }
 
 /// What a person attached to a message of theirs, from 0: a picture or PDF. It is fetched from the carrier when it is asked for first.
@@ -84,7 +93,7 @@ async fn heard(
     console: Console,
     Path((id, message, at)): Path<(String, String, String)>,
 ) -> Result<Response> {
-    let state = whole(&app, &console, &id).await?;
+    let state = keeper(&app, &console, &id).await?;
     let at: usize = at.parse().map_err(|_| Problem::not_found("file"))?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let found = files::heard(client, tools, console.tenant(), &state, &message, at).await?;
