@@ -128,7 +128,8 @@ impl Attachment {
 /// A file's name as it is kept: without a path, without what could break a header, ending as its type demands.
 pub fn file_name(given: &str, kind: FileType) -> String {
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let plain: String = last.chars().filter(|c| !c.is_control() && !"\"<>:|?*[]()".contains(*c)).collect();
+    let plain: String =
+        last.chars().filter(|c| !c.is_control() && !turns(*c) && !"\"<>:|?*[]()".contains(*c)).collect();
     let plain = plain.trim().trim_start_matches('.');
     let ends = |ending: &&&str| {
         plain.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && end.eq_ignore_ascii_case(ending))
@@ -143,6 +144,11 @@ pub fn file_name(given: &str, kind: FileType) -> String {
     let stem: String = stem.chars().take(room).collect();
     let stem = if stem.trim().is_empty() { "file" } else { stem.trim() };
     format!("{stem}.{ending}")
+}
+
+/// Whether a character only turns the direction in which others are read: `gpj.exe` would be shown as `exe.jpg`.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether an id can be one of a file: nothing else is looked for in storage.
@@ -281,6 +287,8 @@ mod tests {
             (".png", FileType::Png, "png.png"),
             ("", FileType::Gif, "file.gif"),
             ("Öl.png", FileType::Png, "Öl.png"),
+            ("invoice\u{202e}fdp.exe", FileType::Pdf, "invoicefdp.exe.pdf"),
+            ("\u{2067}a\u{200f}b.pdf", FileType::Pdf, "ab.pdf"),
         ] {
             assert_eq!(file_name(given, kind), kept, "{given}");
         }

@@ -144,6 +144,7 @@ impl Csv {
                         end
                     }
                     Cut::TooLong => {
+                        self.has_header(self.line)?;
                         rows.reject(self.line, too_long());
                         self.skipping = true;
                         0
@@ -180,6 +181,7 @@ impl Csv {
 
     fn record(&mut self, line: u64, rows: &mut Rows) -> Result<(), ImportProblem> {
         if self.overflow {
+            self.has_header(line)?;
             rows.reject(line, too_long());
             return Ok(());
         }
@@ -222,6 +224,14 @@ impl Csv {
             }
         }
         Ok(())
+    }
+
+    /// A line that is too long is one line less, but for the first: without its names nothing else can be understood.
+    fn has_header(&self, line: u64) -> Result<(), ImportProblem> {
+        match self.header {
+            Some(_) => Ok(()),
+            None => Err(ImportProblem::LongHeader { line, what: too_long() }),
+        }
     }
 
     /// The record's fields; `None` if they are not UTF-8.

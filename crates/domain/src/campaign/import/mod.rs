@@ -70,6 +70,14 @@ pub enum ImportProblem {
         /// Which.
         line: u64,
     },
+    /// The line with the names of the columns does not fit.
+    #[error("line {line}, which names the columns, is {what}; leave out the columns that the calls do not need")]
+    LongHeader {
+        /// Which.
+        line: u64,
+        /// In words.
+        what: String,
+    },
     /// There is nothing.
     #[error("the list is empty")]
     Empty,

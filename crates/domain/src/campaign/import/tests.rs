@@ -1,5 +1,6 @@
 //! Lists as people bring them.
 
+use super::super::limits::{COLUMNS_MAX, LINE_BYTES_MAX};
 use super::*;
 
 fn import(
@@ -49,6 +50,18 @@ fn a_list_is_read_and_each_line_that_cannot_be_is_named() {
     assert_eq!(told[1].0, 9, "lines are counted as an editor counts them");
     assert!(told[1].1.contains("rounded"), "{told:?}");
     assert_eq!(told[2], (10, "there is no phone number"));
+}
+
+#[test]
+fn a_first_line_that_does_not_fit_is_named_and_no_empty_list() {
+    let columns: Vec<String> = (0..COLUMNS_MAX + 1).map(|n| format!("c{n}")).collect();
+    let long = "x".repeat(LINE_BYTES_MAX + 10);
+    for header in [format!("phone,{}", columns.join(",")), format!("phone,{long}")] {
+        let list = format!("{header}\n+14155552671,Ann\n");
+        let problem = import(Format::Csv, list.as_bytes(), Some("US"), 999).expect_err("nothing says what is what");
+        assert!(matches!(&problem, ImportProblem::LongHeader { line: 1, .. }), "{problem:?}");
+        assert!(problem.to_string().contains("line 1, which names the columns"), "{problem}");
+    }
 }
 
 #[test]
