@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use campaigns::ledger::Books;
 use colloquy_actors::telephony::retell::signature;
+use colloquy_carrier::persona::Persona;
 use colloquy_carrier::{Carrier, Config, Troubles};
 use colloquy_domain::campaign::{number, window::Window};
 use serde_json::{Value, json};
@@ -252,6 +253,48 @@ async fn a_number_is_set_up_whole_once_and_given_back_as_it_was() {
     assert_eq!(world.count("agent", "did", "created"), 3, "theirs, and one for each agent");
     assert_eq!(world.count("agent", "did", "deleted"), 2);
     assert!(owner.api.list("/api/voice/numbers").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retell_recorded_is_kept_here_where_callers_are_told_and_nowhere_else() {
+    let world = World::start(20.0, Troubles::default()).await;
+    let server = world.server().await;
+    let (owner, told) = connected(&server).await;
+    let notice = json!({ "type": "call_recording", "text": "This call is recorded.", "when": "always_available" });
+    let records = json!({ "voice_recording": true, "compliance_notices": [notice] });
+    owner.api.patch(&format!("/api/agents/{told}"), records).await.expect(200);
+    let silent = json!({ "vertical": "custom", "name": "Elm", "voice_enabled": true });
+    let silent = text(&owner.agent(silent).await, "id");
+    let talks = |to: &String| matches!(Persona::of(SEED, to, 1), Persona::Person { talk_s } if talk_s >= 20);
+    let whom: Vec<String> = people(500).into_iter().filter(talks).take(2).collect();
+    for (n, (agent, keeps)) in [(&told, "everything"), (&silent, "basic_attributes_only")].into_iter().enumerate() {
+        registered(&owner, agent, OURS[n]).await.expect(201);
+        let bound = world.api().get(&format!("/get-phone-number/{}", OURS[n].replace('+', "%2B"))).await.expect(200);
+        let there = text(&bound["inbound_agents"][0], "agent_id");
+        let there = world.api().get(&format!("/get-agent/{there}")).await.expect(200);
+        assert_eq!(there["data_storage_setting"], keeps, "{there}");
+        let campaign = written(&owner, agent, json!({ "from_numbers": [OURS[n]] })).await;
+        bring(&owner, &campaign, &format!("phone\n{}\n", whom[n])).await;
+        start(&owner, &campaign).await;
+    }
+    let of = async |agent: &str| {
+        let calls = owner.api.list("/api/voice/calls").await;
+        calls.into_iter().find(|call| call["agent_id"] == agent && call["ended_at"].is_string())
+    };
+    let call = eventually("the recording is here", ALL_DONE, async || {
+        of(&told).await.filter(|call| call["recording"].is_object())
+    })
+    .await;
+    let path = format!("/api/voice/calls/{}/recording", text(&call, "id"));
+    let heard = owner.api.get(&path).await;
+    assert_eq!((heard.status, heard.header("content-type")), (200, Some("audio/wav")));
+    let second = 2 * 8_000;
+    assert!(heard.bytes.len() > 10 * second, "all of it: {} bytes", heard.bytes.len());
+    assert!(heard.bytes[44..].iter().any(|byte| *byte != heard.bytes[44]), "and no silence");
+    assert_eq!(world.count("recording", "sid", &text(&call, "provider_call_id")), 1, "fetched once");
+    let other = eventually("the other call is over", ALL_DONE, async || of(&silent).await).await;
+    assert!(other["recording"].is_null(), "{other}");
+    owner.api.get(&format!("/api/voice/calls/{}/recording", text(&other, "id"))).await.refused(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,41 +1,27 @@
-//! What is done for somebody whose call nobody carried: a text message, once, and fetching what they said after the beep.
+//! What is done for somebody whose call nobody carried: a text message, once. What they said after the beep is fetched in `fetch`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use colloquy_cluster::effect::EffectHandle;
 use colloquy_cluster::{Client, EntityKey};
-use colloquy_domain::call::{Call, Carrier, Command, NoText, Texted};
+use colloquy_domain::call::{Call, Command, NoText, Texted};
 use colloquy_domain::campaign::number;
 use colloquy_domain::contact_guard::Address;
 use colloquy_domain::ids::{CallId, TenantId};
-use colloquy_domain::lines::{NewNumber, Provider};
+use colloquy_domain::lines::NewNumber;
 use colloquy_domain::tenant::profile::{Recordings, recordings};
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection};
-use colloquy_telephony::audio::{mulaw, wav};
-use colloquy_telephony::error::Fault;
-use colloquy_telephony::rest::Repeat;
 
-use super::recording::{self, CHANNELS, RATE_HZ};
 use super::{CallEntity, find};
 use crate::core::Asked;
-use crate::messages::{carrier, trial};
+use crate::messages::trial;
 use crate::{ActorError, Tools};
 
 /// The scope in which a number is texted back once a day.
 const TEXTED: &str = "texted back";
 /// A day, ms.
 const DAY_MS: i64 = 86_400_000;
-/// Pauses between tries at fetching a voicemail, each twice the one before up to the longest, and how many: a provider that is away for an hour.
-const AGAIN: Duration = Duration::from_secs(2);
-const AGAIN_MAX: Duration = Duration::from_secs(300);
-const TRIES: u32 = 20;
-/// Seconds of sound in a piece of a recording, as everywhere.
-const PIECE_S: usize = 20;
-/// What an agent's channel has while only the caller speaks.
-const SILENCE: u8 = 0xff;
-
 /// For how many days a message after the beep is kept; `None` where the organization keeps no recordings, so that nobody is asked for one.
 ///
 /// # Errors
@@ -123,87 +109,14 @@ async fn try_text(tools: &Tools, handle: &EffectHandle) -> Result<Texted, ActorE
     }
 }
 
-/// Fetches what a caller said after the beep, keeps it as recordings are kept, and has the provider delete its copy.
-pub(super) async fn fetch(tools: &Tools, handle: &EffectHandle, name: &str) {
-    let mut pause = AGAIN;
-    for _ in 0..TRIES {
-        let tried = tokio::select! {
-            tried = try_fetch(tools, handle, name) => tried,
-            () = handle.cancelled() => return,
-        };
-        match tried {
-            Ok(here) => {
-                if let Err(error) = tell(handle, Command::VoicemailFetched { here }).await {
-                    tracing::warn!(call = %handle.key().id, %error, "that a voicemail is here could not be brought back");
-                }
-                return;
-            }
-            Err(error) => {
-                tracing::warn!(call = %handle.key().id, error, "a voicemail could not be fetched yet");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_MAX),
-            () = handle.cancelled() => return,
-        }
-    }
-    tracing::error!(call = %handle.key().id, "a voicemail was given up: its provider did not hand it out");
-    if let Err(error) = tell(handle, Command::VoicemailFetched { here: false }).await {
-        tracing::warn!(call = %handle.key().id, %error, "that a voicemail is lost could not be brought back");
-    }
-}
-
-/// Whether it is here now; an error to be tried again.
-async fn try_fetch(tools: &Tools, handle: &EffectHandle, name: &str) -> Result<bool, String> {
-    let client = handle.client();
-    let tenant = TenantId::from(&*handle.key().tenant);
-    let call = this_call(handle).await.map_err(|error| error.to_string())?;
-    let Some(is) = call.is.as_deref().filter(|call| call.carrier == Carrier::Twilio) else { return Ok(false) };
-    let lines = tools.lines(client, &tenant).await.map_err(|error| error.to_string())?;
-    let simulated = is.account.as_deref().is_some_and(|account| account.starts_with(Provider::Simulated.word()));
-    let provider = if simulated { Provider::Simulated } else { Provider::Twilio };
-    let Some(connection) = lines.connections.get(&provider) else {
-        return Err("its account is not connected".to_owned());
-    };
-    let twilio = carrier::twilio(&connection.credentials);
-    let answered = tools.carriers.call(provider, &twilio.recording(name), client.now_ms()).await;
-    let answered = match answered {
-        Ok(answered) => answered,
-        Err(fault) => return Err(fault.to_string()),
-    };
-    let file = match answered.as_answer().bytes(Repeat::Safe) {
-        Ok(file) => file,
-        // Not there yet, or not any more: the provider prepares it for some seconds.
-        Err(Fault::NotFound) => return Err("the provider does not have it".to_owned()),
-        Err(fault) => return Err(fault.to_string()),
-    };
-    let samples = wav::read(file).map_err(|problem| problem.to_string())?;
-    let id = CallId::from(&*handle.key().id);
-    let length = PIECE_S * RATE_HZ as usize;
-    for (number, piece) in (0_u32..).zip(samples.chunks(length)) {
-        let mut bytes = Vec::with_capacity(piece.len() * usize::from(CHANNELS));
-        for sample in mulaw::encode_all(piece) {
-            bytes.extend([sample, SILENCE]);
-        }
-        if !recording::keep(client, &tenant, &id, 0, number, &bytes).await {
-            return Err("it could not be kept".to_owned());
-        }
-    }
-    // It stands here: a copy elsewhere would outlive it.
-    if let Err(fault) = tools.carriers.call(provider, &twilio.delete_recording(name), client.now_ms()).await {
-        tracing::warn!(call = %id, %fault, "a provider's copy of a voicemail could not be deleted");
-    }
-    Ok(true)
-}
-
-async fn this_call(handle: &EffectHandle) -> Result<Call, ActorError> {
+pub(super) async fn this_call(handle: &EffectHandle) -> Result<Call, ActorError> {
     let EntityKey { tenant, id, .. } = handle.key();
     let by = Principal::system(TenantId::from(&**tenant));
     let call = find(handle.client(), &by, &CallId::from(&**id)).await?;
     call.ok_or_else(|| Rejection::not_found("call").into())
 }
 
-async fn tell(handle: &EffectHandle, command: Command) -> Result<(), ActorError> {
+pub(super) async fn tell(handle: &EffectHandle, command: Command) -> Result<(), ActorError> {
     let by = Principal::system(TenantId::from(&*handle.key().tenant));
     match handle.command::<CallEntity>(Asked { by, command }).await.map_err(ActorError::from) {
         Ok(_) => Ok(()),

@@ -3,6 +3,7 @@
 //! A call is named after its carrier and the carrier's id of it, so a socket that opens anywhere finds it. Everything here may be done again: a frontend
 //! that dies in the middle leaves what the next one goes on with.
 
+pub mod fetch;
 pub mod missed;
 pub mod recording;
 mod review;
@@ -27,6 +28,7 @@ use colloquy_domain::thread;
 use colloquy_domain::vocabulary::Channel;
 use colloquy_domain::{Principal, Rejection, bulletin, check, pacer};
 
+use self::fetch::What;
 use crate::agent::AgentNow;
 use crate::conversation::ConversationEntity;
 use crate::core::{Core, ask, message, pure_core, pure_work};
@@ -106,7 +108,8 @@ impl Entity for CallEntity {
             // Once only: journaled as begun before anything leaves.
             Effect::TextBack => missed::text_back(&self.tools, &handle).await,
             // Repeatable: the same pieces under the same names.
-            Effect::FetchVoicemail { recording } => missed::fetch(&self.tools, &handle, &recording).await,
+            Effect::FetchVoicemail { recording } => fetch::run(&self.tools, &handle, What::Voicemail(&recording)).await,
+            Effect::FetchRecording { url } => fetch::run(&self.tools, &handle, What::Call(&url)).await,
             // Repeatable: the conversation notes a call's words once.
             Effect::WriteVoicemail => written::run(&self.tools, &handle).await,
         }

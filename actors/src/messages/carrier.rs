@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use colloquy_domain::lines::{Credentials, Provider};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::{ANSWER_BYTES_MAX, Answer, Request};
@@ -9,13 +10,15 @@ use colloquy_telephony::retell::rest::{BASE_URL as RETELL, Retell};
 use colloquy_telephony::twilio::rest::{BASE_URL as TWILIO, Twilio};
 use colloquy_telephony::vapi::rest::BASE_URL as VAPI;
 use colloquy_telephony::whatsapp::rest::{BASE_URL as WHATSAPP, Whatsapp};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 
 use crate::campaign::pacer::Pacing;
 
 /// How long a connection may take, and a whole request: a provider that takes longer has not answered.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long a whole recording may take: that of the longest call over a slow line.
+const DOWNLOAD_WITHIN: Duration = Duration::from_secs(900);
 
 /// The largest file that is fetched, bytes: what WhatsApp lets people send as a picture or short document.
 const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -130,17 +133,33 @@ impl Carriers {
         self.file_at(provider, to, None).await
     }
 
-    /// Fetches a file from where a provider says it is. Only a provider that is asked without TLS itself may name an address without.
+    /// Fetches a file from where a provider says it is.
     pub(crate) async fn file_at(&self, provider: Provider, url: &str, key: Option<&str>) -> Result<Vec<u8>, Fault> {
-        let plain = self.base(provider).is_some_and(|base| base.starts_with("http://"));
-        if !(url.starts_with("https://") || plain && url.starts_with("http://")) {
-            return Err(Fault::Unreadable);
-        }
+        self.may_name(provider, url)?;
         let mut asking = self.http.get(url);
         if let Some(key) = key {
             asking = asking.bearer_auth(key);
         }
         whole(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?).await
+    }
+
+    /// Fetches a long file from where a provider says it is, piece by piece.
+    pub(crate) async fn download(
+        &self,
+        provider: Provider,
+        url: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Fault>> + Send + Unpin + use<>, Fault> {
+        self.may_name(provider, url)?;
+        let asking = self.http.get(url).timeout(DOWNLOAD_WITHIN);
+        let response = there(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?)?;
+        Ok(response.bytes_stream().map(|piece| piece.map_err(|_| Fault::Unavailable { status: None })).boxed())
+    }
+
+    /// Only a provider that is asked without TLS itself may name an address without.
+    fn may_name(&self, provider: Provider, url: &str) -> Result<(), Fault> {
+        let plain = self.base(provider).is_some_and(|base| base.starts_with("http://"));
+        let may = url.starts_with("https://") || plain && url.starts_with("http://");
+        if may { Ok(()) } else { Err(Fault::Unreadable) }
     }
 
     /// Sends a request. What went wrong says whether it may have arrived.
@@ -172,16 +191,20 @@ impl Carriers {
     }
 }
 
+/// An answer that has the file.
+fn there(response: reqwest::Response) -> Result<reqwest::Response, Fault> {
+    match response.status().as_u16() {
+        200 => Ok(response),
+        404 | 410 => Err(Fault::NotFound),
+        401 | 403 => Err(Fault::Credentials),
+        status => Err(Fault::Unavailable { status: Some(status) }),
+    }
+}
+
 /// The bytes of a file that is there.
 async fn whole(response: reqwest::Response) -> Result<Vec<u8>, Fault> {
-    match response.status().as_u16() {
-        200 => {}
-        404 | 410 => return Err(Fault::NotFound),
-        401 | 403 => return Err(Fault::Credentials),
-        status => return Err(Fault::Unavailable { status: Some(status) }),
-    }
     let mut bytes = Vec::new();
-    let mut pieces = response.bytes_stream();
+    let mut pieces = there(response)?.bytes_stream();
     while let Some(piece) = pieces.next().await {
         match piece {
             Ok(piece) if bytes.len() + piece.len() <= FILE_BYTES_MAX => bytes.extend_from_slice(&piece),

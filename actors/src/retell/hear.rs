@@ -69,6 +69,12 @@ pub fn news(tools: &Tools, call: &Call) -> Vec<Command> {
     machine.into_iter().chain([Command::Ended(Box::new(end))]).collect()
 }
 
+/// Where its sound is, once it is over.
+pub fn recording(call: &Call) -> Option<&str> {
+    call.end()?;
+    call.recording_url.as_deref().filter(|url| !url.is_empty())
+}
+
 fn ending(end: CallEnd) -> Ending {
     match end {
         CallEnd::Completed | CallEnd::Voicemail | CallEnd::Transferred => Ending::Completed,

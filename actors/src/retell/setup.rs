@@ -23,6 +23,9 @@ const VOICE: &str = "11labs-Adrian";
 const EVENTS: [&str; 3] = ["call_started", "call_ended", "call_analyzed"];
 /// The speeds that Retell takes.
 const SPEED: (f64, f64) = (0.5, 2.0);
+/// What Retell keeps of calls: everything, or neither sound nor words.
+const KEEPS_ALL: &str = "everything";
+const KEEPS_NO_WORDS: &str = "basic_attributes_only";
 /// Characters of an agent's name there that are the agent's own.
 const NAME_CHARS: usize = 60;
 /// Hexadecimal digits of what tells our agents from others there.
@@ -153,6 +156,8 @@ impl Account<'_> {
             voice_speed: Some(config.voice_speed.clamp(SPEED.0, SPEED.1)),
             webhook_url: Some(format!("{}/api/voice/retell/webhook/{connection}", settings.api_url)),
             webhook_events: EVENTS.map(str::to_owned).to_vec(),
+            // Callers are told that they are recorded where the owner wants recordings, and nowhere else: then nothing is kept there either.
+            data_storage_setting: Some(if config.voice_recording { KEEPS_ALL } else { KEEPS_NO_WORDS }.to_owned()),
             ..AgentSettings::default()
         })
     }

@@ -45,6 +45,8 @@ struct Call {
     agent: Map<String, Value>,
     metadata: Value,
     variables: Value,
+    /// Where this interface is, as whoever ordered the call reached it.
+    base: String,
     status: &'static str,
     reason: Option<&'static str>,
     started_ms: Option<i64>,
@@ -67,6 +69,12 @@ impl Call {
         matches!(self.status, "ended" | "not_connected" | "error")
     }
 
+    /// Whether its sound is kept: unless its agent's settings say otherwise.
+    fn is_recorded(&self) -> bool {
+        let kept = self.setting("data_storage_setting").as_str().is_none_or(|kept| kept == "everything");
+        kept && self.is_over() && self.spoke_ms.is_some_and(|ms| ms > 0)
+    }
+
     /// As the interface describes it.
     fn shown(&self) -> Value {
         let mut shown = json!({
@@ -82,6 +90,7 @@ impl Call {
         put("start_timestamp", self.started_ms.map(Value::from));
         put("end_timestamp", self.ended_ms.map(Value::from));
         put("duration_ms", self.spoke_ms.map(Value::from));
+        put("recording_url", self.is_recorded().then(|| format!("{}/recordings/{}.wav", self.base, self.id).into()));
         put("disconnection_reason", self.reason.map(Value::from));
         put("transcript_object", self.is_over().then(|| Value::from(self.transcript.clone())));
         let minutes = self.spoke_ms.map(|ms| (ms as f64 / 60_000.0).ceil());
@@ -108,6 +117,7 @@ struct Wish {
     agent: Map<String, Value>,
     metadata: Value,
     variables: Value,
+    base: String,
 }
 
 impl State {
@@ -134,7 +144,7 @@ impl State {
         let nth = self.called.entry(wish.to.clone()).or_default();
         *nth += 1;
         let nth = *nth;
-        let Wish { to, from, agent_id, agent, metadata, variables } = wish;
+        let Wish { to, from, agent_id, agent, metadata, variables, base } = wish;
         let call = Call {
             id: self.fresh(world, "call"),
             to,
@@ -143,6 +153,7 @@ impl State {
             agent,
             metadata,
             variables,
+            base,
             status: "registered",
             reason: None,
             started_ms: None,

@@ -9,6 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
+use colloquy_telephony::audio::wav;
 use serde_json::{Map, Value, json};
 
 use super::{Call, Full, Wish, life};
@@ -17,6 +18,10 @@ use crate::{World, lock, now_ms};
 
 /// Where our own name of a dial stands in what is given along with a call.
 const DIAL: &str = "colloquy_dial";
+/// Samples of a telephone in a millisecond, how high the tone of a recording is, and the longest one, ms.
+const SAMPLES_PER_MS: usize = 8;
+const TONE_HZ: f64 = 440.0;
+const SOUND_MS_MAX: usize = 3_600_000;
 /// How many calls or agents a page of a list brings at most.
 const PAGE_MAX: u64 = 1000;
 
@@ -38,6 +43,8 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/v2/delete-call/{id}", delete(forget))
         .route("/get-concurrency", get(concurrency))
         .layer(middleware::from_fn_with_state(world.clone(), known))
+        // Whoever was told the address may hear it, as at Retell.
+        .route("/recordings/{file}", get(sound))
         .with_state(world)
 }
 
@@ -147,7 +154,7 @@ async fn bind(
     shown(&world, &number).map_or_else(missing, |shown| answer(200, &shown))
 }
 
-async fn create(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Response {
+async fn create(State(world): State<Arc<World>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     let (to, from) = (text("to_number"), text("from_number"));
     let dial = body["metadata"][DIAL].as_str().map(str::to_owned);
@@ -176,7 +183,9 @@ async fn create(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Res
         return refused(500, "internal error");
     }
     let (metadata, variables) = (body["metadata"].clone(), body["retell_llm_dynamic_variables"].clone());
-    let wish = Wish { to: to.clone(), from: from.clone(), agent_id, agent, metadata, variables };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let base = format!("http://{host}");
+    let wish = Wish { to: to.clone(), from: from.clone(), agent_id, agent, metadata, variables, base };
     let taken = lock(&world.retell).take(&world, wish);
     let call = match taken {
         Ok(call) => call,
@@ -192,6 +201,22 @@ async fn create(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Res
 async fn show(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
     world.log.line(json!({ "event": "asked", "sid": id }));
     lock(&world.retell).calls.get(&id).map_or_else(missing, |call| answer(200, &call.shown()))
+}
+
+/// A tone for every second that was spoken: nobody's voice.
+async fn sound(State(world): State<Arc<World>>, Path(file): Path<String>) -> Response {
+    let id = file.strip_suffix(".wav").unwrap_or_default();
+    let spoke_ms = lock(&world.retell).calls.get(id).filter(|call| call.is_recorded()).and_then(|call| call.spoke_ms);
+    let Some(spoke_ms) = spoke_ms else { return missing() };
+    world.log.line(json!({ "event": "recording", "sid": id }));
+    let samples = usize::try_from(spoke_ms).unwrap_or_default().min(SOUND_MS_MAX) * SAMPLES_PER_MS;
+    let tone = |n: usize| {
+        let second = n / (1000 * SAMPLES_PER_MS);
+        let turn = std::f64::consts::TAU * TONE_HZ * n as f64 / (1000 * SAMPLES_PER_MS) as f64;
+        if second.is_multiple_of(2) { (turn.sin() * 8_000.0) as i16 } else { 0 }
+    };
+    let samples: Vec<i16> = (0..samples).map(tone).collect();
+    ([(header::CONTENT_TYPE, "audio/wav")], wav::write(&samples)).into_response()
 }
 
 async fn list(State(world): State<Arc<World>>, Json(body): Json<Value>) -> Response {

@@ -1,6 +1,8 @@
 //! Folds what happened to a call. Cannot fail.
 
-use super::{Call, CallStatus, Event, NoWords, REVIEW_DEADLINE_MS, Recording, Sound, Stage, Untaken, Words};
+use super::{
+    Call, CallStatus, Elsewhere, Event, NoWords, REVIEW_DEADLINE_MS, Recording, Sound, Stage, Untaken, Words, elsewhere,
+};
 
 /// Folds one event.
 pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
@@ -33,6 +35,10 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
                 state.recording = here.then_some(Recording { began_ms, keep_days, expired: false, deleted: false });
             }
         }
+        Event::RecordedElsewhere { url, keep_days } => {
+            state.elsewhere = Some(Elsewhere { url: url.clone(), keep_days: *keep_days, sound: Sound::There });
+        }
+        Event::ElsewhereFetched { here } => elsewhere::arrived(state, *here),
         Event::VoicemailWritten { words } => write(state, *words),
         Event::TransferAsked { transfer } => {
             state.transfer = Some(transfer.clone());

@@ -7,6 +7,7 @@
 
 mod apply;
 mod decide;
+mod elsewhere;
 pub mod judge;
 pub mod missed;
 pub mod score;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::apply;
 pub use decide::decide;
+pub use elsewhere::Elsewhere;
 pub use missed::{NoText, Sound, Texted, Voicemail};
 pub use score::Review;
 pub use transfer::{Stage, TRANSFERS_MAX, Transfer, TransferKind, Untaken};
@@ -252,6 +254,9 @@ pub struct Call {
     pub texted: Option<Texted>,
     /// What the caller left after the beep.
     pub voicemail: Option<Voicemail>,
+    /// What its provider recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Elsewhere>,
     /// How it went.
     pub review: Option<Box<Review>>,
     /// Which attempt at saying so.
@@ -288,6 +293,7 @@ impl Default for Call {
             wants_text: false,
             texted: None,
             voicemail: None,
+            elsewhere: None,
             review: None,
             review_attempt: 0,
             review_deadline_ms: 0,
@@ -378,6 +384,18 @@ pub enum Command {
         seconds: u32,
         /// For how many days it is kept; for ever if none.
         keep_days: Option<u32>,
+    },
+    /// Its provider recorded it and says where.
+    Recorded {
+        /// Where.
+        url: String,
+        /// For how many days it is kept after the call; for ever if none.
+        keep_days: Option<u32>,
+    },
+    /// What its provider recorded is here, or nowhere.
+    RecordingFetched {
+        /// Whether it is here.
+        here: bool,
     },
     /// The sound of that message was fetched from the provider.
     VoicemailFetched {
@@ -486,6 +504,18 @@ pub enum Event {
         /// What is known of it.
         voicemail: Voicemail,
     },
+    /// Its provider recorded it and says where.
+    RecordedElsewhere {
+        /// Where.
+        url: String,
+        /// For how many days it is kept after the call; for ever if none.
+        keep_days: Option<u32>,
+    },
+    /// What its provider recorded is here, or nowhere.
+    ElsewhereFetched {
+        /// Whether it is here.
+        here: bool,
+    },
     /// Its sound was fetched from the provider.
     VoicemailFetched {
         /// Whether it is here; otherwise it is nowhere.
@@ -564,6 +594,11 @@ pub enum Effect {
         /// The provider's name of it.
         recording: String,
     },
+    /// Repeatable: fetch the sound that its provider recorded.
+    FetchRecording {
+        /// Where the provider has it.
+        url: String,
+    },
     /// Repeatable: write down what was said in a voicemail. The conversation notes it once.
     WriteVoicemail,
 }
@@ -578,7 +613,13 @@ pub fn pending(state: &Call) -> Vec<(String, u32, Effect)> {
     });
     let delete = state.recording.as_ref().filter(|recording| recording.expired && !recording.deleted);
     let delete = delete.map(|_| ("recording".to_owned(), 1, Effect::DeleteRecording));
-    review.into_iter().chain(delete).chain(missed::pending(state)).chain(words::pending(state)).collect()
+    review
+        .into_iter()
+        .chain(delete)
+        .chain(missed::pending(state))
+        .chain(elsewhere::pending(state))
+        .chain(words::pending(state))
+        .collect()
 }
 
 /// When it wants to be woken, Unix milliseconds.
@@ -640,6 +681,8 @@ pub fn conversation_message(state: &Call, event: &Event) -> Option<(Conversation
         | Event::Texted { .. }
         | Event::VoicemailLeft { .. }
         | Event::VoicemailFetched { .. }
+        | Event::RecordedElsewhere { .. }
+        | Event::ElsewhereFetched { .. }
         | Event::VoicemailWritten { .. }
         | Event::EndTold { .. }
         | Event::MachineFound
