@@ -89,17 +89,60 @@ fn problem_of(path: &str, error: &serde_json::Error) -> Problem {
                 .split('`')
                 .nth(1)
                 .filter(|_| message.starts_with("missing field") || message.starts_with("unknown field"));
+            let said = said(&message);
             match (path, named) {
-                ("" | ".", Some(field)) => Problem::field(field, message.clone()),
-                (path, Some(field)) if !path.ends_with(field) => {
-                    Problem::field(&format!("{path}.{field}"), message.clone())
-                }
-                (path, _) => Problem::field(path, message),
+                ("" | ".", Some(field)) => Problem::field(field, said),
+                (path, Some(field)) if !path.ends_with(field) => Problem::field(&format!("{path}.{field}"), said),
+                (path, _) => Problem::field(path, said),
             }
         }
         serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
             Problem::bad_request("not_json", format!("The body is not valid JSON: {error}"))
         }
+    }
+}
+
+/// The decoder's words as a caller understands them; what is of our own stays as it is.
+fn said(message: &str) -> String {
+    // The field is named, so the place in the bytes helps nobody.
+    let message = message.rsplit_once(" at line ").map_or(message, |(words, _)| words);
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let known = |expected: &str| expected.trim_start_matches("one of ").replace(" or ", ", ");
+    if what.starts_with("missing field") {
+        "is missing".to_owned()
+    } else if what.starts_with("unknown field") {
+        match expected {
+            "" => "is not known here".to_owned(),
+            expected => format!("is not known here; known are {}", known(expected)),
+        }
+    } else if what.starts_with("unknown variant") && !expected.is_empty() {
+        format!("must be one of {}", known(expected))
+    } else if let Some(given) = what.strip_prefix("invalid type: ") {
+        format!("must be {}, not {}", kind(expected), kind(given.split(' ').next().unwrap_or_default()))
+    } else if what.starts_with("invalid value: integer") && is_whole(expected) {
+        "must be a whole number in the range that is allowed".to_owned()
+    } else {
+        message.to_owned()
+    }
+}
+
+fn is_whole(expected: &str) -> bool {
+    matches!(expected, "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64")
+}
+
+/// What JSON calls what the decoder names after Rust's types.
+fn kind(name: &str) -> &str {
+    match name {
+        whole if is_whole(whole) => "a whole number",
+        "integer" => "a whole number",
+        "f32" | "f64" | "floating" | "number" => "a number",
+        "a" | "string" | "a string" | "str" => "a text",
+        "a boolean" | "boolean" => "true or false",
+        "sequence" | "a sequence" => "a list",
+        "map" | "a map" => "an object",
+        "null" | "unit" => "null",
+        other if other.starts_with("struct ") || other.starts_with("internally tagged enum") => "an object",
+        other => other,
     }
 }
 
@@ -134,4 +177,47 @@ pub(crate) fn stalled(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Order {
+        #[serde(rename = "count")]
+        _count: u8,
+        #[serde(rename = "kind")]
+        _kind: Kind,
+        #[serde(rename = "tags", default)]
+        _tags: Vec<String>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Large,
+        Small,
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_in_words_of_json() {
+        for (body, field, words) in [
+            (r#"{"kind":"large"}"#, "count", "is missing"),
+            (r#"{"count":1,"kind":"large","size":2}"#, "size", "is not known here; known are `count`, `kind`, `tags`"),
+            (r#"{"count":"x","kind":"large"}"#, "count", "must be a whole number, not a text"),
+            (r#"{"count":300,"kind":"large"}"#, "count", "must be a whole number in the range that is allowed"),
+            (r#"{"count":1.5,"kind":"large"}"#, "count", "must be a whole number, not a number"),
+            (r#"{"count":1,"kind":"huge"}"#, "kind", "must be one of `large`, `small`"),
+            (r#"{"count":1,"kind":"large","tags":"a"}"#, "tags", "must be a list, not a text"),
+            (r#"{"count":1,"kind":"large","tags":[true]}"#, "tags[0]", "must be a text, not true or false"),
+            (r#"[]"#, ".", "must be an object, not a list"),
+        ] {
+            let problem = parse::<Order>(body.as_bytes()).expect_err(body);
+            let [error] = problem.body.errors.as_slice() else { panic!("{body}: {problem:?}") };
+            assert_eq!((error.field.as_str(), error.message.as_str()), (field, words), "{body}");
+        }
+        assert_eq!(Problem::bad_request("not_json", "x").body.code, parse::<Order>(b"{").expect_err("half").body.code);
+    }
 }
