@@ -119,6 +119,9 @@ fn said(message: &str) -> String {
         format!("must be one of {}", known(expected))
     } else if let Some(given) = what.strip_prefix("invalid type: ") {
         format!("must be {}, not {}", kind(expected), kind(given.split(' ').next().unwrap_or_default()))
+    } else if what.starts_with("invalid length") && expected.starts_with("struct ") {
+        // A list may stand for an object, value by value; nobody means that.
+        "must be an object".to_owned()
     } else if what.starts_with("invalid value: integer") && is_whole(expected) {
         "must be a whole number in the range that is allowed".to_owned()
     } else {
@@ -135,7 +138,8 @@ fn kind(name: &str) -> &str {
     match name {
         whole if is_whole(whole) => "a whole number",
         "integer" => "a whole number",
-        "f32" | "f64" | "floating" | "number" => "a number",
+        "floating" => "a number with a fraction",
+        "f32" | "f64" | "number" => "a number",
         "a" | "string" | "a string" | "str" => "a text",
         "a boolean" | "boolean" => "true or false",
         "sequence" | "a sequence" => "a list",
@@ -208,11 +212,11 @@ mod tests {
             (r#"{"count":1,"kind":"large","size":2}"#, "size", "is not known here; known are `count`, `kind`, `tags`"),
             (r#"{"count":"x","kind":"large"}"#, "count", "must be a whole number, not a text"),
             (r#"{"count":300,"kind":"large"}"#, "count", "must be a whole number in the range that is allowed"),
-            (r#"{"count":1.5,"kind":"large"}"#, "count", "must be a whole number, not a number"),
+            (r#"{"count":1.5,"kind":"large"}"#, "count", "must be a whole number, not a number with a fraction"),
             (r#"{"count":1,"kind":"huge"}"#, "kind", "must be one of `large`, `small`"),
             (r#"{"count":1,"kind":"large","tags":"a"}"#, "tags", "must be a list, not a text"),
             (r#"{"count":1,"kind":"large","tags":[true]}"#, "tags[0]", "must be a text, not true or false"),
-            (r#"[]"#, ".", "must be an object, not a list"),
+            (r#"[]"#, ".", "must be an object"),
         ] {
             let problem = parse::<Order>(body.as_bytes()).expect_err(body);
             let [error] = problem.body.errors.as_slice() else { panic!("{body}: {problem:?}") };
