@@ -88,6 +88,11 @@ impl OpenAi {
         Ok(Self { key, settings, http })
     }
 
+    /// Its address without a path, as a page's policy names it.
+    pub fn origin(&self) -> String {
+        self.settings.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+    }
+
     /// A token for a page that calls this agent.
     ///
     /// # Errors

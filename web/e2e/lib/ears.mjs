@@ -1,34 +1,11 @@
 // Deepgram's side of its socket: takes sound, and hears what the test says it hears, once there was sound.
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { until } from './browser.mjs';
+import { accept, BINARY, frame, refuse } from './websocket.mjs';
 
-const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 /** Samples louder than this are no silence. */
 const LOUD = 1_000;
-
-/** A text frame of a server, which masks nothing. */
-function frame(text) {
-  const bytes = Buffer.from(text);
-  const head = bytes.length < 126 ? Buffer.from([0x81, bytes.length]) : Buffer.from([0x81, 126, bytes.length >> 8, bytes.length & 255]);
-  return Buffer.concat([head, bytes]);
-}
-
-/** Takes whole frames off what came in: [kind, payload], and what is left. */
-function frames(bytes) {
-  const all = [];
-  for (;;) {
-    if (bytes.length < 2) return [all, bytes];
-    let [length, at] = [bytes[1] & 127, 2];
-    if (length === 126) [length, at] = [bytes.length < 4 ? Infinity : bytes.readUInt16BE(2), 4];
-    else if (length === 127) [length, at] = [bytes.length < 10 ? Infinity : Number(bytes.readBigUInt64BE(2)), 10];
-    if (bytes.length < at + 4 + length) return [all, bytes];
-    const mask = bytes.subarray(at, at + 4);
-    all.push([bytes[0] & 15, Buffer.from(bytes.subarray(at + 4, at + 4 + length).map((byte, n) => byte ^ mask[n & 3]))]);
-    bytes = bytes.subarray(at + 4 + length);
-  }
-}
 
 export async function createEars(key) {
   let socket;
@@ -60,27 +37,15 @@ export async function createEars(key) {
   };
   const server = createServer();
   server.on('upgrade', (request, opened) => {
-    if (request.headers.authorization !== `Token ${key}`) {
-      opened.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n');
-      return;
-    }
+    if (request.headers.authorization !== `Token ${key}`) return refuse(opened);
     ears.query = request.url;
-    const accept = createHash('sha1').update(request.headers['sec-websocket-key'] + GUID).digest('base64');
-    opened.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
-    opened.write(frame(JSON.stringify({ type: 'Connected', request_id: 'r', sequence_id: 0 })));
     socket = opened;
-    let left = Buffer.alloc(0);
-    opened.on('error', () => {});
-    opened.on('end', () => opened.destroy());
-    opened.on('data', (chunk) => {
-      let all;
-      [all, left] = frames(Buffer.concat([left, chunk]));
-      for (const [kind, payload] of all) {
-        if (kind !== 2) continue;
-        ears.bytes += payload.length;
-        for (let at = 0; at + 1 < payload.length; at += 2) ears.peak = Math.max(ears.peak, Math.abs(payload.readInt16LE(at)));
-      }
+    accept(request, opened, (kind, payload) => {
+      if (kind !== BINARY) return;
+      ears.bytes += payload.length;
+      for (let at = 0; at + 1 < payload.length; at += 2) ears.peak = Math.max(ears.peak, Math.abs(payload.readInt16LE(at)));
     });
+    opened.write(frame(JSON.stringify({ type: 'Connected', request_id: 'r', sequence_id: 0 })));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

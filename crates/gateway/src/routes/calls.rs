@@ -234,7 +234,7 @@ async fn status(State(app): State<App>, console: Console) -> Result<Json<Value>>
         "vapi": { "available": true, "connected": lines.connections.contains_key(&Provider::Vapi),
             "note": "Connect the account, register its number, and enter its webhook_url at Vapi as the number's server URL; or enter an agent's vapi_url as the custom LLM address of an assistant there." },
         "openai_realtime": { "available": voices.openai().is_some(), "note": if voices.openai().is_some() {
-            "A page opens a session with a token of POST /api/ai/realtime-token, and names it when it begins its test call."
+            "Test calls may be heard and spoken in a session of OpenAI Realtime, in the console and in pages of yours (POST /api/ai/realtime-token)."
         } else { crate::routes::realtime::NO_KEY } },
         "connected": lines.connections.keys().map(|provider| provider.word()).collect::<Vec<_>>(),
         "numbers": numbers.count(),

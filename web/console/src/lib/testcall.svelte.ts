@@ -1,8 +1,9 @@
 // A test call: its socket, what is said, what is played, and a connection that may be lost and found again.
 import type { VoiceServer } from '../../../generated/sockets';
-import { seg } from './api';
+import { ApiError, seg } from './api';
 import { listen, MICROPHONE_HZ } from './microphone';
 import { Player } from './player';
+import { NoSession, openSession, type Session } from './realtime';
 
 /** The server keeps a call whose page is gone for a minute and a half. */
 const BACK_WITHIN_MS = 85_000;
@@ -49,6 +50,9 @@ export class TestCall {
   #teller: ReturnType<typeof setInterval> | undefined;
   #closeMicrophone: (() => void) | null = null;
   #microphone = false;
+  /** Of OpenAI Realtime, where it hears and speaks. */
+  #session: Session | null = null;
+  #begun = 0;
   #leaving = false;
 
   constructor(readonly agent: string) {}
@@ -57,16 +61,39 @@ export class TestCall {
     return this.hello !== null && this.hello.listening !== 'typed';
   }
 
-  /** Begins; called from a click, because browsers play and listen only then. */
-  start(microphone = false) {
+  /** Begins; called from a click, because browsers play and listen only then. With `realtime` a session of OpenAI's hears and speaks. */
+  start(microphone = false, realtime = false) {
     this.stop();
-    this.#microphone = microphone;
+    this.#microphone = microphone && !realtime;
     this.#leaving = false;
     [this.phase, this.lines, this.hello, this.problem, this.reason, this.putThrough] = ['connecting', [], null, null, '', null];
     [this.#said, this.#silent, this.#open, this.#tries, this.turn, this.hearing] = [0, 0, null, 0, 'agent', ''];
+    if (realtime) {
+      void this.#openSession();
+      return;
+    }
     this.#player = typeof AudioContext === 'undefined' ? null : new Player((utterance, ms) => this.#send({ type: 'played', utterance, ms }), () => this.#moved());
     this.#player?.mute(this.muted);
     this.#connect();
+  }
+
+  async #openSession() {
+    const begun = this.#begun;
+    try {
+      const session = await openSession(this.agent, () => (this.problem = { code: 'realtime', detail: '' }));
+      if (begun !== this.#begun) {
+        session.close();
+        return;
+      }
+      session.mute(this.muted);
+      this.#session = session;
+      this.#connect();
+    } catch (cause) {
+      if (begun !== this.#begun) return;
+      if (cause instanceof NoSession) this.problem = { code: cause.why === 'microphone' ? 'microphone' : 'realtime', detail: '' };
+      else this.problem = cause instanceof ApiError ? { code: cause.problem.code, detail: cause.problem.detail } : { code: 'offline', detail: '' };
+      this.#over('');
+    }
   }
 
   /** The page leaves: the call ends with it. */
@@ -76,6 +103,9 @@ export class TestCall {
   }
 
   #end() {
+    this.#begun += 1;
+    this.#session?.close();
+    this.#session = null;
     clearTimeout(this.#timer);
     clearInterval(this.#teller);
     const socket = this.#socket;
@@ -91,13 +121,14 @@ export class TestCall {
   mute(on: boolean) {
     this.muted = on;
     this.#player?.mute(on);
+    this.#session?.mute(on);
   }
 
   #connect() {
     const socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/voice/browser?agent_id=${seg(this.agent)}`);
     this.#socket = socket;
     socket.binaryType = 'arraybuffer';
-    socket.onopen = () => socket.send(JSON.stringify({ type: 'start', ...(this.hello ? { call_id: this.hello.call_id } : {}), ...(this.#microphone ? { microphone_hz: MICROPHONE_HZ } : {}) }));
+    socket.onopen = () => socket.send(JSON.stringify({ type: 'start', ...(this.hello ? { call_id: this.hello.call_id } : {}), ...(this.#microphone ? { microphone_hz: MICROPHONE_HZ } : {}), ...(this.#session ? { realtime_call_id: this.#session.id } : {}) }));
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
       try {
@@ -137,6 +168,8 @@ export class TestCall {
   #over(reason: string) {
     this.phase = 'over';
     this.reason = reason;
+    this.#session?.close();
+    this.#session = null;
     clearTimeout(this.#timer);
     clearInterval(this.#teller);
     this.#closeMicrophone?.();

@@ -83,12 +83,14 @@ async fn shell(State(app): State<App>, Seen(access): Seen, headers: HeaderMap) -
     response
 }
 
-/// Scripts and styles are our own files; what else the console shows are pictures of others and the widget in a frame.
+/// Scripts and styles are our own files; what else the console shows are pictures of others and the widget in a frame. Where test calls may go through OpenAI the
+/// page asks it, and nobody else.
 fn policy(app: &AppState) -> String {
     let widget = &app.settings.widget_url;
     let socket = app.settings.public_url.replacen("http", "ws", 1);
+    let openai = app.actors.tools.voices.openai().map(|openai| format!(" {}", openai.origin())).unwrap_or_default();
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src 'self'; connect-src 'self' {socket}; frame-src 'self' {widget}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src 'self'; connect-src 'self' {socket}{openai}; frame-src 'self' {widget}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 }
 
