@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use colloquy_cluster::Client;
 use colloquy_cluster::effect::EffectHandle;
+use colloquy_domain::Principal;
 use colloquy_domain::call::{Call, Carrier, Command};
 use colloquy_domain::ids::{CallId, TenantId};
 use colloquy_domain::lines::Provider;
-use colloquy_domain::{Principal, Rejection};
 use colloquy_telephony::audio::{mulaw, wav};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::Repeat;
