@@ -182,10 +182,15 @@ async fn run(app: &AppState, named: Named, path: &str, request: Request, next: N
         (entry.actor_kind, entry.actor_id) = (*kind, id.clone());
     }
     let begun = match &who {
-        // What could not be noted is not done: an error to repeat is better than a change that nobody can find.
         Some((tenant, ..)) => match begin(app, tenant, &entry).await {
             Ok(begun) => Some(begun),
-            Err(error) => return Problem::from(error).into_response(),
+            // What cannot be noted now is not done now: an error to repeat is better than a change that nobody can find.
+            Err(error) if passes(&error) => return Problem::from(error).into_response(),
+            // A log that will not be there by waiting stops no work: what it says then stands in this one.
+            Err(error) => {
+                lost(tenant, &error, &entry);
+                None
+            }
         },
         None => None,
     };
@@ -259,6 +264,14 @@ async fn claimed(app: &AppState, token: Option<&str>) -> Option<(TenantId, Actor
 /// Notes a call before it is run.
 async fn begin(app: &AppState, tenant: &TenantId, entry: &Entry) -> Result<audit::Begun, ActorError> {
     audit::begin(&app.actors.client, tenant, fresh_id(), entry.clone()).await
+}
+
+/// Whether waiting helps.
+fn passes(error: &ActorError) -> bool {
+    match error {
+        ActorError::Busy { .. } | ActorError::Unknown | ActorError::Unavailable(_) => true,
+        ActorError::Rejected(_) | ActorError::StorageFull | ActorError::Damaged(_) | ActorError::Failed => false,
+    }
 }
 
 async fn end(app: &AppState, begun: Option<audit::Begun>, entry: Option<Entry>) {
