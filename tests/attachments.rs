@@ -127,7 +127,8 @@ async fn a_picture_leaves_once_by_a_link_that_opens_for_the_carrier_and_nothing_
     assert_eq!(viewer.api.get(&own).await.bytes, png());
     // A fork shows what its conversation shows.
     let at = &desk.owner.conversation(&desk.talk).await["conversation"]["seq"];
-    let fork = text(&desk.owner.api.post(&desk.path("fork"), json!({ "at": at })).await.expect(201), "id");
+    let fork = desk.owner.api.post(&desk.path("fork"), json!({ "at": at })).await.expect(201);
+    let fork = text(&fork["conversation"], "id");
     let forked = Desk::last_message(&desk.owner.conversation(&fork).await);
     assert_eq!(forked["files"], shown["files"], "{forked}");
     let of_fork = format!("/api/conversations/{fork}/attachments/{file}");
