@@ -286,7 +286,7 @@ export const agents = {
     phone: 'Telephone number',
     phoneHint: 'The one people may call you at.',
     from: 'Read on',
-    confirm: 'Right? Else change it.',
+    confirm: '· change it if it is wrong',
   },
 
 };
