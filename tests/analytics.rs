@@ -118,6 +118,19 @@ async fn charts_equal_a_recount_of_the_journals_and_lead_to_what_is_behind_them(
         .map(|stage| (text(stage, "stage"), stage["count"].as_i64().expect("a count")))
         .collect();
     assert_eq!((counts["conversations"], counts["appointments"], counts.len()), (conversations, 0, 4));
+    // Whoever wrote was there, although only one page told of a visit; a page with the widget's line on it tells of another.
+    assert_eq!(counts["visitors"], conversations, "{funnel}");
+    for from in ["https://oak.example/", &server.url("/demo/somebody")] {
+        for _ in 0..conversations {
+            let script = server.api().header("referer", from).get(&format!("/widget/{agent}.js")).await;
+            assert_eq!(script.status, 200);
+        }
+    }
+    eventually("visits are counted, those of the sample page are not", SOON, || async {
+        let funnel = owner.api.get("/api/analytics/funnel").await.expect(200);
+        (funnel["stages"][0] == json!({ "stage": "visitors", "count": conversations + 1 })).then_some(())
+    })
+    .await;
 
     // The same question in other letters is one question; who asked is not in it.
     let top = eventually("what was asked", SOON, || async {
@@ -167,6 +180,45 @@ async fn charts_equal_a_recount_of_the_journals_and_lead_to_what_is_behind_them(
     }
     owner.api.get("/api/conversations?hour=24").await.refused(422);
     owner.api.get("/api/conversations?weekday=7").await.refused(422);
+}
+
+#[tokio::test]
+async fn what_its_own_people_try_is_no_conversation_of_the_organization() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let agent = owner.agent(json!({ "vertical": "home_services", "escalation_email": "alerts@oak.example" })).await;
+    let agent = text(&agent, "id");
+    let words = "There is a gas leak! I am Rosa Diaz, 217-555-0133. I want to talk to a person.";
+    let said = json!({ "agent_id": agent, "visitor_id": support::random_id(), "message": words });
+    let answer = owner.api.post("/api/chat", said).await.expect(200);
+    let tried = text(&answer, "conversation_id");
+    let ids = async |query: &str| -> Vec<String> {
+        let rows = owner.api.list(&format!("/api/conversations{query}")).await;
+        rows.iter().map(|row| text(row, "id")).collect()
+    };
+    let real = ask(&server, &agent, &[words]).await.talk().to_owned();
+    eventually("both are on the list", SOON, || async {
+        let all = ids("").await;
+        (all.contains(&real) && all.contains(&tried)).then_some(())
+    })
+    .await;
+    assert_eq!(ids("?trial=true").await, std::slice::from_ref(&tried));
+    assert!(!ids("?trial=false").await.contains(&tried) && ids("").await.contains(&tried));
+    let shown = async |id: &str| owner.api.get(&format!("/api/conversations/{id}")).await.expect(200);
+    let (own, other) = (shown(&tried).await, shown(&real).await);
+    assert_eq!((&own["conversation"]["trial"], &other["conversation"]["trial"]), (&json!(true), &json!(false)));
+    let alerts = |shown: &Value| shown["alerts"].as_array().map_or(0, Vec::len);
+    assert!(alerts(&own) == 0 && alerts(&other) > 0, "{own}");
+    // What the visitor's conversation brought is there, so what the trial would have brought would be too.
+    let news = eventually("the visitor's is told of", SOON, || async {
+        let news = owner.api.get("/api/notifications").await.expect(200).to_string();
+        (news.contains(&real) && owner.api.list("/api/leads").await.len() == 1).then_some(news)
+    })
+    .await;
+    assert!(!news.contains(&tried), "{news}");
+    let cards = owner.api.get("/api/analytics/overview?window=24h").await.expect(200);
+    let listed = ids("?trial=false").await.len();
+    assert_eq!((&cards["total_conversations"], &cards["leads_captured"]), (&json!(listed), &json!(1)), "{cards}");
 }
 
 #[tokio::test]

@@ -343,6 +343,56 @@ async fn the_development_mailbox_is_named_only_to_whoever_can_read_it_and_only_w
         assert!(!named(&server, "x-forwarded-for").await, "{page} through a proxy");
         assert!(!named(&smtp, "x-nothing").await, "{page} with a mail server");
     }
+    // Who may not read it is told all the same that nothing was sent.
+    for page in ["/forgot-password?done=1", "/magic-link?done=1"] {
+        let said = async |server: &Server| server.api().header("x-forwarded-for", "192.0.2.1").get(page).await.text;
+        let (recorded, sent) = (said(&server).await, said(&smtp).await);
+        assert!(recorded.contains("It is not sent") && !recorded.contains("on its way"), "{recorded}");
+        assert!(sent.contains("on its way") && !sent.contains("not sent"), "{sent}");
+    }
+    // The console says the same of an invitation.
+    let owner = Member::sign_up(&server, "Oak").await;
+    let me = owner.api.get("/api/me").await.expect(200);
+    assert_eq!((&me["mail_recorded"], &me["mailbox"]), (&json!(true), &json!("/dev/mailbox")));
+    let elsewhere = server.api().bearer(&owner.token).header("x-forwarded-for", "192.0.2.1").get("/api/me").await;
+    assert_eq!(elsewhere.expect(200)["mailbox"], json!(null));
+    let body = json!({ "email": address(), "role": "rep" });
+    let invitation = owner.api.post("/api/team/invitations", body).await.expect(201);
+    assert_eq!((&invitation["mailed"], &invitation["recorded"]), (&json!(true), &json!(true)), "{invitation}");
+    let there = Member::sign_up(&smtp, "Elm").await.api.get("/api/me").await.expect(200);
+    assert_eq!((&there["mail_recorded"], &there["mailbox"]), (&json!(false), &json!(null)));
+}
+
+#[tokio::test]
+async fn a_simulated_carrier_needs_no_keys_and_is_named_as_missing_where_there_is_none() {
+    use colloquy_carrier::{Carrier, Config};
+    let none = Server::start().await;
+    let owner = Member::sign_up(&none, "Oak").await;
+    let simulated = async |owner: &Member| {
+        let accounts = owner.api.get("/api/integrations").await.expect(200);
+        let all = accounts["items"].as_array().expect("accounts").clone();
+        all.into_iter().filter(|one| one["simulated"] == true).collect::<Vec<_>>()
+    };
+    assert!(simulated(&owner).await.iter().all(|account| account["available"] == false));
+    let refused = owner.api.post("/api/integrations/simulated/connect", json!({})).await.refused(409);
+    assert!(refused.to_string().contains("messages.simulated_url"), "{refused}");
+    let missing = owner.api.post("/api/integrations/twilio/connect", json!({})).await;
+    missing.names("account_sid");
+
+    let config = Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        account: colloquy_domain::lines::simulated::ACCOUNT.to_owned(),
+        token: colloquy_domain::lines::simulated::TOKEN.to_owned(),
+        ..Config::default()
+    };
+    let carrier = Carrier::start(config).await.expect("a carrier");
+    let there = Server::start_with(&[("COLLOQUY_MESSAGES__SIMULATED_URL", &carrier.url())]).await;
+    let owner = Member::sign_up(&there, "Elm").await;
+    assert!(simulated(&owner).await.iter().all(|account| account["available"] == true));
+    let connected = owner.api.post("/api/integrations/simulated/connect", json!({})).await.expect(200);
+    assert_eq!(connected["connected"], json!(true), "{connected}");
+    let wrong = json!({ "auth_token": "somebody else's" });
+    owner.api.post("/api/integrations/simulated/connect", wrong).await.refused(409);
 }
 
 #[tokio::test]

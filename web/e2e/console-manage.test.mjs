@@ -307,7 +307,8 @@ test('settings: the server’s own words beside a field, hours, an invitation, a
   await page.getByRole('button', { name: 'Invite' }).click();
   await page.getByLabel('E-mail').fill('nora@example.com');
   await page.getByRole('dialog').getByRole('button', { name: 'Invite' }).click();
-  await page.getByText(/on its way to nora@example.com/).waitFor();
+  await page.getByText(/nora@example.com gets no e-mail: this server has no mail server yet/).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'Open the development mailbox' }).getAttribute('href'), '/dev/mailbox');
   await page.getByRole('dialog').getByRole('button', { name: 'Close' }).last().click();
   await page.getByText('nora@example.com').waitFor();
 

@@ -12,7 +12,9 @@ let colloquy;
 let browser;
 let site;
 
-const html = (title, text) => `<!doctype html><html><head><title>${title}</title></head><body><main><h1>${title}</h1><p>${text}</p>
+/** What a page says of the business for machines: an address and a number, and things that are none. */
+const MARKED = { '@context': 'https://schema.org', '@type': 'Dentist', telephone: '(217) 555-0133', address: { '@type': 'PostalAddress', streetAddress: '12 Elm Street', addressLocality: 'Springfield', addressRegion: 'IL', postalCode: '62704', addressCountry: '<script>window.__evil=1</script>' } };
+const html = (title, text, head = '') => `<!doctype html><html><head><title>${title}</title>${head}</head><body><main><h1>${title}</h1><p>${text}</p>
 <nav><a href="/">Home</a> <a href="/hours">Hours</a> <a href="/parking">Parking</a> <a href="/prices">Prices</a></nav></main></body></html>`;
 
 before(async () => {
@@ -20,7 +22,7 @@ before(async () => {
   await colloquy.start();
   browser = await launch();
   site = await createSite({
-    '/': html('Oak Dental', 'Oak Dental has looked after families in Springfield since 1987.'),
+    '/': html('Oak Dental', 'Oak Dental has looked after families in Springfield since 1987.', `<script type="application/ld+json">${JSON.stringify(MARKED).replaceAll('</', '<\\/')}</script>`),
     '/hours': html('Opening hours', 'Oak Dental is open Monday to Friday from 8:00 to 18:00. On Saturday we are open from 9:00 to 13:00.'),
     '/parking': html('Parking', 'Free parking for patients is available behind the building, entrance on Elm Street.'),
     '/prices': html('Prices <script>window.__evil=1</script>', 'A cleaning costs $120.'),
@@ -53,11 +55,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   await page.getByRole('radio', { name: /Legal/ }).waitFor();
   assert.equal(await page.getByRole('radio').count() >= 7, true, 'six trades and one for everybody else');
   assert.equal(await page.getByRole('radio', { name: /Dental & Medical/ }).getAttribute('aria-checked'), 'true');
-  await page.getByLabel('Opens').fill('18:00');
-  await next(page).click();
-  await page.getByText(/must open before it closes/i).waitFor();
-  await look(page, 'onboarding-hours');
-  await page.getByLabel('Opens').fill('08:00');
+  await look(page, 'onboarding-trade', { themes: ['light'] });
   await next(page).click();
 
   await page.getByLabel('Website address').fill(site.origin);
@@ -65,7 +63,27 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   await page.getByText('Read 4 pages').waitFor({ timeout: 60_000 });
   for (const title of ['Oak Dental', 'Opening hours', 'Parking']) await page.getByRole('listitem').getByText(title, { exact: true }).waitFor();
   assert.equal(await page.evaluate(() => window.__evil), undefined);
-  await look(page, 'onboarding-reading', { themes: ['light'] });
+  // What the site says of the business is filled in, with the page it stands on, for the owner to look over.
+  const filled = (on, label, value) => until(async () => (await on.getByLabel(label, { exact: true }).inputValue()) === value, `${label}: ${value}`);
+  await filled(page, 'Monday opens', '08:00');
+  await filled(page, 'Saturday closes', '13:00');
+  assert.equal(await page.getByLabel('Sunday opens').count(), 0);
+  await filled(page, 'Street and number', '12 Elm Street');
+  await filled(page, 'Country', '');
+  await filled(page, 'Telephone number', '(217) 555-0133');
+  assert.equal(await page.getByRole('link', { name: 'Opening hours', exact: true }).getAttribute('href'), site.origin + '/hours');
+  assert.equal(await page.getByRole('link', { name: 'Oak Dental', exact: true }).count(), 2);
+  await look(page, 'onboarding-reading');
+  await page.getByLabel('Friday opens').fill('19:00');
+  await page.getByRole('button', { name: 'Try it', exact: true }).click();
+  await page.locator('li .wrong').getByText(/must open before it closes/i).waitFor();
+  await look(page, 'onboarding-hours', { themes: ['light'] });
+  await page.getByLabel('Friday opens').fill('08:00');
+  await page.getByLabel('Telephone number').fill('217-555-0134');
+  await until(async () => {
+    const kept = await page.evaluate(() => fetch('/api/me/preferences').then((answer) => answer.json()));
+    return kept.onboarding?.about?.phone === '217-555-0134';
+  }, 'what was typed is kept');
 
   // The tab is closed and opened again: it goes on where it was.
   await page.close();
@@ -73,6 +91,8 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   const more = watch(again);
   await again.goto(colloquy.url + '/app/onboarding');
   await again.getByText('Read 4 pages').waitFor();
+  await filled(again, 'Street and number', '12 Elm Street');
+  await filled(again, 'Telephone number', '217-555-0134');
   await again.getByRole('button', { name: 'Try it', exact: true }).click();
 
   const ask = async (words) => {
@@ -81,6 +101,10 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   };
   await ask('Where can I park?');
   await again.getByRole('log').getByText(/Elm Street/).waitFor({ timeout: 30_000 });
+  await ask('Where are you located?');
+  await again.getByRole('log').getByText(/12 Elm Street, Springfield, IL 62704/).waitFor({ timeout: 30_000 });
+  const stored = await again.evaluate(() => fetch('/api/organization').then((answer) => answer.json()));
+  assert.deepEqual([stored.phone, stored.address.city, stored.business_hours.sat, stored.business_hours.sun], ['217-555-0134', 'Springfield', { open: '09:00', close: '13:00' }, undefined]);
   await ask('Do you have a fish tank in the waiting room?');
   await again.getByText('Had no answer').waitFor({ timeout: 30_000 });
   await look(again, 'onboarding-try');
@@ -98,6 +122,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   await again.getByRole('button', { name: 'Go live', exact: true }).click();
   const code = await again.getByLabel('Embed code').innerText();
   assert.match(code, new RegExp(`^<script async src="${colloquy.url}/widget/[0-9a-f]+\\.js"></script>$`));
+  await again.getByRole('note').getByText(/works only on this computer: the address in it is 127\.0\.0\.1/).waitFor();
   await look(again, 'onboarding-live');
   await again.getByRole('tab', { name: 'WordPress' }).click();
   const [download] = await Promise.all([again.waitForEvent('download'), again.getByRole('button', { name: 'Download the plugin' }).click()]);
@@ -118,7 +143,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
   const answered = Date.now() - begun;
   assert.ok(answered < 5 * 60_000, `under five minutes: ${answered} ms`);
-  // The hours of the first step are enough to book.
+  // The hours that were confirmed are enough to book.
   await say(frame, 'I would like to book an appointment');
   await frame.locator('#chips button').filter({ hasText: /day, / }).first().waitFor({ timeout: 20_000 });
   assert.ok(await frameOf(visitor));
@@ -127,6 +152,16 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
 
   await again.getByRole('button', { name: 'Done' }).click();
   await until(() => /^\/app\/agents\/[^/]+$/.test(new URL(again.url()).pathname), 'the agent');
+  // The owner's own try is no conversation of the business; whoever looks for it finds it.
+  await again.goto(colloquy.url + '/app/conversations');
+  await again.getByText('1 conversation', { exact: true }).waitFor();
+  assert.equal(await again.getByText('Trial', { exact: true }).count(), 0);
+  await look(again, 'onboarding-inbox');
+  await again.goto(colloquy.url + '/app/conversations?trial=true');
+  await again.getByText('Trial', { exact: true }).first().waitFor();
+  await again.getByText('1 conversation', { exact: true }).waitFor();
+  const funnel = await again.evaluate(() => fetch('/api/analytics/funnel').then((answer) => answer.json()));
+  assert.deepEqual(funnel.stages.slice(0, 2), [{ stage: 'visitors', count: 1 }, { stage: 'conversations', count: 1 }]);
   assert.deepEqual([...errors, ...more], []);
   await again.close();
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { until } from './lib/browser.mjs';
-import { createOffice, look, signIn } from './lib/console.mjs';
+import { PASSWORD, createOffice, look, signIn } from './lib/console.mjs';
 import { inOffice } from './lib/office.mjs';
 
 const ADMIN = 'operator@example.com';
@@ -113,6 +113,15 @@ test('an owner who is no operator has no link to it, and reads why when going th
   assert.equal(await page.getByRole('link', { name: 'Operator' }).count(), 0);
   await page.goto(colloquy.url + '/app/operator');
   await page.getByText(/administrators of the platform/).waitFor();
+  assert.equal(await page.getByRole('link', { name: 'Mail me a sign-in link' }).getAttribute('href'), '/magic-link');
+  await look(page, 'operator-stranger', { themes: ['light'] });
+  // Whoever is somebody else signs in, and is back here then.
+  await page.getByRole('button', { name: 'Sign in as somebody else' }).click();
+  await until(() => page.url() === colloquy.url + '/login?next=%2Fapp%2Foperator', 'the log-in page that leads back');
+  await page.getByLabel('E-mail').fill(ADMIN);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('heading', { name: 'Shard map' }).waitFor();
   await page.context().clearCookies();
   await signIn(page, colloquy.url, ADMIN);
 });

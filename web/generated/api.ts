@@ -227,6 +227,23 @@ name?: string, };
 export type Bucket = "hour" | "day";
 
 /**
+ * `GET /api/agents/:id/business`: what the agent's websites say about the business. Nothing of it is stored before somebody confirms it.
+ */
+export type BusinessFacts = { 
+/**
+ * When it is open.
+ */
+hours: FoundHours | null, 
+/**
+ * Where it is.
+ */
+address: FoundAddress | null, 
+/**
+ * Its telephone number.
+ */
+phone: FoundPhone | null, };
+
+/**
  * Facts about the page a visitor is on.
  */
 export type ChatMetadata = { 
@@ -605,6 +622,62 @@ agent_config?: Record<string, unknown>,
  * What the visitor would say next.
  */
 message?: string, };
+
+/**
+ * A postal address of a website.
+ */
+export type FoundAddress = { 
+/**
+ * `street`, `city`, `state`, `zip` and `country`: what `PATCH /api/organization` takes as `address`.
+ */
+address: { street: string; city: string; state: string; zip: string; country: string }, 
+/**
+ * Where it stands.
+ */
+found_on: FoundOn, };
+
+/**
+ * Opening hours of a website.
+ */
+export type FoundHours = { 
+/**
+ * `mon` … `sun` with `{open, close}`, or null when closed: what `PATCH /api/organization` takes as `business_hours`.
+ */
+business_hours: Record<string, { open: string; close: string } | null>, 
+/**
+ * A day has breaks: it is given from its first opening to its last closing.
+ */
+breaks: boolean, 
+/**
+ * Where it stands.
+ */
+found_on: FoundOn, };
+
+/**
+ * The page that says it.
+ */
+export type FoundOn = { 
+/**
+ * Its title.
+ */
+title: string, 
+/**
+ * Its address.
+ */
+url: string, };
+
+/**
+ * A telephone number of a website.
+ */
+export type FoundPhone = { 
+/**
+ * As it is written there.
+ */
+phone: string, 
+/**
+ * Where it stands.
+ */
+found_on: FoundOn, };
 
 /**
  * `POST /api/calling/campaigns/:id/targets` for leads; lists are sent as CSV or JSON lines.

@@ -35,7 +35,7 @@ pub const FORMER: &str = "former_contacts";
 /// The list of what was asked in conversations, for the most frequent questions.
 pub const QUESTIONS: &str = "questions";
 /// The version of the row's shape: a higher one replaces rows of the same event.
-const VIEW_VERSION: u16 = 3;
+const VIEW_VERSION: u16 = 4;
 
 /// The kind `conversation`.
 pub struct ConversationEntity {

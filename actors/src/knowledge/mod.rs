@@ -1,6 +1,7 @@
 //! The knowledge entity: what an agent has learned. Its effects crawl, embed and build; the old index answers until the new one is complete.
 
 mod build;
+mod business;
 mod faqs;
 mod library;
 mod pages;
@@ -19,6 +20,7 @@ use colloquy_domain::ids::TenantId;
 use colloquy_domain::knowledge::{self, Command, Effect, Event, Knowledge, Reply};
 use colloquy_domain::{Principal, agent};
 
+pub use business::{Business, Found, business};
 pub use library::{Library, PLATFORM};
 pub use unanswered::{ByDay, unanswered, unanswered_by_day};
 

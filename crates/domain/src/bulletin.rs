@@ -298,14 +298,16 @@ fn everybody(kind: Kind, about: About) -> Option<News> {
     Some(News { kind, about, to: None })
 }
 
-/// What an event of a conversation is to be told of. A sandbox tells nobody anything.
+/// What an event of a conversation is to be told of. A sandbox tells nobody anything; a trial only whom somebody gave it to.
 pub fn of_conversation(state: &conversation::State, event: &conversation::Event) -> Option<News> {
     if state.sandbox {
         return None;
     }
     let about = || About::Conversation(state.id.clone());
     match event {
-        conversation::Event::Escalated { escalation } if conversation::calls_a_person(escalation.action) => {
+        conversation::Event::Escalated { escalation }
+            if conversation::calls_a_person(escalation.action) && !state.is_tried() =>
+        {
             let kind = if state.urgency == Urgency::Emergency { Kind::Emergency } else { Kind::Escalation };
             everybody(kind, about())
         }

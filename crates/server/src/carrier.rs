@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use colloquy_carrier::{Carrier, Config, Troubles};
+use colloquy_domain::lines::simulated;
 
 /// What it is to be.
 #[derive(Args, Debug)]
@@ -13,15 +14,15 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8099", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// The account (`account_sid`) and its token (`auth_token`), as they are entered under integrations for `simulated`
-    #[arg(long, default_value = "AC00000000000000000000000000005151")]
+    #[arg(long, default_value = simulated::ACCOUNT)]
     account: String,
-    #[arg(long, default_value = "simulated-auth-token")]
+    #[arg(long, default_value = simulated::TOKEN)]
     token: String,
     /// The API key (`api_key`) of the account on Retell's side, as it is entered under integrations for `simulated_retell`
-    #[arg(long, default_value = "simulated-retell-api-key")]
+    #[arg(long, default_value = simulated::RETELL_KEY)]
     retell_key: String,
     /// A number of the account; may be given several times
-    #[arg(long = "number", default_values_t = ["+14155550100".to_owned()], value_name = "NUMBER")]
+    #[arg(long = "number", default_values_t = [simulated::NUMBER.to_owned()], value_name = "NUMBER")]
     numbers: Vec<String>,
     /// What the people who are called follow from
     #[arg(long, default_value_t = 1)]

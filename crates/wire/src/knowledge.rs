@@ -132,3 +132,59 @@ pub struct SearchRequest {
     #[ts(optional)]
     pub limit: Option<usize>,
 }
+
+/// `GET /api/agents/:id/business`: what the agent's websites say about the business. Nothing of it is stored before somebody confirms it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct BusinessFacts {
+    /// When it is open.
+    pub hours: Option<FoundHours>,
+    /// Where it is.
+    pub address: Option<FoundAddress>,
+    /// Its telephone number.
+    pub phone: Option<FoundPhone>,
+}
+
+/// The page that says it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct FoundOn {
+    /// Its title.
+    pub title: String,
+    /// Its address.
+    pub url: String,
+}
+
+/// Opening hours of a website.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct FoundHours {
+    /// `mon` … `sun` with `{open, close}`, or null when closed: what `PATCH /api/organization` takes as `business_hours`.
+    #[ts(type = "Record<string, { open: string; close: string } | null>")]
+    pub business_hours: serde_json::Value,
+    /// A day has breaks: it is given from its first opening to its last closing.
+    pub breaks: bool,
+    /// Where it stands.
+    pub found_on: FoundOn,
+}
+
+/// A postal address of a website.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct FoundAddress {
+    /// `street`, `city`, `state`, `zip` and `country`: what `PATCH /api/organization` takes as `address`.
+    #[ts(type = "{ street: string; city: string; state: string; zip: string; country: string }")]
+    pub address: serde_json::Value,
+    /// Where it stands.
+    pub found_on: FoundOn,
+}
+
+/// A telephone number of a website.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, TS, ToSchema)]
+#[ts(export, export_to = "api.ts")]
+pub struct FoundPhone {
+    /// As it is written there.
+    pub phone: String,
+    /// Where it stands.
+    pub found_on: FoundOn,
+}

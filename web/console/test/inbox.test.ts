@@ -356,3 +356,8 @@ test('a conversation that was begun here or on the sample page is a trial, and o
   expect([of('https://c.example/app'), of('https://c.example/app/agents/1'), of('https://c.example/demo/agent-1')]).toEqual([true, true, true]);
   expect([of('https://shop.example/app'), of('https://c.example/apples'), of('https://c.example/'), of(null), of('nonsense')]).toEqual([false, false, false, false, false]);
 });
+
+test('what the organization tries itself is in the list only for whoever asks for it', () => {
+  const shown = (trial?: string) => [row('real'), row('tried', { trial: true })].filter((one) => fits(one, { ...none, ...(trial === undefined ? {} : { trial }) }, null)).map(({ id }) => id);
+  expect([shown(), shown(''), shown('true'), shown('all')]).toEqual([['real'], ['real'], ['tried'], ['real', 'tried']]);
+});

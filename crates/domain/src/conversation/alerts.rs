@@ -54,9 +54,9 @@ pub fn views(state: &State) -> Vec<AlertView> {
     state.alerts.values().map(shown).collect()
 }
 
-/// Adds alerts to a decision. A sandbox tells nobody anything.
+/// Adds alerts to a decision. What is only tried tells nobody anything.
 pub(super) fn queue(state: &State, cx: &Context, drafts: &[AlertDraft], events: &mut Vec<Event>) {
-    if state.sandbox {
+    if state.is_tried() {
         return;
     }
     let already = events.iter().filter(|event| matches!(event, Event::AlertQueued { .. })).count();

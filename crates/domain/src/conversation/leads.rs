@@ -79,7 +79,11 @@ fn capture(state: &State) -> Option<Capture> {
     if state.lead.is_none() && is_about_another(state) {
         return None;
     }
-    if state.sandbox || state.lead.is_none() && !(state.terms.collect_leads && (state.contact.reachable() || filled)) {
+    // Somebody of the organization who tries the agent is no lead of it; one from before trials were told apart stays told.
+    if state.sandbox || state.lead.is_none() && state.visitor.trial {
+        return None;
+    }
+    if state.lead.is_none() && !(state.terms.collect_leads && (state.contact.reachable() || filled)) {
         return None;
     }
     let visitor = &state.visitor;
@@ -129,7 +133,7 @@ fn capture(state: &State) -> Option<Capture> {
 /// What the agent's knowledge must learn of an event: a question that nobody could answer.
 pub fn knowledge_message(state: &State, event: &Event, seq: u64) -> Option<knowledge::Command> {
     match event {
-        Event::Unanswered { question } if !state.sandbox => {
+        Event::Unanswered { question } if !state.is_tried() => {
             let (question, conversation) = (question.clone(), state.id.clone());
             Some(knowledge::Command::NoteUnanswered { question, conversation, seq })
         }

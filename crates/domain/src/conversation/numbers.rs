@@ -10,7 +10,7 @@ use crate::{
 /// organization's own people try does not either.
 pub fn numbers(state: &State) -> Numbers {
     let mut numbers = Numbers::default();
-    if !state.exists() || state.sandbox || state.visitor.trial {
+    if !state.exists() || state.is_tried() {
         return numbers;
     }
     let channel = state.channel;

@@ -24,9 +24,9 @@ pub struct AskedQuestion {
 }
 
 /// The questions of a conversation, oldest first: words of the visitor that the knowledge was asked for, or that got the fallback message.
-/// Greetings, details given and forks are none.
+/// Greetings, details given, forks and trials are none.
 pub fn questions(state: &State) -> Vec<AskedQuestion> {
-    if !state.exists() || state.sandbox {
+    if !state.exists() || state.is_tried() {
         return Vec::new();
     }
     let mut asked: Vec<AskedQuestion> = Vec::new();

@@ -699,6 +699,11 @@ impl State {
         !self.id.0.is_empty()
     }
 
+    /// Whether nobody is told of it and nothing is counted: a fork, the demonstration, or somebody of the organization who tries the agent.
+    pub fn is_tried(&self) -> bool {
+        self.sandbox || self.visitor.trial
+    }
+
     /// A message by id.
     pub fn message(&self, id: &MessageId) -> Option<&Message> {
         self.messages.iter().find(|message| message.id == *id)

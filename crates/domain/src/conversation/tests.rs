@@ -657,6 +657,42 @@ fn what_is_said_to_the_demonstration_reaches_nobody() {
 }
 
 #[test]
+fn what_the_organization_tries_itself_is_answered_and_tells_nobody() {
+    let tried = |trial: bool| {
+        let mut run = Run::new();
+        let Command::Post(mut first) = post("1", "I am Rosa, call me at 555-201-3344, this is an emergency") else {
+            panic!()
+        };
+        first.visitor.trial = trial;
+        run.ask(visitor(), Command::Post(first)).unwrap();
+        let (turn, attempt) = run.open();
+        let understanding = Box::new(meaning(Some("+15552013344"), Some(EscalationAction::ImmediateAlert)));
+        system(&mut run, Command::Understood { turn, attempt, understanding }).unwrap();
+        run.answer("Somebody is on the way").unwrap();
+        run
+    };
+    let told = |run: &Run| {
+        let news =
+            run.events.iter().filter(|(event, ..)| crate::bulletin::of_conversation(&run.state, event).is_some());
+        let unanswered = Event::Unanswered { question: "Why?".into() };
+        (
+            run.state.alerts.len(),
+            run.lead_ids.len(),
+            news.count(),
+            super::numbers(&run.state).is_empty(),
+            super::leads::knowledge_message(&run.state, &unanswered, 1).is_some(),
+        )
+    };
+    let (trial, real) = (tried(true), tried(false));
+    assert_eq!(told(&trial), (0, 0, 0, true, false));
+    assert_eq!(told(&real), (2, 1, 1, false, true), "anybody else's conversation does all of it");
+    assert_eq!(trial.state.status, ConversationStatus::Escalated, "it goes on as it would for a visitor");
+    assert!(view::list_row(&trial.state).is_some_and(|row| row.trial) && view::conversation(&trial.state).trial);
+    let assigned = Event::Assigned { to: Some("u".into()) };
+    assert!(crate::bulletin::of_conversation(&trial.state, &assigned).is_some(), "whoever it is given to is told");
+}
+
+#[test]
 fn numbers_count_what_happened() {
     let mut run = Run::new();
     run.post("1", "hello").unwrap();

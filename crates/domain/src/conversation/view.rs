@@ -125,6 +125,9 @@ pub struct ConversationView {
     pub closed: bool,
     /// A fork.
     pub sandbox: bool,
+    /// Somebody of the organization tries the agent: nobody is told of it, and no figure counts it.
+    #[serde(default)]
+    pub trial: bool,
     /// When it began.
     pub started_at: String,
     /// When it ended.
@@ -321,6 +324,9 @@ pub struct ConversationRow {
     pub satisfaction_rating: Option<u8>,
     /// A fork.
     pub sandbox: bool,
+    /// Somebody of the organization tries the agent.
+    #[serde(default)]
+    pub trial: bool,
     /// When it began.
     pub started_at: String,
     /// When it last changed.
@@ -419,6 +425,7 @@ pub fn conversation(state: &State) -> ConversationView {
         floor: state.floor.clone(),
         closed: state.closed.is_some(),
         sandbox: state.sandbox,
+        trial: state.visitor.trial,
         started_at: rfc3339(state.started_at_ms),
         ended_at: state.ended_at_ms.map(rfc3339),
         created_at: rfc3339(state.started_at_ms),
@@ -522,6 +529,7 @@ pub fn list_row(state: &State) -> Option<ConversationRow> {
         person: holder(state),
         satisfaction_rating: state.rating,
         sandbox: state.sandbox,
+        trial: state.visitor.trial,
         started_at: rfc3339(state.started_at_ms),
         updated_at: rfc3339(state.updated_at_ms),
         seq: state.seq,

@@ -34,6 +34,18 @@ const SECRET_CHARS_MIN: usize = 16;
 /// Characters of an account's name at its provider.
 const ACCOUNT_CHARS_MAX: usize = 100;
 
+/// What the simulated carrier takes unless it is told otherwise. It reaches nobody, so its keys are no secrets.
+pub mod simulated {
+    /// Its account on Twilio's side.
+    pub const ACCOUNT: &str = "AC00000000000000000000000000005151";
+    /// The token of that account.
+    pub const TOKEN: &str = "simulated-auth-token";
+    /// Its API key on Retell's side.
+    pub const RETELL_KEY: &str = "simulated-retell-api-key";
+    /// Its number.
+    pub const NUMBER: &str = "+14155550100";
+}
+
 /// What a command leads to.
 pub type Decision = decision::Decision<Event, Reply>;
 

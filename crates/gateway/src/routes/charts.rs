@@ -118,9 +118,11 @@ async fn funnel(
         return Err(Problem::field("channel", "does not go with the funnel: visits and leads count for all channels"));
     }
     let counted = feed::sum(&app.actors.client, console.tenant(), span.chart()).await.map_err(unavailable)?;
+    let conversations = counted.every_channel().conversations;
     let stages = [
-        (wire::Stage::Visitors, counted.all.visits),
-        (wire::Stage::Conversations, counted.every_channel().conversations),
+        // Whoever wrote or called was there, also where no page told of it: over a carrier, or by a program.
+        (wire::Stage::Visitors, counted.all.visits.max(conversations)),
+        (wire::Stage::Conversations, conversations),
         (wire::Stage::Leads, counted.all.leads),
         (wire::Stage::Appointments, counted.all.appointments),
     ];

@@ -77,6 +77,7 @@ struct Filter {
     weekday: Option<u8>,
     q: Option<String>,
     unread: Option<bool>,
+    trial: Option<bool>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -96,11 +97,11 @@ impl Filter {
     }
 }
 
-/// Conversations, newest first. With `q` those in whose messages all its words occur, the last one also as the beginning of a word.
+/// Conversations, newest first; with `trial` only those in which people of the organization try an agent (`true`) or all others (`false`). With `q` those in whose messages all its words occur, the last one also as the beginning of a word.
 #[utoipa::path(get, path = "/api/conversations", tag = "conversations", params(
     ("agent_id" = Option<String>, Query), ("channel" = Option<String>, Query), ("status" = Option<String>, Query), ("urgency" = Option<String>, Query),
     ("assigned_to" = Option<String>, Query), ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("hour" = Option<u8>, Query), ("weekday" = Option<u8>, Query),
-    ("q" = Option<String>, Query), ("unread" = Option<bool>, Query),
+    ("q" = Option<String>, Query), ("unread" = Option<bool>, Query), ("trial" = Option<bool>, Query),
     ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
@@ -131,6 +132,7 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
     let keep = |row: &Value| {
         wanted.iter().all(|(key, value)| value.as_ref().is_none_or(|value| row[*key] == value.as_str()))
             && filter.in_hours(&zone, row)
+            && filter.trial.is_none_or(|trial| trial == (row["trial"] == true))
             && (!only_unread || unread(row, marks.as_deref()) > 0)
     };
     let mut page = match filter.q.as_deref() {

@@ -17,12 +17,14 @@ use crate::problem::{Problem, Result};
 use crate::proxies::is_forwarded;
 use crate::routes::pages;
 
+/// Where the development mailbox is.
+pub(super) const MAILBOX: &str = "/dev/mailbox";
 /// Letters shown at once.
 const SHOWN: usize = 100;
 
 /// The routes of this file.
 pub fn routes() -> Router<App> {
-    Router::new().route("/dev/mailbox", get(mailbox))
+    Router::new().route(MAILBOX, get(mailbox))
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,7 +17,7 @@ use colloquy_actors::domain::knowledge::{Blob, Command, NewSource, Reply};
 use colloquy_actors::domain::principal::{Actor, Principal, Role};
 use colloquy_actors::domain::text::fill;
 use colloquy_actors::domain::vocabulary::SourceType;
-use colloquy_actors::knowledge::{KnowledgeEntity, PLATFORM, unanswered as unanswered_questions};
+use colloquy_actors::knowledge::{Found, KnowledgeEntity, PLATFORM, unanswered as unanswered_questions};
 use colloquy_wire::knowledge as wire;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(sources, add_source))
         .routes(routes!(update_source, remove_source))
         .routes(routes!(pages))
+        .routes(routes!(business))
         .routes(routes!(retrain))
         .routes(routes!(faqs, add_faq))
         .routes(routes!(update_faq, remove_faq))
@@ -158,6 +159,32 @@ async fn pages(
         Reply::Pages { items } => Ok(listing::whole(items)),
         _ => Err(Problem::not_found("source")),
     }
+}
+
+/// What an agent's websites say about the business, for its owner to confirm: opening hours, address and telephone number, each with its page.
+#[utoipa::path(get, path = "/api/agents/{id}/business", tag = "knowledge", params(("id" = String, Path)), responses((status = 200, body = wire::BusinessFacts)))]
+async fn business(
+    State(app): State<App>,
+    console: Console,
+    Path(id): Path<String>,
+) -> Result<Json<wire::BusinessFacts>> {
+    fn on<T>(found: Found<T>) -> (T, wire::FoundOn) {
+        (found.is, wire::FoundOn { title: found.title, url: found.url })
+    }
+    let agent = need_agent(&app, &console, &id).await?;
+    let found = colloquy_actors::knowledge::business(&app.actors.client, &console.by, &agent).await?;
+    Ok(Json(wire::BusinessFacts {
+        hours: found.hours.map(on).map(|((hours, breaks), found_on)| wire::FoundHours {
+            business_hours: json!(hours),
+            breaks,
+            found_on,
+        }),
+        address: found
+            .address
+            .map(on)
+            .map(|(address, found_on)| wire::FoundAddress { address: json!(address), found_on }),
+        phone: found.phone.map(on).map(|(phone, found_on)| wire::FoundPhone { phone, found_on }),
+    }))
 }
 
 /// Read and embed a source, or everything, again.

@@ -7,7 +7,9 @@ use colloquy_actors::domain::campaign::number::is_country;
 use colloquy_actors::domain::contact_guard::Address;
 use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::domain::lines::view::{ConnectionView, LinesView, NumberView};
-use colloquy_actors::domain::lines::{self as domain, Command, Credentials, NewNumber, Provider, Reply, Template};
+use colloquy_actors::domain::lines::{
+    self as domain, Command, Credentials, NewNumber, Provider, Reply, Template, simulated,
+};
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Channel;
 use colloquy_actors::lines::{ask_lines, register};
@@ -72,12 +74,20 @@ async fn connect(
     let before = tools.lines(&app.actors.client, console.tenant()).await?;
     let known = before.connections.get(&provider).map(|connection| connection.credentials.verify_token.clone());
     let text = |value: Option<String>| value.unwrap_or_default().trim().to_owned();
+    let or = |given: String, usual: &str| if given.is_empty() { usual.to_owned() } else { given };
     let credentials = match provider {
-        Provider::Twilio | Provider::Simulated => {
+        Provider::Twilio => {
             Credentials { account: text(body.account_sid), token: text(body.auth_token), ..Credentials::default() }
         }
+        // Nobody has an account there: what is left out is what `colloquy carrier` takes unless it is told otherwise.
+        Provider::Simulated => Credentials {
+            account: or(text(body.account_sid), simulated::ACCOUNT),
+            token: or(text(body.auth_token), simulated::TOKEN),
+            ..Credentials::default()
+        },
         Provider::Retell | Provider::SimulatedRetell => {
-            let token = text(body.api_key);
+            let usual = if provider == Provider::SimulatedRetell { simulated::RETELL_KEY } else { "" };
+            let token = or(text(body.api_key), usual);
             // Another key of what is connected is taken for one of the same account: what calls over it goes on being paced together.
             let account = before.connections.get(&provider).map(|connection| connection.credentials.account.clone());
             let account = account.unwrap_or_else(|| retell::fingerprint(tools, &token));
@@ -349,6 +359,8 @@ async fn shown(app: &AppState, console: &Console, connection: &ConnectionView) -
     };
     let mut body = json!(connection);
     body["connection_id"] = json!(id);
+    // Without `messages.simulated_url` there is no simulated carrier to connect.
+    body["available"] = json!(app.actors.tools.carriers.base(connection.provider).is_some());
     if connection.provider.as_retell() || connection.provider == Provider::Vapi {
         // Retell's is entered there by us, with each agent.
         body["webhook_url"] = json!(format!("{}/api/voice/{folder}/webhook/{id}", app.settings.api_url));

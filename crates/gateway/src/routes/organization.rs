@@ -17,12 +17,13 @@ use utoipa_axum::routes;
 
 use crate::accounts::{self, account_of, fresh_id, profile_of};
 use crate::app::{App, AppState};
-use crate::auth::{Console, PUBLISHABLE_KEY_PREFIX, PlatformAdmin, SECRET_KEY_PREFIX};
+use crate::auth::{Address, Console, PUBLISHABLE_KEY_PREFIX, PlatformAdmin, SECRET_KEY_PREFIX};
 use crate::body::{Json, Query};
 use crate::etag;
 use crate::listing;
 use crate::mails;
 use crate::problem::{Problem, Result};
+use crate::routes::dev::{MAILBOX, reads_mailbox};
 use crate::routes::notifications;
 use crate::tokens::{fresh_secret, hash_secret};
 
@@ -48,7 +49,12 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Who is signed in, in which organization.
 #[utoipa::path(get, path = "/api/me", tag = "accounts", responses((status = 200, body = Value)))]
-async fn me(State(app): State<App>, console: Console) -> Result<Json<Value>> {
+async fn me(
+    State(app): State<App>,
+    Address(address): Address,
+    headers: HeaderMap,
+    console: Console,
+) -> Result<Json<Value>> {
     let account = account_of(&app, console.user()?).await?;
     let organization = organization_of(&app, &console.by).await?;
     Ok(Json(json!({
@@ -57,6 +63,7 @@ async fn me(State(app): State<App>, console: Console) -> Result<Json<Value>> {
         "role": console.by.role(),
         "organizations": account.organizations,
         "mail_recorded": app.settings.mail_recorded,
+        "mailbox": reads_mailbox(&app, address, &headers).then_some(MAILBOX),
         "csrf_token": console.session.as_deref().map(|session| app.tokens.csrf(session)),
     })))
 }
@@ -210,6 +217,8 @@ async fn invite(State(app): State<App>, console: Console, Json(body): Json<wire:
     answer["code"] = json!(code);
     answer["link"] = json!(link);
     answer["mailed"] = json!(mailed);
+    // It stands in the development mailbox, and nobody gets it.
+    answer["recorded"] = json!(mailed && app.settings.mail_recorded);
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 

@@ -1,9 +1,11 @@
 //! `/widget/*` and `/demo/*`: the loader, the one-line form, the framed page, and a sample page that shows it.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use memory_serve::{CacheControl, load};
@@ -11,6 +13,7 @@ use serde_json::json;
 use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
+use crate::auth::Address;
 use crate::chat::{self, Reached};
 use crate::problem::{Problem, Result};
 
@@ -36,15 +39,48 @@ async fn loader() -> Response {
 }
 
 /// `/widget/<id>` is the framed page, `/widget/<id>.js` the one-line form.
-async fn by_agent(State(app): State<App>, Path(agent): Path<String>) -> Result<Response> {
+async fn by_agent(
+    State(app): State<App>,
+    Address(address): Address,
+    method: Method,
+    headers: HeaderMap,
+    Path(agent): Path<String>,
+) -> Result<Response> {
     match agent.strip_suffix(".js") {
-        Some(id) => stub(&app, id).await,
+        Some(id) => {
+            let agent = chat::reach(&app, id).await?;
+            if method == Method::GET && !is_ours(&app, &headers) {
+                count_visit(&app, address, &agent);
+            }
+            stub(&app, &agent)
+        }
         None => frame(&app, &agent).await,
     }
 }
 
-async fn stub(app: &App, id: &str) -> Result<Response> {
-    let agent = chat::reach(app, id).await?;
+/// Whether a page of this server asks: its sample page, or the console. Who looks at those is no visitor.
+fn is_ours(app: &App, headers: &HeaderMap) -> bool {
+    let from = headers.get(header::REFERER).and_then(|from| from.to_str().ok()).unwrap_or_default();
+    [&app.settings.public_url, &app.settings.widget_url]
+        .iter()
+        .any(|own| from.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// A page with the widget on it was seen. Browsers keep the script for some minutes, so this counts a visit, not each page of it; the widget itself
+/// has no byte to spare for telling. Nobody waits for it, and whoever asks too often is not counted.
+fn count_visit(app: &App, address: IpAddr, agent: &Reached) {
+    if !agent.now.live() || app.limits.chat_address.take(address, app.now_ms()).is_err() {
+        return;
+    }
+    let (app, tenant, id) = (App::clone(app), agent.tenant.clone(), agent.id.clone());
+    tokio::spawn(async move {
+        if let Err(error) = app.actors.visited(&tenant, &id).await {
+            tracing::debug!(agent = %id, %error, "a visit was not counted");
+        }
+    });
+}
+
+fn stub(app: &App, agent: &Reached) -> Result<Response> {
     let config = &agent.now.config;
     let colour = config.chat_theme.primary_color.clone().unwrap_or_default();
     let text = STUB

@@ -1,6 +1,7 @@
 //! Turns outside bytes into one kind of document: HTML, PDF, DOCX, Markdown and plain text, each with its limits.
 
 mod blocks;
+pub mod business;
 pub mod charset;
 mod docx;
 mod entities;
@@ -46,6 +47,9 @@ pub struct Document {
     pub contacts: Vec<String>,
     /// Questions with answers that the page marks up for machines (schema.org `FAQPage`).
     pub faqs: Vec<Question>,
+    /// What the page says about the business itself. Pages that were stored before there was such a thing have none.
+    #[serde(default)]
+    pub business: business::Business,
     /// The main text.
     pub markdown: String,
     /// The page asks not to be indexed.

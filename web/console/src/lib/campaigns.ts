@@ -138,8 +138,6 @@ export interface Target {
   erased: boolean;
 }
 
-/** Outcomes in which a person was on the line. */
-const SPOKEN = ['answered', 'meeting_booked', 'callback', 'not_interested'];
 /** In the order in which they are read: the best first. */
 export const OUTCOMES = ['meeting_booked', 'callback', 'answered', 'not_interested', 'voicemail', 'no_answer', 'busy', 'failed', 'skipped'] as const;
 
@@ -162,14 +160,12 @@ export const orders = (status: CampaignStatus): ('start' | 'pause' | 'resume' | 
 /** How far it is, 0 to 1; nothing without targets. */
 export const share = ({ targets, done }: { targets: number; done: number }) => (targets > 0 ? Math.min(1, done / targets) : null);
 
-/** Targets from the list to a meeting; each step is part of the one before. */
-export function funnel(counts: Counts): { stage: 'list' | 'called' | 'spoken' | 'meetings'; count: number }[] {
-  const sum = (names: readonly string[]) => names.reduce((all, name) => all + (counts.outcomes[name] ?? 0), 0);
+/** Calls from the first ring to a meeting, the same counts as the cards; each step is part of the one before. Whoever is called twice is two calls. */
+export function funnel(counts: Counts): { stage: 'dialed' | 'spoken' | 'meetings'; count: number }[] {
   return [
-    { stage: 'list', count: counts.targets },
-    { stage: 'called', count: counts.done - (counts.outcomes.skipped ?? 0) },
-    { stage: 'spoken', count: sum(SPOKEN) },
-    { stage: 'meetings', count: counts.outcomes.meeting_booked ?? 0 },
+    { stage: 'dialed', count: counts.dials },
+    { stage: 'spoken', count: counts.connected },
+    { stage: 'meetings', count: counts.meetings },
   ];
 }
 

@@ -8,6 +8,17 @@ export function widgetUrl(): string {
   return /^https?:\/\//.test(said) ? said : location.origin;
 }
 
+/** From where an address can be reached: names and numbers that only this computer or its own network knows lead no visitor here. */
+export function reachOf(url: string): 'everywhere' | 'network' | 'computer' {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, '').toLowerCase();
+  if (host === 'localhost' || host.endsWith('.localhost') || host === '0.0.0.0' || host === '::' || host === '::1' || /^127\./.test(host)) return 'computer';
+  const [a = 0, b = 0] = host.split('.').map(Number);
+  const number = /^\d+(\.\d+){3}$/.test(host);
+  if (number && (a === 10 || (a === 172 && b >= 16 && b <= 31) || (a === 192 && b === 168) || (a === 169 && b === 254) || (a === 100 && b >= 64 && b <= 127))) return 'network';
+  if (/^f[cd][0-9a-f]{2}:|^fe[89ab][0-9a-f]:/.test(host) || /\.(local|lan|internal|home\.arpa)$/.test(host) || (!number && !host.includes('.') && !host.includes(':'))) return 'network';
+  return 'everywhere';
+}
+
 export const embedCode = (agent: string, base = widgetUrl()) => `<script async src="${base}/widget/${agent}.js"></script>`;
 
 /** PHP reads a text in single quotes as it stands, but for these two. */

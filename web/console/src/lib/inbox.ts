@@ -7,6 +7,8 @@ export interface Filters {
   urgency: string;
   channel: string;
   agent_id: string;
+  /** Nothing leaves out what the organization's own people try, `true` shows only that, `all` both. */
+  trial?: string;
   /** A user id. */
   assigned_to: string;
   /** `24h`, `7d`, `30d` or nothing. */
@@ -45,6 +47,7 @@ export function localHour(iso: string, zone: string): { hour: number; weekday: n
 /** Whether a row belongs into a list, but for the words that are searched for. */
 export function fits(row: ConversationRow, filters: Filters, from: string | null, zone = 'UTC'): boolean {
   if (row.sandbox) return false;
+  if (filters.trial !== 'all' && Boolean(row.trial) !== (filters.trial === 'true')) return false;
   for (const key of ['status', 'urgency', 'agent_id', 'assigned_to'] as const) {
     if (filters[key] && row[key] !== filters[key]) return false;
   }

@@ -23,6 +23,18 @@ export function progress(moves: OpsMove[]): { done: number; all: number } | null
   return { done: together.filter((move) => !OPEN.has(move.state)).length, all: together.length };
 }
 
+/** Numbers as ranges: `0–341, 350`. */
+export function ranges(numbers: readonly number[]): string {
+  const sorted = [...new Set(numbers)].sort((a, b) => a - b);
+  const runs: [number, number][] = [];
+  for (const one of sorted) {
+    const last = runs.at(-1);
+    if (last && one === last[1] + 1) last[1] = one;
+    else runs.push([one, one]);
+  }
+  return runs.map(([from, to]) => (from === to ? `${from}` : to === from + 1 ? `${from}, ${to}` : `${from}–${to}`)).join(', ');
+}
+
 /** How many moves between each pair of nodes. */
 export function between(moves: OpsMove[]): { from: string; to: string; count: number }[] {
   const pairs = new Map<string, { from: string; to: string; count: number }>();

@@ -103,9 +103,10 @@ export const session = {
     await api.post('/api/auth/switch', { organization_id: organization });
     leave('/app');
   },
-  async signOut() {
+  /** Ends the session; whoever signs in then comes back to `next`. */
+  async signOut(next?: string) {
     await api.post('/api/auth/logout', {}).catch(() => {});
-    leave('/login');
+    leave(next ? '/login?next=' + encodeURIComponent(next) : '/login');
   },
 };
 

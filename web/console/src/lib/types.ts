@@ -53,6 +53,8 @@ export interface Me {
   role: Role;
   /** Whether e-mails are only recorded on the server, and reach nobody. */
   mail_recorded?: boolean;
+  /** Where those can be read, if this browser may. */
+  mailbox?: string | null;
   csrf_token: string;
 }
 
@@ -100,6 +102,7 @@ export interface Config {
   voice_welcome_message: string;
   quick_prompts: string[];
   guardrails: string[];
+  tools: string[];
   variables: Record<string, string>;
   variable_defaults: Record<string, string>;
   personality_traits: Record<string, string>;
@@ -265,6 +268,8 @@ export interface ConversationRow {
   message_count: number;
   person: string | null;
   sandbox: boolean;
+  /** Somebody of the organization tries the agent. */
+  trial?: boolean;
   satisfaction_rating: number | null;
   seq: number;
   started_at: string;
@@ -455,6 +460,8 @@ export interface Invitation {
   code?: string;
   link?: string;
   mailed?: boolean;
+  /** Its e-mail is only recorded on the server. */
+  recorded?: boolean;
 }
 
 export interface ApiKey {
@@ -494,6 +501,8 @@ export interface Account {
   account: string | null;
   token_hint: string | null;
   connected_at: string | null;
+  /** Whether there is anything to connect to: a simulated carrier has to be started and named first. */
+  available?: boolean;
   webhook_url: string;
   /** Where the provider asks what to do with a call. */
   voice_url?: string;

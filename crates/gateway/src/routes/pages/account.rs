@@ -80,6 +80,8 @@ impl Page {
     fn mailed(self, app: &AppState, client: IpAddr, headers: &HeaderMap) -> Self {
         if reads_mailbox(app, client, headers) {
             self.notice(RECORDED).link("Open the development mailbox", "/dev/mailbox")
+        } else if app.settings.mail_recorded {
+            self.notice(RECORDED_ELSEWHERE)
         } else {
             self.notice(MAILED)
         }
@@ -336,6 +338,9 @@ const MAILED: &str = "If this address has an account, a mail with a link is on i
 
 /// The same where no mail leaves this machine.
 const RECORDED: &str = "If this address has an account, a mail with a link was recorded. It is not sent: this server has no mail server yet. Read it in the development mailbox.";
+
+/// The same to whoever does not sit at the server's machine.
+const RECORDED_ELSEWHERE: &str = "If this address has an account, a mail with a link was recorded. It is not sent: this server has no mail server yet. Ask whoever runs it for the link, or to set one up (mail.kind = \"smtp\").";
 
 fn forgot_page(form: Form) -> Page {
     Page::new("Forgot your password?")

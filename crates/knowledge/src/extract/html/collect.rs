@@ -8,7 +8,8 @@ use url::Url;
 use super::MAX_DEPTH;
 use super::choose::main_text;
 use super::tags::{Role, ends_paragraph, hint, implied_end, role};
-use crate::extract::blocks::{Place, Writer};
+use crate::extract::blocks::{Place, Writer, join};
+use crate::extract::business::Facts;
 use crate::extract::{
     Document, Link, MAX_DESCRIPTION_CHARS, MAX_MARKDOWN_BYTES, MAX_TITLE_CHARS, Question, cap_markdown, entities,
     headings_of, one_line,
@@ -171,6 +172,8 @@ impl Collector {
         self.writer.finish();
         let mut document = std::mem::take(&mut self.document);
         document.markdown = main_text(&self.writer.blocks);
+        // Footers have what the main text leaves out: where the business is and when it is open.
+        document.business.said = Facts::of_text(&join(self.writer.blocks.iter()), &document.contacts);
         document.truncated = cap_markdown(&mut document.markdown) || self.writer.bytes > MAX_MARKDOWN_BYTES;
         document.headings = headings_of(&document.markdown);
         let first_heading =
@@ -419,6 +422,7 @@ impl Collector {
         let Ok(value) = serde_json::from_str::<serde_json::Value>(raw) else {
             return;
         };
+        self.document.business.marked.take_marked(&value);
         let mut queue = vec![&value];
         let mut visited = 0;
         while let Some(value) = queue.pop() {

@@ -155,3 +155,21 @@ proptest! {
         let _: Result<Document, crate::Error> = html(&bytes, None, &url);
     }
 }
+
+#[test]
+fn what_a_page_says_about_the_business_is_read_from_marks_first_and_from_the_footer_too() {
+    let page = read(
+        r#"<head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Dentist","telephone":"(217) 555-0133",
+        "openingHoursSpecification":[{"@type":"OpeningHoursSpecification","dayOfWeek":["Monday","Tuesday"],"opens":"08:00","closes":"18:00"}]}</script>
+        <script type="application/ld+json">{ not json</script></head>
+        <body><main><h1>Oak Dental</h1><p>Teeth of all kinds, for families in and around the town, with care and without pain since many years.</main>
+        <footer><p>12 Elm Street<br>Springfield, IL 62704</p><p>Mon–Fri 7am–5pm, Sat 9-1</p><a href="tel:+12175550199">Call</a></footer>"#,
+    );
+    assert!(!page.markdown.contains("Springfield"), "the main text is what it was: {}", page.markdown);
+    let (marked, said) = (page.business.marked, page.business.said);
+    assert_eq!((marked.phone.as_deref(), said.phone.as_deref()), (Some("(217) 555-0133"), Some("+12175550199")));
+    assert_eq!(marked.hours.map(|week| week.days.len()), Some(2));
+    assert_eq!(said.hours.map(|week| week.days["sat"].close.clone()).as_deref(), Some("13:00"));
+    let address = said.address.expect("an address");
+    assert_eq!((&*address.street, &*address.city, &*address.zip), ("12 Elm Street", "Springfield", "62704"));
+}
