@@ -77,7 +77,8 @@ impl Library<'_> {
                 first = Looked { question: question.clone(), ..found };
             }
         }
-        if first.is_answered() || self.tools.responder.asked_of_the_business(&question, &first.retrieved).is_some() {
+        let about_itself = self.tools.responder.asked_of_the_business(&question, &first.retrieved).is_some();
+        if first.is_answered() || first.said.is_some() && about_itself {
             return first;
         }
         let mut tried = vec![question.clone()];
@@ -106,16 +107,21 @@ impl Library<'_> {
     async fn asked(&self, question: &str) -> Looked {
         let (retrieved, templates) = self.search(question).await;
         let responder = &self.tools.responder;
-        // Where the template asks the very same, the responder knows when the site's words on it come first.
-        let same = retrieved.faqs.iter().any(|faq| faq.is_template);
-        let own = || Retrieved {
-            passages: retrieved.passages.iter().filter(|one| !templates.contains(&one.chunk_id)).cloned().collect(),
-            ..retrieved.clone()
-        };
-        let said = if same || templates.is_empty() { None } else { responder.answer(question, &own()) };
-        let said = said.or_else(|| responder.answer(question, &retrieved));
+        let said = responder.answer(question, &retrieved);
         let is_template =
             said.as_ref().is_some_and(|said| said.sources.iter().all(|source| templates.contains(&source.chunk_id)));
+        // What the business says of itself comes before what the template says for any; of its hours the responder knows which is which.
+        if !templates.is_empty()
+            && (said.is_none() || is_template)
+            && responder.asked_of_the_business(question, &retrieved).is_none()
+        {
+            let mut own = retrieved.clone();
+            own.passages.retain(|passage| !templates.contains(&passage.chunk_id));
+            own.faqs.retain(|faq| !faq.is_template);
+            if let Some(said) = responder.answer(question, &own) {
+                return Looked { question: question.to_owned(), retrieved, said: Some(said), is_template: false };
+            }
+        }
         Looked { question: question.to_owned(), retrieved, said, is_template }
     }
 
