@@ -182,14 +182,6 @@ async fn facts_missed(server: &Server, agent: &str, site: &Site, facts: &[toml::
     for fact in facts {
         let question = fact["question"].as_str().expect("a question");
         let answer = Visitor::new(server, agent).say(question).await;
-        if std::env::var("TRACE_ANSWERS").is_ok() {
-            eprintln!(
-                "Q {} {} {question} | {:?}",
-                answer["confidence"],
-                answer["sources"].as_array().map_or(0, Vec::len),
-                text(&answer, "response").chars().take(90).collect::<String>()
-            );
-        }
         let said = text(&answer, "response").to_lowercase();
         let cited: Vec<String> = cited(&answer, site);
         let contains = strings(fact, "answer_contains").iter().any(|words| said.contains(words));
@@ -213,9 +205,6 @@ async fn off_topic_answered(server: &Server, agent: &str, questions: &[&toml::Ta
     for row in questions {
         let question = row["text"].as_str().expect("a question");
         let answer = Visitor::new(server, agent).say(question).await;
-        if std::env::var("TRACE_ANSWERS").is_ok() {
-            eprintln!("N {} {} {question}", answer["confidence"], answer["sources"].as_array().map_or(0, Vec::len));
-        }
         if answer["sources"] != json!([]) {
             let said: String = text(&answer, "response").chars().take(160).collect();
             answered.push(format!("{question}  {} {said:?}", answer["confidence"]));
