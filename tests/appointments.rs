@@ -133,7 +133,8 @@ async fn a_visitor_books_moves_and_gives_up_in_the_chat_and_the_team_hears_of_th
     );
 
     // The file opens with its address alone, and with no other key.
-    let address = said.split_whitespace().find(|word| word.contains("/invite.ics")).expect("an address").to_owned();
+    assert!(said.contains("[Add it to your calendar](http"), "a link with a name: {said}");
+    let address = said.split(['(', ')']).find(|word| word.contains("/invite.ics")).expect("an address").to_owned();
     let path = &address[address.find("/api/").expect("a path")..];
     let file = server.api().get(path).await;
     assert!(file.status == 200 && file.text.contains("SUMMARY:Haircut with"), "{}", file.text);
@@ -216,6 +217,55 @@ async fn who_says_when_they_are_open_can_be_booked_at_once_until_they_set_up_cal
     // Whoever changes the first one makes it theirs: now there are two of a kind.
     owner.api.patch(&path, json!({ "name": "Front desk" })).await.expect(200);
     owner.api.get("/api/appointments/slots").await.names("calendar_id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trade_that_comes_to_people_books_service_calls_and_asks_where() {
+    let server = Server::start().await;
+    let owner = Member::sign_up(&server, "Oak Street Plumbing").await;
+    let agent = text(&owner.agent(json!({ "vertical": "home_services", "name": "Desk" })).await, "id");
+    let day = json!({ "open": "08:00", "close": "18:00" });
+    let week = json!({ "mon": day, "tue": day, "wed": day, "thu": day, "fri": day, "sat": day, "sun": day });
+    owner.api.patch("/api/organization", json!({ "business_hours": week })).await.expect(200);
+    eventually("a calendar to begin with", SOON, || async {
+        owner.api.list("/api/calendars").await.into_iter().next()
+    })
+    .await;
+    let mut visitor = Visitor::new(&server, &agent);
+    visitor.say("My water heater leaks").await;
+    let offered = visitor.say("Schedule a service call").await;
+    let labels = |answer: &Value| -> Vec<String> {
+        answer["prompt"]["slots"].as_array().expect("slots").iter().map(|slot| text(slot, "label")).collect()
+    };
+    let first = labels(&offered);
+    let others = labels(&visitor.say("None of those work for me").await);
+    assert!(others.iter().all(|label| !first.contains(label)), "{first:?} {others:?}");
+    let thursday = labels(&visitor.say("Thursday afternoon").await);
+    assert!(thursday.iter().all(|label| label.starts_with("Thursday") && label.contains("PM")), "{thursday:?}");
+    let held = visitor.say("the second one").await;
+    assert!(text(&held, "response").contains(&thursday[1]), "{held}");
+    visitor.say("Jo Lee").await;
+    let asked = visitor.say("217-555-0133").await;
+    assert!(text(&asked, "response").contains("address where you need service"), "{asked}");
+    let booked = visitor.say("12 Oak Street, Springfield, IL 62704").await;
+    assert!(text(&booked, "response").contains("You're booked: Service call"), "{booked}");
+    let made = owner.api.list("/api/appointments").await;
+    assert_eq!(made[0]["type"], "service_call", "{made:?}");
+    let path = format!("/api/appointments/{}", text(&made[0], "id"));
+    let made = owner.api.get(&path).await.expect(200);
+    assert!(text(&made["vertical_data"], "address").starts_with("12 Oak Street"), "{made}");
+    assert_eq!(made["vertical_data"]["need"], "My water heater leaks", "{made}");
+    let lead = eventually("the lead", SOON, || async {
+        let leads = owner.api.list("/api/leads").await;
+        leads.into_iter().find(|lead| lead["fields"]["address"].is_string() && lead["suggested_team"].is_string())
+    })
+    .await;
+    assert_eq!(lead["fields"]["need"], "My water heater leaks", "{lead}");
+    assert_eq!(
+        (&lead["team"], &lead["suggested_team"], &lead["assigned_to"]),
+        (&Value::Null, &json!("dispatch"), &Value::Null),
+        "{lead}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use crate::{ActorError, Tools, bulletin, feed, guard};
 
 /// The list that leads are projected into.
 pub const LIST: &str = "leads";
-const VIEW_VERSION: u16 = 1;
+const VIEW_VERSION: u16 = 2;
 /// Leads whose owners are counted to share turns fairly: the newest ones say who is busy now.
 const COUNTED_LEADS: usize = 500;
 /// The first wait before a letter is tried again, and the longest: a mail server is back within minutes, or somebody has to look at it.

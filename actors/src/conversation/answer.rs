@@ -1,29 +1,23 @@
 //! Answers one turn: understand, retrieve, let a model or the built-in responder speak, bring the result back as a command.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use colloquy_cluster::effect::EffectHandle;
-use colloquy_domain::agent::config::AgentConfig;
 use colloquy_domain::conversation::confidential::Confidential;
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
-use colloquy_domain::conversation::retrieved::FaqHit;
 use colloquy_domain::conversation::{Answer, Command, KnowledgeAnswer, Reply, Retrieved, RetrievedRef, Stages, Trace};
-use colloquy_domain::ids::{AgentId, FaqId, MessageId, TenantId, TurnId};
-use colloquy_domain::{Principal, Rejection, text};
-use colloquy_models::responder::AboutBusiness;
+use colloquy_domain::ids::{MessageId, TenantId, TurnId};
+use colloquy_domain::{Principal, Rejection};
 use tokio::sync::mpsc;
 
+use super::lookup::{self, Library};
 use super::stream::{self, Piece};
 use super::{ConversationEntity, booking, model};
 use crate::core::Asked;
 use crate::{ActorError, Tools};
-
-/// Chunks given to an answer (CHAT-5).
-const DOCUMENTS: usize = 5;
 
 /// Told to colleagues whose whisper came to nothing.
 const WHISPER_UNUSED: &str = "a whisper could not be followed: the built-in responder says only what stands in the knowledge, and it has nothing on that; take over to say it yourself";
@@ -36,8 +30,11 @@ pub(super) struct Attempt<'a> {
     pub(super) brief: &'a Brief,
     pub(super) understanding: &'a Understanding,
     pub(super) retrieved: &'a Retrieved,
-    /// What stands for the names in prepared answers.
-    pub(super) variables: &'a BTreeMap<String, String>,
+    /// What the built-in responder says on what was asked.
+    pub(super) found: Option<&'a KnowledgeAnswer>,
+    /// The questions on which it has nothing to say.
+    pub(super) missed: &'a [String],
+    pub(super) library: &'a Library<'a>,
 }
 
 /// What was said, and how it came about.
@@ -143,19 +140,25 @@ async fn attempt_turn(
     let wants = understanding.plan.wants_knowledge;
     // What the calendar says is said exactly: a model is only asked where something else is to be answered too.
     let asks_model = !dialogue::errand::is_all(&understanding) && (!understanding.facts.books() || wants);
-    let finding = async {
-        if wants {
-            search(tools, handle, &tenant, &brief.agent_id, &config, &agent.variables, &brief.question).await
-        } else {
-            Retrieved::default()
-        }
+    let library = Library {
+        tools,
+        client: handle.client(),
+        tenant: &tenant,
+        agent: &brief.agent_id,
+        config: &config,
+        variables: &agent.variables,
     };
+    let finding =
+        async { if wants { library.all(dialogue::several::questions(&brief.messages())).await } else { Vec::new() } };
     // Whether there is a calendar matters to a model only, and is asked while the knowledge is searched: a caller waits for both.
     let offering = async {
         if asks_model { booking::offered(tools, handle, config.clone(), &brief).await } else { config.clone() }
     };
-    let (retrieved, offered) = tokio::join!(finding, offering);
+    let (looked, offered) = tokio::join!(finding, offering);
     let setting = Setting { config: &offered, ..setting };
+    let retrieved = lookup::merged(&looked);
+    let said = looked.into_iter().map(|one| (one.question, one.said)).collect();
+    let (found, missed) = dialogue::several::together(said, &dialogue::fallback_line(&setting));
     let retrieve_ms = millis(retrieving);
 
     let attempt_of = Attempt {
@@ -165,7 +168,9 @@ async fn attempt_turn(
         brief: &brief,
         understanding: &understanding,
         retrieved: &retrieved,
-        variables: &agent.variables,
+        found: found.as_ref(),
+        missed: &missed,
+        library: &library,
     };
     let mut said = match &tools.model {
         Some(chat_model) if asks_model => model::answer(&attempt_of, chat_model.as_ref()).await,
@@ -200,13 +205,7 @@ async fn attempt_turn(
 /// The built-in way: the knowledge answers, the dialogue puts it together.
 pub(super) async fn built_in(of: &Attempt<'_>) -> Said {
     let begun = Instant::now();
-    let found = of
-        .understanding
-        .plan
-        .wants_knowledge
-        .then(|| of.tools.responder.answer(&of.brief.question, of.retrieved))
-        .flatten();
-    let mut said = composed(of, found.as_ref());
+    let mut said = composed(of, of.found);
     follow_whispers(of, &mut said.answer).await;
     said.answer.trace.model = "built-in".to_owned();
     show(of, &said.answer.text).await;
@@ -217,11 +216,8 @@ pub(super) async fn built_in(of: &Attempt<'_>) -> Said {
 /// Says what the knowledge has on what colleagues whispered, besides the answer. Their own words are for the assistant and never said; one about which
 /// the knowledge has nothing is named in the trace, because without a model nothing else can be made of it.
 async fn follow_whispers(of: &Attempt<'_>, answer: &mut Answer) {
-    let tenant = TenantId::from(&*of.handle.key().tenant);
     for whisper in &of.brief.whispers {
-        let found =
-            search(of.tools, of.handle, &tenant, &of.brief.agent_id, of.setting.config, of.variables, whisper).await;
-        match of.tools.responder.answer(whisper, &found) {
+        match of.library.of(whisper.clone()).await.said {
             Some(hint) if !answer.text.contains(hint.text.trim()) => {
                 answer.text = format!("{}\n\n{}", answer.text.trim_end(), hint.text.trim());
                 answer.sources.extend(hint.sources);
@@ -246,6 +242,7 @@ pub(super) fn composed(of: &Attempt<'_>, found: Option<&KnowledgeAnswer>) -> Sai
         prompt: composed.prompt,
         fallback: composed.fallback,
         question: composed.question,
+        missed: of.missed.to_vec(),
         trace: Trace { stages: Stages::default(), ..Trace::default() },
         ..Answer::default()
     };
@@ -261,62 +258,6 @@ async fn show(of: &Attempt<'_>, text: &str) {
     }
     drop(pieces);
     stream::forward(&of.tools.streams, of.handle, &of.brief.answer_id, of.brief.attempt, queue, |_, _| true).await;
-}
-
-async fn search(
-    tools: &Tools,
-    handle: &EffectHandle,
-    tenant: &TenantId,
-    agent: &AgentId,
-    config: &AgentConfig,
-    variables: &BTreeMap<String, String>,
-    question: &str,
-) -> Retrieved {
-    match tools
-        .knowledge
-        .search(handle.client(), tenant, agent, config.use_platform_knowledge, question, DOCUMENTS)
-        .await
-    {
-        Ok(mut found) => {
-            let template = tools.catalog.receptionist(config.vertical);
-            for faq in &mut found.faqs {
-                let as_prepared = template.is_some_and(|template| {
-                    template.faqs.iter().any(|sample| sample.q == faq.question && sample.a == faq.answer)
-                });
-                faq.is_template = as_prepared && !text::is_own_value(&faq.answer, variables, &config.variable_defaults);
-                faq.answer = text::fill(&faq.answer, variables);
-                faq.question = text::fill(&faq.question, variables);
-            }
-            // However the question is put: what the organization says of itself is known.
-            if let Some(about) = tools.responder.asked_of_the_business(question, &found)
-                && let Some(said) = text::own_value(about.variable(), variables, &config.variable_defaults)
-            {
-                found.faqs.insert(0, of_the_organization(about, &text::fill(said, variables)));
-            }
-            // Prepared answers stand among the passages too.
-            for passage in found.passages.iter_mut().filter(|passage| passage.chunk_id.starts_with("faq:")) {
-                passage.text = text::fill(&passage.text, variables);
-                passage.title = text::fill(&passage.title, variables);
-            }
-            found
-        }
-        Err(error) => {
-            // An answer without knowledge is the fallback message: better than none, and the owner sees why.
-            tracing::warn!(agent = %agent, %error, "the knowledge could not be searched");
-            Retrieved::default()
-        }
-    }
-}
-
-/// What the organization's settings say, as a prepared answer.
-fn of_the_organization(about: AboutBusiness, said: &str) -> FaqHit {
-    FaqHit {
-        faq_id: FaqId(format!("organization:{}", about.variable())),
-        question: about.question().to_owned(),
-        answer: said.to_owned(),
-        score: 1.0,
-        is_template: false,
-    }
 }
 
 /// Asks the conversation itself.

@@ -9,11 +9,11 @@ use colloquy_domain::agent::config::AgentConfig;
 use colloquy_domain::appointment::{Details, Request, Source, Update};
 use colloquy_domain::calendar::view::{self, CalendarView};
 use colloquy_domain::calendar::{self, Command, Query, Reply, Slot, Want};
-use colloquy_domain::conversation::Answer;
 use colloquy_domain::conversation::dialogue::booking::{
     self, Offered, Outcome, Settled, Step, concerns, details, prepared, spread, steer, step,
 };
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
+use colloquy_domain::conversation::{Answer, NEED};
 use colloquy_domain::ids::{AppointmentId, TenantId};
 use colloquy_domain::vocabulary::AppointmentStatus;
 use colloquy_domain::{Principal, Rejection, demo};
@@ -55,7 +55,7 @@ pub(super) async fn attend(
     }
     let tenant = TenantId::from(&*handle.key().tenant);
     let client = handle.client();
-    let calendar = match calendars::serving(client, &tenant, &brief.agent_id).await {
+    let calendar = match serving(client, &tenant, setting, brief).await {
         Ok(calendar) => calendar?,
         Err(error) => {
             // Without it the agent's own form takes a request.
@@ -81,6 +81,24 @@ pub(super) async fn attend(
     };
     steer(&setting, &brief, &mut understanding, &calendar.id, &step, outcome);
     Some(understanding)
+}
+
+/// The calendar that the agent books in. One that nobody has set up books what the agent's trade does.
+async fn serving(
+    client: &Client,
+    tenant: &TenantId,
+    setting: &Setting<'_>,
+    brief: &Brief,
+) -> Result<Option<CalendarView>, ActorError> {
+    let Some(found) = calendars::serving(client, tenant, &brief.agent_id).await? else { return Ok(None) };
+    let kind = booking::kind_to_begin_with(setting.config)
+        .filter(|kind| found.starter && !found.settings.types.contains(kind) && !demo::is_sandboxed(tenant.as_str()));
+    let Some(kind) = kind else { return Ok(Some(found)) };
+    let by = Principal::system(tenant.clone());
+    match ask::<CalendarEntity>(client, &by, found.id.as_str(), Command::Suit { kind }).await? {
+        Reply::Calendar(calendar) => Ok(Some(view::view(&calendar))),
+        Reply::Done | Reply::Slots { .. } | Reply::Hold { .. } | Reply::Booked { .. } => Err(ActorError::Failed),
+    }
 }
 
 /// The configuration with the tool for appointments only where there is a calendar behind it: a model that is given it will use it.
@@ -257,6 +275,9 @@ impl Desk<'_> {
         let mut data = self.brief.dialogue.values.clone();
         data.extend(understanding.facts.values.clone());
         data.remove(booking::KIND_FIELD);
+        if !self.brief.dialogue.need.is_empty() {
+            data.entry(NEED.to_owned()).or_insert_with(|| self.brief.dialogue.need.clone());
+        }
         let known = [&contact.name, &contact.email, &contact.phone];
         data.retain(|_, value| !known.iter().any(|known| known.as_ref() == Some(value)));
         let request = Request {

@@ -3,6 +3,7 @@
 mod alert;
 mod answer;
 mod booking;
+mod lookup;
 mod model;
 mod stream;
 

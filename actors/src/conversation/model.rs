@@ -169,15 +169,9 @@ fn accepted(of: &Attempt<'_>, answer: ChatAnswer, left_out: Vec<String>) -> Said
 /// The model gave nothing: the knowledge answers if it can; else the visitor is told so in words, with whatever the dialogue still has to say.
 fn failed(of: &Attempt<'_>, failure: &ModelFailure) -> Said {
     count(&failure.attempts);
-    let found = of
-        .understanding
-        .plan
-        .wants_knowledge
-        .then(|| of.tools.responder.answer(&of.brief.question, of.retrieved))
-        .flatten();
-    let mut said = composed(of, found.as_ref());
+    let mut said = composed(of, of.found);
     let answer = &mut said.answer;
-    if found.is_none() && of.understanding.plan.wants_knowledge && !failure.kind.visitor_sentence().is_empty() {
+    if of.found.is_none() && of.understanding.plan.wants_knowledge && !failure.kind.visitor_sentence().is_empty() {
         answer.text = format!("{} {}", failure.kind.visitor_sentence(), answer.text).trim().to_owned();
     }
     answer.trace.model = "built-in".to_owned();

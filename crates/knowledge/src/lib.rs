@@ -8,7 +8,8 @@
 //! * [`faq`] finds questions a text answers itself;
 //! * [`embed`] turns chunks into vectors, in process or at a provider;
 //! * [`index`] holds one agent's chunks and answers queries with scores and a confidence;
-//! * [`snippet`] picks the sentences of a chunk that answer a query.
+//! * [`snippet`] picks the sentences of a chunk that answer a query;
+//! * [`rephrase`] asks again in other words.
 
 pub mod chunk;
 pub mod crawl;
@@ -18,6 +19,7 @@ pub mod extract;
 pub mod faq;
 mod http;
 pub mod index;
+pub mod rephrase;
 pub mod snippet;
 pub mod words;
 

@@ -61,6 +61,17 @@ pub fn decide(state: &Calendar, cx: &Context, command: Command) -> Result<Decisi
             }
             made(state, cx, Event::Updated { settings: Box::new(settings) })
         }
+        Command::Suit { kind } => {
+            system(cx)?;
+            // What was promised under another kind stays what it is.
+            let untouched = state.starter
+                && state.settings.types == Settings::default().types
+                && state.taken(cx.now_ms, None, None).is_empty();
+            if !untouched {
+                return Ok(Decision::reply(Reply::Calendar(Box::new(state.clone()))));
+            }
+            made(state, cx, Event::Suited { kind })
+        }
         Command::RotateFeed => {
             need(cx, Role::Manager)?;
             made(state, cx, Event::FeedRotated)
@@ -125,6 +136,11 @@ pub fn apply(state: &mut Calendar, event: &Event, _seq: u64, at_ms: i64) {
         }
         Event::ZoneFollowed { timezone } => {
             state.settings.timezone.clone_from(timezone);
+            state.version += 1;
+            state.updated_at_ms = at_ms;
+        }
+        Event::Suited { kind } => {
+            state.settings.types = vec![kind.clone()];
             state.version += 1;
             state.updated_at_ms = at_ms;
         }

@@ -137,6 +137,11 @@ pub enum Command {
         /// Whether it says for the first time when it is open: only then the calendar is made.
         opened: bool,
     },
+    /// The trade of an agent that books says what is booked in a calendar that the organization began with.
+    Suit {
+        /// What.
+        kind: Kind,
+    },
     /// The feed gets another address.
     RotateFeed,
     /// Query: free slots.
@@ -209,6 +214,11 @@ pub enum Event {
     ZoneFollowed {
         /// The zone.
         timezone: String,
+    },
+    /// A calendar that nobody has touched books what the trade does.
+    Suited {
+        /// What.
+        kind: Kind,
     },
     /// Its settings changed.
     Updated {

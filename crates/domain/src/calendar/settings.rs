@@ -132,6 +132,14 @@ pub struct Kind {
     pub buffer_after_minutes: Option<u32>,
 }
 
+impl Kind {
+    /// A visit to somebody's home: an hour, because nobody knows before what is found there.
+    #[must_use]
+    pub fn service_call() -> Self {
+        Self { id: "service_call".into(), name: "Service call".into(), duration_minutes: 60, ..Self::default() }
+    }
+}
+
 /// Somebody who takes appointments: a stylist, a technician.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -412,9 +412,16 @@ fn the_calendar_to_begin_with_is_made_once_follows_the_zone_and_is_somebodys_aft
     ask_at(&mut state, ms(NOW), Actor::System, plan("Europe/Zurich", true)).unwrap();
     assert_eq!(state.version, 2, "the same plan again changes nothing");
 
+    let suit = || Command::Suit { kind: Kind::service_call() };
+    assert!(ask_at(&mut state, ms(NOW), manager(), suit()).is_err(), "only the service says what a trade books");
+    ask_at(&mut state, ms(NOW), Actor::System, suit()).unwrap();
+    assert_eq!((state.settings.types.as_slice(), state.version, state.starter), (&[Kind::service_call()][..], 3, true));
+    ask_at(&mut state, ms(NOW), Actor::System, suit()).unwrap();
+    assert_eq!(state.version, 3, "once is enough");
+
     let change = Command::Update { patch: json!({ "name": "Front desk" }), if_version: None };
     ask_at(&mut state, ms(NOW), manager(), change).unwrap();
     assert!(!state.starter, "somebody has set it up");
     ask_at(&mut state, ms(NOW), Actor::System, plan("Asia/Tokyo", false)).unwrap();
-    assert_eq!((state.settings.timezone.as_str(), state.version), ("Europe/Zurich", 3), "their zone stays");
+    assert_eq!((state.settings.timezone.as_str(), state.version), ("Europe/Zurich", 4), "their zone stays");
 }

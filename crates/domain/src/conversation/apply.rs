@@ -413,6 +413,9 @@ fn absorb(state: &mut State, facts: &Facts) {
     if facts.intent.is_some() {
         dialogue.intent = facts.intent;
     }
+    if let Some(need) = &facts.need {
+        super::dialogue::add_need(&mut dialogue.need, need);
+    }
     dialogue.signals.extend(facts.signals.iter().cloned());
     dialogue.notices.extend(facts.notices.iter().cloned());
     if facts.offer.is_some() || facts.form != FormMove::Same {

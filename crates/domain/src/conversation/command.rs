@@ -72,6 +72,9 @@ pub struct Answer {
     pub fallback: bool,
     /// Whether the words were a question whose lack of an answer the owner should see.
     pub question: bool,
+    /// Of several questions those that got no answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed: Vec<String>,
     /// Whispers it used.
     pub whispers_used: Vec<MessageId>,
     /// What the words meant, unless sent before.

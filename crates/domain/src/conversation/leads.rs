@@ -11,6 +11,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// The lead's value that says in the visitor's own words what they need.
+pub const NEED: &str = "need";
 /// Messages counted for the score; above this the lead is not told of each further one.
 const COUNTED_MESSAGES_MAX: u32 = 10;
 
@@ -121,13 +123,23 @@ fn capture(state: &State) -> Option<Capture> {
         name,
         email,
         phone,
-        fields: state.dialogue.values.clone(),
+        fields: fields(state),
         intent,
         urgency: state.urgency,
         evidence: Evidence { signals, counts },
         config_version: state.terms.config_version,
         called: errands(state).any(|errand| !errand.campaign.is_single_call()),
     })
+}
+
+/// Every value, with what the visitor said they need unless a form has it in the same words.
+fn fields(state: &State) -> BTreeMap<String, String> {
+    let mut fields = state.dialogue.values.clone();
+    let need = &state.dialogue.need;
+    if !need.is_empty() && !fields.values().any(|value| value.contains(need.as_str())) {
+        fields.entry(NEED.to_owned()).or_insert_with(|| need.clone());
+    }
+    fields
 }
 
 /// What the agent's knowledge must learn of an event: a question that nobody could answer.

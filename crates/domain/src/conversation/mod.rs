@@ -46,7 +46,7 @@ pub use delivery::{Carried, Line, Order, Outgoing};
 pub use dialogue::Prompt;
 pub use errand::{Errand, Wish};
 pub use event::{Event, Said};
-pub use leads::{knowledge_message, lead_message, qualified};
+pub use leads::{NEED, knowledge_message, lead_message, qualified};
 pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};

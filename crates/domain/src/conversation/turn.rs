@@ -31,13 +31,9 @@ pub(super) fn brief(state: &State, turn: &TurnId, attempt: u32) -> Result<Decisi
 }
 
 fn brief_of(state: &State, open: &OpenTurn) -> Brief {
-    let words = |from: usize| {
-        let texts: Vec<&str> = open.posts[from.min(open.posts.len())..]
-            .iter()
-            .filter_map(|id| state.message(id))
-            .map(|message| message.content.as_str())
-            .collect();
-        texts.join("\n")
+    let posts = |from: usize| -> Vec<String> {
+        let ids = open.posts[from.min(open.posts.len())..].iter();
+        ids.filter_map(|id| state.message(id)).map(|message| message.content.clone()).collect()
     };
     let before = open
         .posts
@@ -59,8 +55,9 @@ fn brief_of(state: &State, open: &OpenTurn) -> Brief {
         config_version: state.terms.config_version,
         channel: BriefChannel(state.messages.last().map_or(state.channel, |message| message.channel)),
         sandbox: state.sandbox,
-        text: words(open.understood_posts),
-        question: words(0),
+        text: posts(open.understood_posts).join("\n"),
+        question: posts(0).join("\n"),
+        posts: posts(0),
         history: spoken[spoken.len().saturating_sub(HISTORY_LINES)..].to_vec(),
         dialogue: state.dialogue.clone(),
         visitor: state.visitor.clone(),
@@ -122,8 +119,13 @@ pub(super) fn answered(state: &State, cx: &Context, answer: Answer) -> Result<De
         trace,
         latency_ms: cx.now_ms.saturating_sub(open.asked_at_ms).max(0),
     };
-    let question = answer.question.then(|| question_of(state, open));
-    Ok(give(state, cx, given, question))
+    let unanswered = match (answer.question, fallback) {
+        (true, _) if answer.missed.len() <= 1 => vec![question_of(state, open)],
+        // Where others were answered, what was missed is noted by itself.
+        (true, _) | (false, false) => answer.missed.iter().map(|question| bounded(question)).collect(),
+        (false, true) => Vec::new(),
+    };
+    Ok(give(state, cx, given, unanswered))
 }
 
 /// An attempt failed: another one, or the fallback, so that no turn stays unanswered.
@@ -256,7 +258,7 @@ fn give_up(state: &State, cx: &Context, open: &OpenTurn, reason: String) -> Deci
         },
         latency_ms: cx.now_ms.saturating_sub(open.asked_at_ms).max(0),
     };
-    give(state, cx, given, None)
+    give(state, cx, given, Vec::new())
 }
 
 /// The questions a form is at go on, also when nothing else could be said.
@@ -273,7 +275,12 @@ fn last_resort(state: &State) -> String {
 fn question_of(state: &State, open: &OpenTurn) -> String {
     let texts: Vec<&str> =
         open.posts.iter().filter_map(|id| state.message(id)).map(|message| message.content.as_str()).collect();
-    text::shorten(&text::one_line(&texts.join(" ")), 500)
+    bounded(&texts.join(" "))
+}
+
+/// A question as it is noted for the owner.
+fn bounded(question: &str) -> String {
+    text::shorten(&text::one_line(question), 500)
 }
 
 /// Whether what is being answered was said in a call that went out for something.
@@ -283,9 +290,15 @@ fn speaks_in_an_errand(state: &State) -> bool {
 }
 
 /// The answer stands, with everything that follows from it.
-fn give(state: &State, cx: &Context, given: AnswerGiven, unanswered: Option<String>) -> Decision {
+fn give(state: &State, cx: &Context, given: AnswerGiven, mut unanswered: Vec<String>) -> Decision {
     // Who is called answers questions of ours: what they say is asked of nobody.
-    let unanswered = unanswered.filter(|_| !speaks_in_an_errand(state));
+    unanswered.retain(|question| !question.is_empty() && !speaks_in_an_errand(state));
+    let open = state.open.as_ref();
+    let understood = given.understanding.as_deref().or(open.and_then(|open| open.understood.as_deref()));
+    let owed = understood.map(|understood| &understood.plan).or(open.and_then(|open| open.carried.as_deref()));
+    // Only what stands in the knowledge, and all of it, is an answer that nobody needs to look at.
+    let answered = !given.fallback && !given.sources.is_empty() && unanswered.is_empty();
+    let for_people = owed.and_then(|plan| plan.unless_answered.clone()).filter(|_| !answered);
     let facts: Vec<Facts> = given
         .understanding
         .iter()
@@ -299,10 +312,10 @@ fn give(state: &State, cx: &Context, given: AnswerGiven, unanswered: Option<Stri
         .is_some_and(|understood| understood.facts.ended);
     let ended = earlier || facts.iter().any(|facts| facts.ended);
     let mut events = vec![Event::Answered(Box::new(given))];
-    for facts in &facts {
+    for facts in facts.iter().chain(for_people.as_deref()) {
         consequences(state, cx, facts, &mut events);
     }
-    events.extend(unanswered.filter(|question| !question.is_empty()).map(|question| Event::Unanswered { question }));
+    events.extend(unanswered.into_iter().map(|question| Event::Unanswered { question }));
     let terms = &state.terms;
     let capped = terms.max_messages > 0 && state.message_count + 1 >= terms.max_messages;
     let escalates = escalated(state)

@@ -171,6 +171,24 @@ fn routing_is_wanted_at_capture_and_again_when_what_it_looks_at_changes_until_a_
     assert_eq!(state.assigned_to, Some("u".into()), "a late result does not undo a person's decision");
 }
 
+#[test]
+fn a_group_without_members_is_a_suggestion_and_nobody_has_the_lead() {
+    let mut state = State::default();
+    told(&mut state, capture(&[], &[]));
+    let nobody = Assignment { rule: Some(0), team: Some("dispatch".into()), user: None };
+    ask(&mut state, Actor::System, Command::Routed { routing: 1, assignment: nobody }).unwrap();
+    let shown = view(&state).unwrap();
+    assert_eq!((shown.team, shown.suggested_team.as_deref(), shown.assigned_to), (None, Some("dispatch"), None));
+    told(&mut state, capture(&[("service_type", "HVAC")], &[]));
+    let somebody = Assignment { rule: Some(1), team: Some("hvac".into()), user: Some("x".into()) };
+    ask(&mut state, Actor::System, Command::Routed { routing: 2, assignment: somebody }).unwrap();
+    let shown = view(&state).unwrap();
+    assert_eq!(
+        (shown.team.as_deref(), shown.suggested_team, shown.assigned_to),
+        (Some("hvac"), None, Some("x".into()))
+    );
+}
+
 fn rule(condition: Option<RoutingCondition>, to: RouteTo) -> RoutingRule {
     RoutingRule { condition, route_to: to }
 }

@@ -181,13 +181,22 @@ impl Talk {
             )
             .expect("understood");
         }
-        let lower = brief.question.to_lowercase();
-        let found =
-            self.knowledge.iter().find(|(word, _)| lower.contains(word.as_str())).map(|(word, text)| KnowledgeAnswer {
+        let known = |question: String| {
+            let lower = question.to_lowercase();
+            let found = self.knowledge.iter().find(|(word, _)| lower.contains(word.as_str()));
+            let found = found.map(|(word, text)| KnowledgeAnswer {
                 text: text.clone(),
                 sources: vec![SourceRef { chunk_id: word.clone(), ..SourceRef::default() }],
                 confidence: 0.9,
             });
+            (question, found)
+        };
+        let asked = if understanding.plan.wants_knowledge {
+            dialogue::several::questions(&brief.messages()).into_iter().map(known).collect()
+        } else {
+            Vec::new()
+        };
+        let (found, missed) = dialogue::several::together(asked, &dialogue::fallback_line(&setting));
         let composed = dialogue::compose(&setting, &brief, &understanding, found.as_ref());
         let answer = Answer {
             turn,
@@ -198,6 +207,7 @@ impl Talk {
             prompt: composed.prompt,
             fallback: composed.fallback,
             question: composed.question,
+            missed,
             whispers_used: brief.whisper_ids.clone(),
             understanding: (!ahead).then(|| Box::new(understanding)),
             ..Answer::default()

@@ -98,7 +98,7 @@ pub fn wrap(understanding: &Understanding, words: &str) -> String {
 }
 
 /// The agent's fallback message, variables filled.
-pub(in crate::conversation) fn fallback_line(setting: &Setting<'_>) -> String {
+pub fn fallback_line(setting: &Setting<'_>) -> String {
     text::fill(&setting.config.fallback_message, &setting.config.variables)
 }
 

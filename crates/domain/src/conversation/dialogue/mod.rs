@@ -14,9 +14,11 @@ mod form;
 mod lines;
 mod mood;
 mod names;
+mod need;
 mod phrases;
 mod rules;
 mod settle;
+pub mod several;
 mod streets;
 mod understand;
 mod when;
@@ -27,11 +29,11 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::form_alerts;
 pub(super) use alert::tool_alerts;
-pub(super) use compose::fallback_line;
-pub use compose::{Composed, compose, wrap};
+pub use compose::{Composed, compose, fallback_line, wrap};
 pub use extract::check_value;
 pub use form::{CONTACT_FORM, confirmation, contact, field_of, form_of, known_fields, lead_form, validate};
 pub use mood::{Mood, names_tools_or_overrides};
+pub(super) use need::add as add_need;
 pub use understand::understand;
 pub use when::{When, find_when};
 
@@ -99,6 +101,9 @@ pub struct Brief {
     pub text: String,
     /// All words that the answer must cover.
     pub question: String,
+    /// The same, message by message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub posts: Vec<String>,
     /// The messages before, oldest first, at most ten (CHAT-5).
     pub history: Vec<HistoryLine>,
     /// How far forms, offers and rules are.
@@ -121,6 +126,13 @@ pub struct Brief {
     pub carried: Option<Box<Plan>>,
     /// A fork's own configuration, used instead of the agent's.
     pub config_override: Option<Box<AgentConfig>>,
+}
+
+impl Brief {
+    /// What the answer must cover, message by message.
+    pub fn messages(&self) -> Vec<String> {
+        if self.posts.is_empty() { vec![self.question.clone()] } else { self.posts.clone() }
+    }
 }
 
 /// A channel with chat as its default, for [`Brief`].
@@ -154,6 +166,9 @@ pub struct Dialogue {
     pub offer: Option<Offer>,
     /// What the visitor is after.
     pub intent: Option<LeadIntent>,
+    /// What the visitor said they need, in their own words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub need: String,
     /// Signals for the lead's score.
     pub signals: BTreeSet<String>,
     /// Whether the visitor was told that the business is closed.
@@ -244,6 +259,9 @@ pub struct Facts {
     pub form: FormMove,
     /// What the visitor is after.
     pub intent: Option<LeadIntent>,
+    /// What they say they need, in their own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub need: Option<String>,
     /// Signals for the lead's score.
     pub signals: BTreeSet<String>,
     /// Rules that fired.
@@ -336,6 +354,9 @@ pub struct Plan {
     pub advice: Vec<String>,
     /// Replies of rules that never replace an answer: said only when the knowledge has none.
     pub soft: Vec<String>,
+    /// What happens only if the knowledge has no answer: the team is told of a question that nobody answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unless_answered: Option<Box<Facts>>,
     /// The offer of a person, said besides any answer.
     pub offer: Option<String>,
     /// That the business is closed.

@@ -16,6 +16,8 @@ use crate::{
 
 /// Answers to one question that may fail before it is passed over.
 const TRIES_MAX: u8 = 2;
+/// The intent of a question that the team is told of only when the knowledge has no answer.
+const PRICING: &str = "pricing_question";
 /// Words up to which asking for a person is all that a message says.
 const HUMAN_ONLY_WORDS_MAX: usize = 12;
 
@@ -147,9 +149,6 @@ impl Turn<'_> {
     }
 
     pub(super) fn escalate(&mut self, rule: &EscalationRule, reason: &str) {
-        if let Some(urgency) = rule.urgency {
-            self.raise(urgency);
-        }
         let urgency = rule.urgency.unwrap_or(Urgency::Normal);
         let heading = match rule.action {
             EscalationAction::ImmediateAlert if urgency == Urgency::Emergency => "Emergency",
@@ -162,16 +161,31 @@ impl Turn<'_> {
         let about = About { id: &rule.id, heading, reason, urgency };
         let drafts = alert::drafts(self.config, self.brief, &known, &rule.notify, &about);
         let to = drafts.first().map(|draft| draft.to.clone());
-        self.queue(drafts);
-        if self.config.escalation_enabled {
-            self.result.facts.escalations.push(Escalation {
-                rule: rule.id.clone(),
-                action: rule.action,
-                urgency: rule.urgency,
-                reason: reason.to_owned(),
-                to,
-            });
+        let escalation = self.config.escalation_enabled.then(|| Escalation {
+            rule: rule.id.clone(),
+            action: rule.action,
+            urgency: rule.urgency,
+            reason: reason.to_owned(),
+            to,
+        });
+        if self.waits_for_answer(rule) {
+            let held = self.plan().unless_answered.get_or_insert_default();
+            held.alerts.extend(drafts);
+            held.escalations.extend(escalation);
+            return;
         }
+        if let Some(urgency) = rule.urgency {
+            self.raise(urgency);
+        }
+        self.queue(drafts);
+        self.result.facts.escalations.extend(escalation);
+    }
+
+    /// Whether a rule only asks the team for an answer (VRT-20: soft escalation of a question about prices): a price that stands on the
+    /// business's own pages is one, and nobody need be told.
+    fn waits_for_answer(&self, rule: &EscalationRule) -> bool {
+        let about_prices = matches!(&rule.trigger, Trigger::Intent { value, .. } if value == PRICING);
+        about_prices && rule.action == EscalationAction::SoftEscalate
     }
 
     /// One alert per address and turn: the first, which comes from the rule the owner put first.
@@ -449,6 +463,7 @@ impl Turn<'_> {
     pub(super) fn finish(mut self) -> Understanding {
         let heard = self.setting.scoring.heard(self.reading.words);
         self.result.facts.signals.extend(heard);
+        self.result.facts.need = self.need();
         // How to reach somebody is no intake form; it has signals of its own.
         if let FormMove::Done { complete: true, form } = &self.result.facts.form
             && form != form::CONTACT_FORM
@@ -483,6 +498,9 @@ impl Plan {
         before(&mut self.advice, &carried.advice);
         before(&mut self.notices, &carried.notices);
         before(&mut self.soft, &carried.soft);
+        if self.unless_answered.is_none() {
+            self.unless_answered.clone_from(&carried.unless_answered);
+        }
         for (own, theirs) in [
             (&mut self.alerted, &carried.alerted),
             (&mut self.confirmation, &carried.confirmation),

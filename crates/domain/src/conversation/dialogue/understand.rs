@@ -469,6 +469,10 @@ impl<'a> Turn<'a> {
         if long_enough && !only_asks && !wish && !self.mood.question {
             let value = self.cut(field, text::shorten(&rest, extract::VALUE_CHARS_MAX));
             self.found.values.insert(field.name.clone(), value);
+        } else if let Some(need) = self.told_need().filter(|_| self.may_tell_need(field)) {
+            // What was told once is not asked again.
+            let value = self.cut(field, need);
+            self.found.values.insert(field.name.clone(), value);
         }
     }
 

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use read::{Step, step};
 pub use steer::{Outcome, Settled, details, steer};
 
-use super::{Brief, Setting, form};
+use super::{Brief, Setting, extract, form};
 use crate::{
     agent::config::AgentConfig,
-    calendar::{Query, Settings, Slot},
+    calendar::{Kind, Query, Settings, Slot},
     catalog::template::{Field, IntakeForm, Intent},
     ids::{AppointmentId, CalendarId},
     text::Words,
@@ -231,6 +231,7 @@ pub fn prepared(setting: &Setting<'_>, brief: &Brief, settings: &Settings) -> (A
         form: Some(FORM.to_owned()),
     });
     let reach = form::form_of(&config, form::CONTACT_FORM).map(|form| form.fields).unwrap_or_default();
+    let place = place_of(&config);
     let mut fields = Vec::new();
     if settings.types.len() > 1 {
         fields.push(KIND_FIELD.to_owned());
@@ -245,6 +246,7 @@ pub fn prepared(setting: &Setting<'_>, brief: &Brief, settings: &Settings) -> (A
         });
     }
     fields.extend(reach.clone());
+    fields.extend(place.filter(|place| !reach.contains(place)));
     config.intake_forms.push(IntakeForm {
         id: FORM.to_owned(),
         title: "Book an appointment".to_owned(),
@@ -274,6 +276,17 @@ pub fn prepared(setting: &Setting<'_>, brief: &Brief, settings: &Settings) -> (A
         }
     }
     (config, brief)
+}
+
+/// The field for where somebody comes to, where the trade comes to people: its catalogue will not take a request without an address.
+fn place_of(config: &AgentConfig) -> Option<String> {
+    let place = config.lead_fields.iter().find(|field| field.required && extract::is_address(field));
+    place.map(|field| field.name.clone())
+}
+
+/// What an agent's trade books where nobody has set up a calendar: who comes to people makes service calls (APT-1). None: what any business begins with.
+pub fn kind_to_begin_with(config: &AgentConfig) -> Option<Kind> {
+    place_of(config).map(|_| Kind::service_call())
 }
 
 /// The newest appointment of the conversation that still stands.

@@ -18,6 +18,42 @@ const AHEAD_DAYS: i32 = 28;
 /// Words up to which a message without a question is only a choice.
 const CHOICE_WORDS_MAX: usize = 8;
 
+/// What asks for other times than those that were offered.
+const OTHERS: [&str; 8] = ["later", "earlier", "other", "others", "another", "different", "else", "more"];
+/// What says that none of them suits.
+const REFUSALS: [&str; 30] = [
+    "none of",
+    "none suits",
+    "none suit",
+    "none works",
+    "none work",
+    "none fits",
+    "none fit",
+    "neither",
+    "dont work",
+    "doesnt work",
+    "do not work",
+    "does not work",
+    "wont work",
+    "will not work",
+    "dont suit",
+    "doesnt suit",
+    "do not suit",
+    "does not suit",
+    "dont fit",
+    "doesnt fit",
+    "cant make",
+    "cannot make",
+    "cant do",
+    "cannot do",
+    "not possible",
+    "not convenient",
+    "not good",
+    "no good",
+    "not free then",
+    "busy then",
+];
+
 /// What is to be done with the calendar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -129,6 +165,7 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     if let Some(chosen) = &booking.chosen {
         // While details are asked for only a plain change of mind is one: a name may be a day too.
         let other = says(&["another time", "different time", "other time", "another day", "different day", "instead"])
+            || refuses(&words) && understanding.facts.values.is_empty()
             || names_day(&words) && understanding.facts.values.is_empty();
         if other {
             return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
@@ -138,18 +175,7 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     match choice(booking, &brief.text, &words, setting, settings) {
         Some(slot) => take(slot),
         None => {
-            let other = says(&[
-                "later",
-                "earlier",
-                "other",
-                "others",
-                "another",
-                "different",
-                "else",
-                "more",
-                "none of",
-                "neither",
-            ]);
+            let other = says(&OTHERS) || refuses(&words);
             let asks_when = find(&brief.text, setting.now_ms, &settings.timezone).is_some();
             if asks_when || provider_in(settings, &words).is_some() || other {
                 return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
@@ -157,6 +183,12 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
             if mood.denies { Step::AskWhen } else { Step::Remind }
         }
     }
+}
+
+/// Whether a message says that what was offered does not suit, and no more than that is needed to look for others.
+fn refuses(words: &Words) -> bool {
+    // As it stands: "none" and "don't" are the refusal here, and negate nothing.
+    REFUSALS.iter().any(|phrase| words.find(phrase).is_some()) || words.joined() == "none"
 }
 
 /// The slot that a message chooses among those offered.
@@ -239,10 +271,18 @@ fn offer(
             exact_ms = found.exact_ms;
             phrase = Some(found.phrase);
         }
-        // "Something later" is after what was offered.
+        // "Something later" is after what was offered, "another day" on the next, and "earlier" before it.
         None => {
-            if let Some(last) = active.and_then(|booking| booking.offered.last()).filter(|_| !words.has("earlier")) {
-                query.from_ms = last.starts_ms + 1;
+            let offered = active.map(|booking| booking.offered.as_slice()).unwrap_or_default();
+            if let (Some(first), Some(last)) = (offered.first(), offered.last()) {
+                if words.has("earlier") {
+                    query.to_ms = first.starts_ms;
+                    phrase = Some("earlier".to_owned());
+                } else if ["another day", "other day", "different day"].iter().any(|day| words.find(day).is_some()) {
+                    query.from_ms = later(&zone, last.starts_ms, 1);
+                } else {
+                    query.from_ms = last.starts_ms + 1;
+                }
             }
         }
     }

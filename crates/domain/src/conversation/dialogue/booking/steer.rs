@@ -19,6 +19,7 @@ use crate::{
 
 const ASK_WHEN: &str = "Which day or time would suit you better?";
 const DEMO: &str = "This was a demonstration: nobody expects you, and the time is free again in ten minutes.";
+const ADD_TO_CALENDAR: &str = "Add it to your calendar";
 const WHICH: &str = "Which one suits you?";
 const TAKEN: &str = "I'm sorry, that time has just been taken.";
 const NOTHING_FREE: &str =
@@ -264,15 +265,12 @@ impl Steering<'_> {
             (None, _) => format!(" {DEMO}"),
             // An address is for the eye.
             (Some(_), Channel::Voice) => String::new(),
+            // Where a link can have a name, nobody has to look at what is behind it.
+            (Some(file), Channel::Chat) => format!(" [{ADD_TO_CALENDAR}]({file})"),
             (
                 Some(file),
-                Channel::Chat
-                | Channel::Sms
-                | Channel::Whatsapp
-                | Channel::Email
-                | Channel::Linkedin
-                | Channel::Messenger,
-            ) => format!(" Add it to your calendar: {file}"),
+                Channel::Sms | Channel::Whatsapp | Channel::Email | Channel::Linkedin | Channel::Messenger,
+            ) => format!(" {ADD_TO_CALENDAR}: {file}"),
         };
         self.understanding.plan.confirmation = Some(format!("{said}{mailed}{after}"));
         self.understanding.facts.signals.insert("form_completed".to_owned());

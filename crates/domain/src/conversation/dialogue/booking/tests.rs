@@ -12,6 +12,7 @@ use crate::{
         confidential::Confidential,
         dialogue::{FormMove, Prompt, Understanding, understand},
     },
+    vocabulary::Channel,
 };
 
 const ZONE: &str = "America/New_York";
@@ -193,7 +194,7 @@ fn name_and_number_are_asked_only_while_unknown_and_then_it_is_booked() {
     assert!(matches!(&step, Step::Book { slot, moving: None } if slot.starts_ms == ms(TUESDAY_TWO)), "{step:?}");
     assert_eq!(
         spoken(&booked),
-        "You're booked: Consultation on Tuesday. Add it to your calendar: https://x.example/a.ics"
+        "You're booked: Consultation on Tuesday. [Add it to your calendar](https://x.example/a.ics)"
     );
     assert!(talk.brief.dialogue.booking.is_none() && talk.brief.dialogue.agreed.len() == 1);
     // The next one asks for nothing that is known.
@@ -221,6 +222,84 @@ fn a_question_in_between_is_answered_and_the_offer_stands() {
     assert!(understood.plan.wants_knowledge && understood.plan.prompt.is_some());
     let (step, _) = talk.say("the first one", |_| Outcome::Held).unwrap();
     assert!(matches!(step, Step::Hold { .. }), "{step:?}");
+}
+
+#[test]
+fn where_a_link_can_have_no_name_it_stands_as_it_is() {
+    let settled =
+        Settled { when: "Tuesday".into(), file: Some("https://x.example/a.ics".into()), ..Settled::default() };
+    let mut talk = Talk::new();
+    talk.brief.channel.0 = Channel::Sms;
+    talk.brief.visitor.name = Some("Jo".into());
+    talk.brief.visitor.phone = Some("+14155550100".into());
+    talk.offered("any openings tomorrow?", &three());
+    let (_, booked) = talk.say("1", |_| Outcome::Booked(settled)).unwrap();
+    assert!(spoken(&booked).ends_with("Add it to your calendar: https://x.example/a.ics"), "{}", spoken(&booked));
+}
+
+#[test]
+fn who_wants_none_of_those_offered_is_offered_others_and_never_the_same_again() {
+    for said in [
+        "none of those work for me",
+        "None of these times suit me.",
+        "none",
+        "neither",
+        "those don't work",
+        "Sorry, I can't make any of these",
+        "that is not possible for me",
+        "something later please",
+        "do you have anything else?",
+    ] {
+        let mut talk = Talk::new();
+        talk.offered("can i come next week?", &three());
+        let (step, _) = talk.offered(said, &three());
+        let Step::Offer { query, .. } = &step else { panic!("{said}: {step:?}") };
+        assert!(query.from_ms > ms(WEDNESDAY_TEN), "{said}");
+    }
+    for (said, from, to) in [
+        ("Thursday afternoon", "2026-11-26T05:00:00Z", "2026-11-27T05:00:00Z"),
+        ("How about Thursday afternoon instead?", "2026-11-26T05:00:00Z", "2026-11-27T05:00:00Z"),
+        ("None of these, I'd prefer Thursday afternoon", "2026-11-26T05:00:00Z", "2026-11-27T05:00:00Z"),
+        ("another day please", "2026-11-26T05:00:00Z", "2026-12-18T05:00:00Z"),
+    ] {
+        for holds in [false, true] {
+            let mut talk = Talk::new();
+            talk.offered("can i come next week?", &three());
+            if holds {
+                talk.say("the first one", |_| Outcome::Held).unwrap();
+            }
+            let (step, _) = talk.offered(said, &three());
+            let Step::Offer { query, .. } = &step else { panic!("{said}, {holds}: {step:?}") };
+            assert_eq!((query.from_ms, query.to_ms), (ms(from), ms(to)), "{said}, {holds}");
+        }
+    }
+    let mut talk = Talk::new();
+    talk.offered("can i come next week?", &three());
+    let (step, _) = talk.offered("anything earlier?", &three());
+    assert!(matches!(&step, Step::Offer { query, .. } if query.to_ms == ms(TUESDAY_TWO)), "{step:?}");
+}
+
+#[test]
+fn who_comes_to_people_asks_where_before_it_is_booked() {
+    let mut talk = Talk::new();
+    talk.config.lead_fields.push(Field {
+        name: "address".into(),
+        label: "Service Address".into(),
+        kind: FieldType::Text,
+        required: true,
+        options: Vec::new(),
+        ask: "What's the address?".into(),
+    });
+    assert_eq!(kind_to_begin_with(&talk.config).map(|kind| kind.id), Some("service_call".into()));
+    talk.brief.visitor.name = Some("Jo".into());
+    talk.brief.visitor.phone = Some("+14155550100".into());
+    talk.offered("I need an appointment", &three());
+    let (step, held) = talk.say("2pm", |_| Outcome::Held).unwrap();
+    assert!(matches!(step, Step::Hold { .. }) && spoken(&held).contains("What's the address?"), "{}", spoken(&held));
+    let (step, _) = talk.say("12 Oak Street, Springfield", |_| Outcome::Unavailable).unwrap();
+    assert!(matches!(step, Step::Book { .. }), "{step:?}");
+    assert_eq!(talk.brief.dialogue.values.get("address").map(String::as_str), Some("12 Oak Street, Springfield"));
+    assert_eq!(kind_to_begin_with(&Talk::new().config), None, "nobody is asked where they live who comes to a salon");
 }
 
 #[test]
