@@ -263,7 +263,7 @@ async fn a_trade_that_comes_to_people_books_service_calls_and_asks_where() {
     assert_eq!(lead["fields"]["need"], "My water heater leaks", "{lead}");
     assert_eq!(
         (&lead["team"], &lead["suggested_team"], &lead["assigned_to"]),
-        (&Value::Null, &json!("dispatch"), &Value::Null),
+        (&json!("dispatch"), &json!("dispatch"), &Value::Null),
         "{lead}"
     );
 }

@@ -298,7 +298,11 @@ fn give(state: &State, cx: &Context, given: AnswerGiven, mut unanswered: Vec<Str
     let owed = understood.map(|understood| &understood.plan).or(open.and_then(|open| open.carried.as_deref()));
     // Only what stands in the knowledge, and all of it, is an answer that nobody needs to look at.
     let answered = !given.fallback && !given.sources.is_empty() && unanswered.is_empty();
-    let for_people = owed.and_then(|plan| plan.unless_answered.clone()).filter(|_| !answered);
+    let mut for_people = owed.and_then(|plan| plan.unless_answered.clone()).filter(|_| !answered);
+    if let Some(facts) = &mut for_people {
+        // Once for each rule.
+        facts.alerts.retain(|draft| !state.alerts.values().any(|told| told.about == draft.about));
+    }
     let facts: Vec<Facts> = given
         .understanding
         .iter()

@@ -178,7 +178,10 @@ fn a_group_without_members_is_a_suggestion_and_nobody_has_the_lead() {
     let nobody = Assignment { rule: Some(0), team: Some("dispatch".into()), user: None };
     ask(&mut state, Actor::System, Command::Routed { routing: 1, assignment: nobody }).unwrap();
     let shown = view(&state).unwrap();
-    assert_eq!((shown.team, shown.suggested_team.as_deref(), shown.assigned_to), (None, Some("dispatch"), None));
+    assert_eq!(
+        (shown.team, shown.suggested_team.as_deref(), shown.assigned_to),
+        (Some("dispatch".into()), Some("dispatch"), None)
+    );
     told(&mut state, capture(&[("service_type", "HVAC")], &[]));
     let somebody = Assignment { rule: Some(1), team: Some("hvac".into()), user: Some("x".into()) };
     ask(&mut state, Actor::System, Command::Routed { routing: 2, assignment: somebody }).unwrap();

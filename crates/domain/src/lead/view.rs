@@ -64,9 +64,9 @@ pub struct LeadView {
     pub follow_ups: Vec<FollowUpView>,
     /// Who works on it.
     pub assigned_to: Option<UserId>,
-    /// The group it was routed to, where somebody of it has the lead.
+    /// The group that the rules route it to.
     pub team: Option<String>,
-    /// The group that the rules name and that nobody is in: who it would be for, and nobody's yet.
+    /// The same group where nobody of it has the lead: who it would be for, and nobody's yet.
     #[serde(default)]
     pub suggested_team: Option<String>,
     /// When it was captured.
@@ -137,19 +137,18 @@ pub fn view(state: &State) -> Option<LeadView> {
         followed_up_at: state.followed_up_at_ms.map(rfc3339),
         follow_ups: state.follow_ups.iter().map(shown).collect(),
         assigned_to: state.assigned_to.clone(),
-        team: routed(state, true),
-        suggested_team: routed(state, false).filter(|_| state.assigned_to.is_none()),
+        team: state.assignment.as_ref().and_then(|assignment| assignment.team.clone()),
+        suggested_team: suggested(state),
         created_at: rfc3339(state.created_at_ms),
         updated_at: rfc3339(state.updated_at_ms),
         seq: state.seq,
     })
 }
 
-/// The group that the rules gave it to: one with members, or one that is only a name in the trade's rules. A group with members always gives the
-/// lead to one of them.
-fn routed(state: &State, has_members: bool) -> Option<String> {
-    let assignment = state.assignment.as_ref().filter(|assignment| assignment.user.is_some() == has_members)?;
-    assignment.team.clone()
+/// A group that is only a name in the trade's rules. One with members always gives the lead to one of them.
+fn suggested(state: &State) -> Option<String> {
+    let assignment = state.assignment.as_ref().filter(|assignment| assignment.user.is_none())?;
+    assignment.team.clone().filter(|_| state.assigned_to.is_none())
 }
 
 /// A lead's values in the order of [`CSV_COLUMNS`]. Text that a spreadsheet would run as a formula gets an apostrophe in front.

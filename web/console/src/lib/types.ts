@@ -408,6 +408,8 @@ export interface Lead {
   followed_up: boolean;
   assigned_to: string | null;
   team: string | null;
+  /** The same group where nobody of it has the lead. */
+  suggested_team?: string | null;
   created_at: string;
   updated_at: string;
   seq: number;

@@ -58,6 +58,10 @@ impl Turn<'_> {
             }
             if !again && !self.already_told(rule) {
                 self.escalate(rule, &hit.reason);
+            } else if again && self.waits_for_answer(rule) {
+                // The first may have been answered.
+                let drafts = self.alerts_of(rule, &hit.reason);
+                self.if_unanswered(drafts);
             }
             if matches!(rule.trigger, Trigger::FieldAbove { .. }) {
                 self.result.facts.signals.insert("budget_above_threshold".to_owned());
@@ -148,7 +152,8 @@ impl Turn<'_> {
         of(FieldType::Phone).or_else(|| of(FieldType::Email))
     }
 
-    pub(super) fn escalate(&mut self, rule: &EscalationRule, reason: &str) {
+    /// Whom a rule tells, and what.
+    fn alerts_of(&self, rule: &EscalationRule, reason: &str) -> Vec<AlertDraft> {
         let urgency = rule.urgency.unwrap_or(Urgency::Normal);
         let heading = match rule.action {
             EscalationAction::ImmediateAlert if urgency == Urgency::Emergency => "Emergency",
@@ -159,33 +164,40 @@ impl Turn<'_> {
         };
         let known = self.known_now();
         let about = About { id: &rule.id, heading, reason, urgency };
-        let drafts = alert::drafts(self.config, self.brief, &known, &rule.notify, &about);
-        let to = drafts.first().map(|draft| draft.to.clone());
-        let escalation = self.config.escalation_enabled.then(|| Escalation {
-            rule: rule.id.clone(),
-            action: rule.action,
-            urgency: rule.urgency,
-            reason: reason.to_owned(),
-            to,
-        });
-        if self.waits_for_answer(rule) {
-            let held = self.plan().unless_answered.get_or_insert_default();
-            held.alerts.extend(drafts);
-            held.escalations.extend(escalation);
-            return;
-        }
+        alert::drafts(self.config, self.brief, &known, &rule.notify, &about)
+    }
+
+    pub(super) fn escalate(&mut self, rule: &EscalationRule, reason: &str) {
         if let Some(urgency) = rule.urgency {
             self.raise(urgency);
         }
-        self.queue(drafts);
-        self.result.facts.escalations.extend(escalation);
+        let drafts = self.alerts_of(rule, reason);
+        let to = drafts.first().map(|draft| draft.to.clone());
+        if self.waits_for_answer(rule) {
+            self.if_unanswered(drafts);
+        } else {
+            self.queue(drafts);
+        }
+        if self.config.escalation_enabled {
+            self.result.facts.escalations.push(Escalation {
+                rule: rule.id.clone(),
+                action: rule.action,
+                urgency: rule.urgency,
+                reason: reason.to_owned(),
+                to,
+            });
+        }
     }
 
     /// Whether a rule only asks the team for an answer (VRT-20: soft escalation of a question about prices): a price that stands on the
-    /// business's own pages is one, and nobody need be told.
+    /// business's own pages is one, and nobody need be written to.
     fn waits_for_answer(&self, rule: &EscalationRule) -> bool {
         let about_prices = matches!(&rule.trigger, Trigger::Intent { value, .. } if value == PRICING);
         about_prices && rule.action == EscalationAction::SoftEscalate
+    }
+
+    fn if_unanswered(&mut self, drafts: Vec<AlertDraft>) {
+        self.plan().unless_answered.get_or_insert_default().alerts.extend(drafts);
     }
 
     /// One alert per address and turn: the first, which comes from the rule the owner put first.

@@ -15,6 +15,7 @@ export const inbox = {
     channel: 'Channel',
     agent: 'Agent',
     assigned: 'Assigned to',
+    suggested: (group: string) => `Nobody (for ${group})`,
     mine: 'Me',
     since: 'When',
     sinceAll: 'Any time',
