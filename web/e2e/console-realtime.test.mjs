@@ -94,7 +94,6 @@ test('a test call over OpenAI Realtime is heard and spoken there, and answered b
 
 test('where OpenAI does not answer the call says so, and can be made without it', async () => {
   const page = await browser.context.newPage();
-  await signIn(page, colloquy.url, office.email);
   await page.route(`${openai.url}/v1/realtime/calls`, (route) => route.abort());
   await page.goto(`${colloquy.url}/app/agents/${office.agent.id}/voice`);
   await page.getByRole('button', { name: 'Make a test call' }).click();
