@@ -192,7 +192,9 @@ async fn a_number_is_set_up_whole_once_and_given_back_as_it_was() {
     let owner = Member::sign_up(&server, "Oak Plumbing").await;
     let agent = text(&owner.agent(json!({ "vertical": "home_services", "name": "Oak" })).await, "id");
     let connect = "/api/integrations/simulated_retell/connect";
-    owner.api.post(connect, json!({})).await.names("api_key");
+    owner.api.post("/api/integrations/retell/connect", json!({})).await.names("api_key");
+    // Without one the key is taken that a simulated carrier has unless it is told otherwise: this one was.
+    assert_eq!(owner.api.post(connect, json!({})).await.refused(409)["code"], "account_refused");
     let wrong = owner.api.post(connect, json!({ "api_key": "another" })).await.refused(409);
     assert_eq!(wrong["code"], "account_refused");
     assert!(text(&wrong, "detail").contains("does not take this API key"), "it says what to do: {wrong}");
