@@ -23,8 +23,10 @@ pub(crate) const NODES: usize = 3;
 pub(crate) const SHARDS: u32 = 96;
 /// Until all tables are made on several CQL servers, each of which must agree with the others after each table.
 const TABLES_WITHIN: Duration = Duration::from_secs(180);
-/// Until every shard has an owner and the nodes have shared them: a newcomer waits for the steward's next round.
+/// Until every shard has an owner and the nodes have shared them: a newcomer waits for the steward's next round, and each shard for writes of its own.
 const SPREAD_WITHIN: Duration = Duration::from_secs(120);
+/// The part of it that each shard adds.
+const SHARD_WITHIN: Duration = Duration::from_millis(120);
 /// Moves of a whole node on a busy machine.
 pub(crate) const MOVED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -172,8 +174,9 @@ impl Cluster {
     /// Waits until these nodes own all shards between them, each a fair part.
     pub(crate) async fn spread(&self, places: &[usize]) {
         let fair = self.shards / places.len() / 2;
+        let within = SPREAD_WITHIN + SHARD_WITHIN * u32::try_from(self.shards).unwrap_or(u32::MAX);
         let ids: Vec<String> = places.iter().map(|&place| node_id(place)).collect();
-        eventually(&format!("{ids:?} own all shards"), SPREAD_WITHIN, async || {
+        eventually(&format!("{ids:?} own all shards"), within, async || {
             let owned = self.owned(places[0]).await?;
             let all: usize = ids.iter().filter_map(|id| owned.get(id)).sum();
             (all == self.shards && ids.iter().all(|id| owned.get(id).is_some_and(|&own| own >= fair))).then_some(())
