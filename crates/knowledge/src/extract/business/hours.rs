@@ -173,6 +173,8 @@ fn statements(tokens: &[Token], mut tell: impl FnMut(u8, &[(u16, u16)])) {
             Token::Days(_) => {
                 let (mask, end) = days(tokens, at);
                 match said(tokens, end) {
+                    // `… on weekdays and from 8 to 2 on Saturday`: those hours are the next days' own.
+                    Some((_, next)) if holds_days(tokens, next) => at = end,
                     Some((ranges, next)) => {
                         if !is_aside(tokens, at, next) {
                             tell(mask, &ranges);
@@ -182,8 +184,10 @@ fn statements(tokens: &[Token], mut tell: impl FnMut(u8, &[(u16, u16)])) {
                     None => at = end,
                 }
             }
-            // The hours first: `8am to 6pm, Monday to Friday`.
-            Token::Time(_) => match ranges(tokens, at, false) {
+            // The hours first: `8am to 6pm, Monday to Friday`, `from 7 to 6 on weekdays`.
+            Token::Time(_) => match ranges(tokens, at, false)
+                .or_else(|| ranges(tokens, at, true).filter(|(_, end)| holds_days(tokens, *end)))
+            {
                 Some((ranges, end)) => {
                     let begin = skip(tokens, end, HELD_FILLERS_MAX, 0);
                     at = end;
@@ -200,6 +204,11 @@ fn statements(tokens: &[Token], mut tell: impl FnMut(u8, &[(u16, u16)])) {
             _ => at += 1,
         }
     }
+}
+
+/// Whether a single word, such as "on", stands between hours that end here and days.
+fn holds_days(tokens: &[Token], at: usize) -> bool {
+    matches!((tokens.get(at), tokens.get(at + 1)), (Some(Token::Word), Some(Token::Days(_))))
 }
 
 /// Whether what is said between two places, or shortly before, is about something else than the doors.
@@ -282,7 +291,7 @@ fn ranges(tokens: &[Token], mut at: usize, bare: bool) -> Option<(Vec<(u16, u16)
         found.push(range);
         at += 3;
         let next = skip(tokens, at, 2, 0);
-        if !matches!(tokens.get(next), Some(Token::Time(_))) || found.len() >= 4 {
+        if !matches!(tokens.get(next), Some(Token::Time(_))) || found.len() >= 4 || holds_days(tokens, next + 3) {
             break;
         }
         at = next;
@@ -497,6 +506,10 @@ mod tests {
             ),
             ("Monday through Friday\n8:00 AM - 6:00 PM\n\nSaturday\n9:00 AM - 1:00 PM", &with_saturday),
             ("Weekdays 8–6", &eight),
+            ("The office answers from 8 to 6 on weekdays and from 9 to 1 on Saturday.", &with_saturday),
+            ("On weekdays our hours are 8 to 6, and 9 to 1 on Saturday.", &with_saturday),
+            // Whose hours those are is not clear, and nothing is better than another day's.
+            ("Somebody is there weekdays and, from 9 to 1 on Saturday, by appointment.", ""),
             ("Mon-Fri 8-12 and 13-18", &format!("{eight} with breaks")),
             ("Monday, Wednesday & Friday: noon to 5", "mon 12:00-17:00, wed 12:00-17:00, fri 12:00-17:00"),
             ("Fri-Sun 6pm-2am", "fri 18:00-23:59, sat 18:00-23:59, sun 18:00-23:59"),
