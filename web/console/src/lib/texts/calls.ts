@@ -90,7 +90,7 @@ export const calls = {
     start: 'Call',
     again: 'Call again',
     open: 'Make a test call',
-    openText: 'In your browser, without an account: it is answered like a real call, and what it books is booked. It counts in no figure.',
+    openText: 'In your browser, without an account: it is answered like a real call, and what it books is booked. It is marked as a test among the calls; its conversation and lead count like any other.',
     mustBe: 'Test calls are made by people from the role rep on.',
     connecting: 'Connecting…',
     lost: 'The connection is lost. The call waits for it…',

@@ -26,7 +26,7 @@ export const campaigns = {
     cost: 'Cost',
     ofBudget: (cost: string, budget: string) => `${cost} of ${budget}`,
     when: 'Last change',
-    noneNow: 'None calls just now.',
+    noneNow: 'No campaign is calling just now.',
     moreNow: (n: number) => (n === 1 ? 'and 1 more' : `and ${n} more`),
     none: 'No campaign yet',
     noneText: 'A campaign calls everybody on a list, within the law and the limits of your account, and says exactly what became of each.',
