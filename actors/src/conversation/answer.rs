@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use colloquy_cluster::effect::EffectHandle;
@@ -13,7 +13,7 @@ use colloquy_domain::ids::{MessageId, TenantId, TurnId};
 use colloquy_domain::{Principal, Rejection};
 use tokio::sync::mpsc;
 
-use super::lookup::{self, Library};
+use super::lookup::{self, Library, OTHER_WORDS_MAX};
 use super::stream::{self, Piece};
 use super::{ConversationEntity, booking, model};
 use crate::core::Asked;
@@ -147,6 +147,7 @@ async fn attempt_turn(
         agent: &brief.agent_id,
         config: &config,
         variables: &agent.variables,
+        left: AtomicUsize::new(if asks_model && tools.model.is_some() { 0 } else { OTHER_WORDS_MAX }),
     };
     let finding =
         async { if wants { library.all(dialogue::several::questions(&brief.messages())).await } else { Vec::new() } };

@@ -1,6 +1,7 @@
 //! Finds what the knowledge has on each question of a turn: in the visitor's words, else in others for the same thing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use colloquy_cluster::Client;
 use colloquy_domain::agent::config::AgentConfig;
@@ -21,6 +22,8 @@ const DOCUMENTS_OF_SEVERAL: usize = 8;
 const PREPARED: &str = "faq:";
 /// How often a question is put in other words on top of other words: "haircut" and "kids" are two.
 const ROUNDS: usize = 2;
+/// Searches in other words for one turn, all its questions together: one question may use them up, and each embeds a text while somebody waits.
+pub(super) const OTHER_WORDS_MAX: usize = 24;
 
 /// Whose knowledge is asked.
 pub(super) struct Library<'a> {
@@ -31,6 +34,8 @@ pub(super) struct Library<'a> {
     pub(super) config: &'a AgentConfig,
     /// What stands for the names in prepared answers.
     pub(super) variables: &'a BTreeMap<String, String>,
+    /// Searches in other words that are left for this turn; none where a language model reads what is found, because it knows other words itself.
+    pub(super) left: AtomicUsize,
 }
 
 /// What was found on one question.
@@ -58,6 +63,12 @@ impl Looked {
 }
 
 impl Library<'_> {
+    /// Whether one more search in other words may be made; it counts as made.
+    fn may_reword(&self) -> bool {
+        let take = |left: usize| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
     /// Looks each question up.
     pub(super) async fn all(&self, questions: Vec<String>) -> Vec<Looked> {
         let mut looked = Vec::with_capacity(questions.len());
@@ -72,6 +83,9 @@ impl Library<'_> {
     pub(super) async fn of(&self, question: String) -> Looked {
         let mut first = self.asked(&question).await;
         for variant in meant(&question) {
+            if !self.may_reword() {
+                break;
+            }
             let found = self.asked(&variant).await;
             if found.is_answered() && (found.rank() > first.rank() || !first.is_answered()) {
                 first = Looked { question: question.clone(), ..found };
@@ -88,6 +102,9 @@ impl Library<'_> {
             for variant in rephrased(&words) {
                 if tried.contains(&variant) {
                     continue;
+                }
+                if !self.may_reword() {
+                    break;
                 }
                 tried.push(variant.clone());
                 let found = self.asked(&variant).await;

@@ -133,9 +133,12 @@ impl Carriers {
         self.file_at(provider, to, None).await
     }
 
-    /// Fetches a file from where a provider says it is.
+    /// Fetches a file from where a provider says it is. Only a provider that is asked without TLS itself may name an address without.
     pub(crate) async fn file_at(&self, provider: Provider, url: &str, key: Option<&str>) -> Result<Vec<u8>, Fault> {
-        self.may_name(provider, url)?;
+        let plain = self.base(provider).is_some_and(|base| base.starts_with("http://"));
+        if !(url.starts_with("https://") || plain && url.starts_with("http://")) {
+            return Err(Fault::Unreadable);
+        }
         let mut asking = self.http.get(url);
         if let Some(key) = key {
             asking = asking.bearer_auth(key);
@@ -143,23 +146,21 @@ impl Carriers {
         whole(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?).await
     }
 
-    /// Fetches a long file from where a provider says it is, piece by piece.
+    /// Fetches a long file from where a signed webhook says it is, piece by piece: over TLS, or from the provider itself.
     pub(crate) async fn download(
         &self,
         provider: Provider,
         url: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Fault>> + Send + Unpin + use<>, Fault> {
-        self.may_name(provider, url)?;
+        // An organization has the key that such an address comes signed with: without TLS it could name whatever stands beside this server.
+        let own =
+            self.base(provider).is_some_and(|base| url.strip_prefix(base).is_some_and(|rest| rest.starts_with('/')));
+        if !(own || url.starts_with("https://")) {
+            return Err(Fault::Unreadable);
+        }
         let asking = self.http.get(url).timeout(DOWNLOAD_WITHIN);
         let response = there(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?)?;
         Ok(response.bytes_stream().map(|piece| piece.map_err(|_| Fault::Unavailable { status: None })).boxed())
-    }
-
-    /// Only a provider that is asked without TLS itself may name an address without.
-    fn may_name(&self, provider: Provider, url: &str) -> Result<(), Fault> {
-        let plain = self.base(provider).is_some_and(|base| base.starts_with("http://"));
-        let may = url.starts_with("https://") || plain && url.starts_with("http://");
-        if may { Ok(()) } else { Err(Fault::Unreadable) }
     }
 
     /// Sends a request. What went wrong says whether it may have arrived.
@@ -228,4 +229,28 @@ pub(crate) fn retell(credentials: &Credentials) -> Retell {
 /// WhatsApp's requests for a number.
 pub(crate) fn whatsapp(credentials: &Credentials, phone_number_id: &str) -> Whatsapp {
     Whatsapp::new(phone_number_id, credentials.token.clone().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_webhook_names_beside_this_server_is_not_asked() {
+        let settings =
+            CarrierSettings { simulated_url: Some("http://127.0.0.1:1".to_owned()), ..CarrierSettings::default() };
+        let carriers = Carriers::new(settings).expect("TLS");
+        for (provider, url) in [
+            (Provider::SimulatedRetell, "http://127.0.0.1:2/secret.wav"),
+            (Provider::SimulatedRetell, "http://127.0.0.1:10/secret.wav"),
+            (Provider::SimulatedRetell, "http://127.0.0.1:1@127.0.0.1:2/secret.wav"),
+            (Provider::Retell, "http://169.254.169.254/latest/meta-data"),
+            (Provider::Retell, "file:///etc/passwd"),
+        ] {
+            assert!(matches!(carriers.download(provider, url).await, Err(Fault::Unreadable)), "{url}");
+        }
+        // Its own address is asked; nobody is there.
+        let own = carriers.download(Provider::SimulatedRetell, "http://127.0.0.1:1/a.wav").await;
+        assert!(matches!(own, Err(Fault::Unavailable { .. })));
+    }
 }
