@@ -152,6 +152,8 @@ async fn what_cannot_be_sent_is_refused_with_the_reason() {
     let refused = upload(&desk.owner, &desk.talk, "holiday.png", program).await.names("file");
     assert!(refused.to_string().contains("no JPEG, PNG, GIF or PDF"), "{refused}");
     upload(&desk.owner, &desk.talk, "empty.png", Vec::new()).await.names("file");
+    // What people may send is not what the team may.
+    upload(&desk.owner, &desk.talk, "voice.ogg", b"OggS\0\x02 a voice message".to_vec()).await.names("file");
     let mut large = png();
     large.resize(5_000_001, 0);
     let refused = upload(&desk.owner, &desk.talk, "large.png", large.clone()).await.refused(413);
@@ -360,7 +362,9 @@ async fn a_picture_from_whatsapp_is_asked_for_and_then_fetched_with_the_token_on
     let agent = text(&owner.agent(json!({ "vertical": "home_services", "name": "Oak" })).await, "id");
     connect_whatsapp(&owner, &agent, false).await;
     carrier.records("1013859600285441", png());
-    carrier.records("1013859600285442", b"OggS a voice message".to_vec());
+    carrier.records("1013859600285442", b"OggS it only says so".to_vec());
+    let voice = [&b"OggS\0\x02"[..], &[7; 500]].concat();
+    carrier.records("1013859600285444", voice.clone());
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let medium = |n: u8, kind: &str, id: &str| {
         let mut one = json!({ "id": format!("wamid.{n}"), "from": &BERLIN[1..], "timestamp": since.as_secs().to_string(), "type": kind });
@@ -369,33 +373,61 @@ async fn a_picture_from_whatsapp_is_asked_for_and_then_fetched_with_the_token_on
     };
     let mut leak = medium(1, "image", "1013859600285441");
     leak["image"]["caption"] = json!("Is it this pipe?");
-    // The last one is nothing that Meta has.
-    let all = [leak, medium(2, "audio", "1013859600285442"), medium(3, "image", "1013859600285443")];
+    // The third one is nothing that Meta has.
+    let all = [
+        leak,
+        medium(2, "audio", "1013859600285442"),
+        medium(3, "image", "1013859600285443"),
+        medium(4, "audio", "1013859600285444"),
+    ];
     for one in all {
         whatsapp_posts(&server, json!({ "messages": [one] }), APP_SECRET).await.expect(200);
     }
     let talk = only_conversation(&owner, "whatsapp").await;
-    let heard = eventually("all three stand there", SOON, || async {
+    let heard = eventually("all four stand there", SOON, || async {
         let shown = owner.conversation(&talk).await;
         let all = shown["messages"].as_array()?.clone();
         let with: Vec<Value> = all
             .into_iter()
             .filter(|message| message["attachments"].as_array().is_some_and(|files| files.len() == 1))
             .collect();
-        (with.len() == 3).then_some(with)
+        (with.len() == 4).then_some(with)
     })
     .await;
     assert_eq!(text(&heard[0], "content"), "Is it this pipe?");
     assert_eq!(carrier.fetched(), 0, "not before somebody looks");
+    eventually("who sends files without words is told who looks at them", SOON, || async {
+        let shown = owner.conversation(&talk).await;
+        let said = shown["messages"].as_array()?.iter().any(|message| {
+            message["role"] == "assistant"
+                && message["content"].as_str().is_some_and(|said| said.contains("what you sent"))
+        });
+        said.then_some(())
+    })
+    .await;
+    let asked = owner.api.list("/api/analytics/unanswered").await;
+    assert!(asked.iter().all(|one| !one.to_string().contains("attached")), "a file is no question: {asked:?}");
     let path = |n: usize| format!("/api/conversations/{talk}/messages/{}/attachments/0", text(&heard[n], "id"));
     for _ in 0..2 {
         let shown = owner.api.get(&path(0)).await;
         assert_eq!((shown.status, &shown.bytes, shown.header("content-type")), (200, &png(), Some("image/png")));
     }
     assert_eq!(carrier.fetched(), 1, "kept from then on");
-    // No picture, and one that Meta does not have.
+    // Nothing known, and one that Meta does not have.
     owner.api.get(&path(1)).await.refused(404);
     owner.api.get(&path(2)).await.refused(404);
+    // A voice message can be listened to, from any place in it.
+    let heard_voice = owner.api.get(&path(3)).await;
+    let head = |name| heard_voice.header(name).map(str::to_owned);
+    assert_eq!(
+        (heard_voice.status, &heard_voice.bytes, head("content-type").as_deref()),
+        (200, &voice, Some("audio/ogg"))
+    );
+    assert_eq!(head("accept-ranges").as_deref(), Some("bytes"));
+    let from_the_middle = owner.api.header("range", "bytes=500-").get(&path(3)).await;
+    assert_eq!((from_the_middle.status, from_the_middle.bytes.len()), (206, 6));
+    assert_eq!(from_the_middle.header("content-range"), Some("bytes 500-505/506"));
+    owner.api.header("range", "bytes=506-").get(&path(3)).await.refused(416);
     let other = Member::sign_up(&server, "Another").await;
     other.api.get(&path(0)).await.refused(404);
 }

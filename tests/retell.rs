@@ -238,6 +238,21 @@ async fn a_number_is_set_up_whole_once_and_given_back_as_it_was() {
     let made = world.api().get(&format!("/get-agent/{ours}")).await.expect(200);
     assert_eq!(made["webhook_url"], server.url(&webhook));
 
+    // What its owner changes here is taken there; whoever keeps no recordings has none kept there.
+    let records = async |on: bool| {
+        let notice = json!({ "type": "call_recording", "text": "This call is recorded.", "when": "always_available" });
+        let wanted = json!({ "voice_recording": on, "compliance_notices": [notice] });
+        owner.api.patch(&format!("/api/agents/{agent}"), wanted).await.expect(200);
+        let keeps = if on { "everything" } else { "basic_attributes_only" };
+        eventually("Retell is told what to keep", ALL_DONE, async || {
+            let there = world.api().get(&format!("/get-agent/{ours}")).await.expect(200);
+            (there["data_storage_setting"] == keeps).then_some(())
+        })
+        .await;
+    };
+    records(true).await;
+    records(false).await;
+
     // Another agent answers: it is made there, and the one before has nothing to do any more.
     let other = text(&owner.agent(json!({ "vertical": "legal", "name": "Birch" })).await, "id");
     let path = format!("/api/voice/numbers/{}", text(&number, "id"));

@@ -72,6 +72,18 @@ test('a text message is a conversation with its channel, is answered on it by a 
 });
 
 /** A picture of one point. */
+/** Half a second of sound as a WAV file: 8 kHz, 8 bits. */
+function tone() {
+  const samples = Buffer.from(Array.from({ length: 4000 }, (_, at) => 128 + Math.round(40 * Math.sin(at / 3))));
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0);
+  head.writeUInt32LE(36 + samples.length, 4);
+  head.write('WAVEfmt ', 8);
+  [16, 1 | (1 << 16), 8000, 8000, 1 | (8 << 16)].forEach((word, at) => head.writeUInt32LE(word, 16 + 4 * at));
+  head.write('data', 36);
+  head.writeUInt32LE(samples.length, 40);
+  return Buffer.concat([head, samples]);
+}
 const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
 
 test('a picture is attached, looked at before, sent as one message and stands in the conversation', async () => {
@@ -120,8 +132,19 @@ test('a picture is attached, looked at before, sent as one message and stands in
   carrier.media.ME1 = PNG;
   await carrier.text(colloquy.url, SAM, 'It is this one', { NumMedia: '1', MediaUrl0: `https://api.twilio.com/2010-04-01/Accounts/${ACCOUNT}/Messages/MM1/Media/ME1`, MediaContentType0: 'image/png' });
   await log.getByText('It is this one').waitFor();
-  await until(() => log.getByRole('img', { name: 'Attachment 1' }).evaluate((image) => image.naturalWidth === 1), 'their picture is drawn');
+  await until(() => log.getByRole('img', { name: 'Attachment 1: picture' }).evaluate((image) => image.naturalWidth === 1), 'their picture is drawn');
   await look(page, 'conversation-picture');
+  // A voice message is listened to where it stands; what no browser plays is there to download; what the carrier has no more says so.
+  Object.assign(carrier.media, { ME2: tone(), ME3: Buffer.from('#!AMR\n' + 'x'.repeat(200)) });
+  const at = (medium) => `https://api.twilio.com/2010-04-01/Accounts/${ACCOUNT}/Messages/MM2/Media/${medium}`;
+  await carrier.text(colloquy.url, SAM, 'Listen to it', { NumMedia: '3', MediaUrl0: at('ME2'), MediaUrl1: at('ME3'), MediaUrl2: at('ME4') });
+  await log.getByText('Listen to it').waitFor();
+  const player = log.getByLabel('Attachment 1: voice message or sound');
+  await player.waitFor();
+  assert.equal(await player.evaluate(async (audio) => { await audio.play(); await new Promise((done) => (audio.onended = done)); return audio.duration.toFixed(1); }), '0.5');
+  assert.match(await log.getByRole('link', { name: 'Open Attachment 2: file' }).getAttribute('download'), /^\d+-2\.amr$/);
+  await log.getByText('The carrier has it no more').waitFor();
+  await look(page, 'conversation-sound');
 });
 
 test('two conversations of one person are merged by hand', async () => {

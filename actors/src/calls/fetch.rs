@@ -12,6 +12,7 @@ use colloquy_domain::lines::Provider;
 use colloquy_telephony::audio::{mulaw, wav};
 use colloquy_telephony::error::Fault;
 use colloquy_telephony::rest::Repeat;
+use colloquy_telephony::retell::rest::read_call;
 use futures::StreamExt as _;
 
 use super::recording::{self, CHANNELS, RATE_HZ};
@@ -35,8 +36,8 @@ const SILENCE: u8 = 0xff;
 pub(super) enum What<'a> {
     /// What a caller said after the beep, by the provider's name of it.
     Voicemail(&'a str),
-    /// A whole call, from where the provider has it.
-    Call(&'a str),
+    /// A whole call.
+    Call,
 }
 
 impl What<'_> {
@@ -44,7 +45,7 @@ impl What<'_> {
     fn told(self, here: bool) -> Command {
         match self {
             Self::Voicemail(_) => Command::VoicemailFetched { here },
-            Self::Call(_) => Command::RecordingFetched { here },
+            Self::Call => Command::RecordingFetched { here },
         }
     }
 }
@@ -63,7 +64,7 @@ impl<E: std::fmt::Display> From<E> for Not {
     }
 }
 
-/// Takes note of where a provider has the sound of a call, if its agent records calls and its organization keeps recordings: only then the caller was told.
+/// Takes note that a provider has the sound of a call, if its agent records calls and its organization keeps recordings: only then the caller was told.
 ///
 /// # Errors
 /// When call, agent or organization cannot be asked.
@@ -73,7 +74,6 @@ pub async fn recorded(
     tenant: &TenantId,
     carrier: Carrier,
     provider_call_id: &str,
-    url: &str,
 ) -> Result<(), ActorError> {
     let by = Principal::system(tenant.clone());
     let call = find(client, &by, &id(tools, tenant, carrier, provider_call_id)).await?;
@@ -84,7 +84,7 @@ pub async fn recorded(
         Err(error) => return Err(error),
     }
     let Some(keep_days) = missed::keeps(client, tools, tenant).await? else { return Ok(()) };
-    let news = Command::Recorded { url: url.to_owned(), keep_days };
+    let news = Command::Recorded { keep_days };
     told(client, tools, tenant, carrier, provider_call_id, news).await
 }
 
@@ -123,7 +123,7 @@ async fn once(tools: &Tools, handle: &EffectHandle, what: What<'_>) -> Result<()
     let call = missed::this_call(handle).await?;
     match what {
         What::Voicemail(name) => voicemail(tools, handle, &call, name).await,
-        What::Call(url) => whole_call(tools, handle, &call, url).await,
+        What::Call => whole_call(tools, handle, &call).await,
     }
 }
 
@@ -157,10 +157,25 @@ async fn voicemail(tools: &Tools, handle: &EffectHandle, call: &Call, name: &str
 }
 
 /// Both voices are in one channel there, and in both here.
-async fn whole_call(tools: &Tools, handle: &EffectHandle, call: &Call, url: &str) -> Result<(), Not> {
+async fn whole_call(tools: &Tools, handle: &EffectHandle, call: &Call) -> Result<(), Not> {
+    let client = handle.client();
     let provider =
         if simulated(call, Provider::SimulatedRetell) { Provider::SimulatedRetell } else { Provider::Retell };
-    let mut pieces = match tools.carriers.download(provider, url).await {
+    let Some(is) = &call.is else { return Err(Not::Ever("it is a call that nobody knows".to_owned())) };
+    let lines = tools.lines(client, &TenantId::from(&*handle.key().tenant)).await?;
+    let Some(connection) = lines.connections.get(&provider) else {
+        return Err(Not::Yet("its account is not connected".to_owned()));
+    };
+    // Asked anew each time: addresses of recordings are signed for a while only.
+    let asked = carrier::retell(&connection.credentials).call(&is.provider_call_id);
+    let answered = tools.carriers.call(provider, &asked, client.now_ms()).await?;
+    let url = match read_call(&answered.as_answer()) {
+        Ok(told) => told.recording_url.filter(|url| !url.is_empty()),
+        Err(Fault::NotFound) => return Err(Not::Ever("its provider does not know the call".to_owned())),
+        Err(fault) => return Err(fault.into()),
+    };
+    let Some(url) = url else { return Err(Not::Yet("its provider does not say where it is".to_owned())) };
+    let mut pieces = match tools.carriers.download(provider, &url).await {
         Ok(pieces) => pieces,
         Err(Fault::Unreadable) => return Err(Not::Ever("its address is none that we ask".to_owned())),
         Err(fault) => return Err(fault.into()),

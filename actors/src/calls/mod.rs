@@ -109,7 +109,7 @@ impl Entity for CallEntity {
             Effect::TextBack => missed::text_back(&self.tools, &handle).await,
             // Repeatable: the same pieces under the same names.
             Effect::FetchVoicemail { recording } => fetch::run(&self.tools, &handle, What::Voicemail(&recording)).await,
-            Effect::FetchRecording { url } => fetch::run(&self.tools, &handle, What::Call(&url)).await,
+            Effect::FetchRecording => fetch::run(&self.tools, &handle, What::Call).await,
             // Repeatable: the conversation notes a call's words once.
             Effect::WriteVoicemail => written::run(&self.tools, &handle).await,
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use colloquy_domain::conversation::command::Answer;
 use colloquy_domain::conversation::guard::{self, ModelAnswer, ToolCall};
 use colloquy_domain::conversation::prompt::{self, ModelPrompt, Speaker};
-use colloquy_domain::conversation::state::{Stages, Tokens, Trace};
+use colloquy_domain::conversation::{Stages, Tokens, Trace};
 use colloquy_domain::vocabulary::Channel;
 use colloquy_models::{
     ChatAnswer, ChatMessage, ChatModel, ChatRequest, Delta, ErrorKind, ModelFailure, Tool, ToolArguments,

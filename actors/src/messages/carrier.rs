@@ -146,13 +146,13 @@ impl Carriers {
         whole(asking.send().await.map_err(|_| Fault::Unavailable { status: None })?).await
     }
 
-    /// Fetches a long file from where a signed webhook says it is, piece by piece: over TLS, or from the provider itself.
+    /// Fetches a long file from where a provider says it is, piece by piece: over TLS, or from the provider itself.
     pub(crate) async fn download(
         &self,
         provider: Provider,
         url: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, Fault>> + Send + Unpin + use<>, Fault> {
-        // An organization has the key that such an address comes signed with: without TLS it could name whatever stands beside this server.
+        // Without TLS an answer that somebody else gave could name whatever stands beside this server.
         let own =
             self.base(provider).is_some_and(|base| url.strip_prefix(base).is_some_and(|rest| rest.starts_with('/')));
         if !(own || url.starts_with("https://")) {
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_a_webhook_names_beside_this_server_is_not_asked() {
+    async fn what_stands_beside_this_server_is_not_asked() {
         let settings =
             CarrierSettings { simulated_url: Some("http://127.0.0.1:1".to_owned()), ..CarrierSettings::default() };
         let carriers = Carriers::new(settings).expect("TLS");

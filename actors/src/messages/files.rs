@@ -44,7 +44,7 @@ pub async fn keep(
     if bytes.len() as u64 > BYTES_MAX {
         return Err(Rejection::invalid("file", "is larger than 5 MB").into());
     }
-    let Some(kind) = FileType::of(bytes) else {
+    let Some(kind) = FileType::of(bytes).filter(|kind| kind.is_sendable()) else {
         return Err(Rejection::invalid("file", "is no JPEG, PNG, GIF or PDF, whatever its name says").into());
     };
     let name = file_name(name, kind);

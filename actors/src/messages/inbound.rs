@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use colloquy_cluster::Client;
 use colloquy_domain::contact_guard::said::{self, Tongue};
 use colloquy_domain::contact_guard::{self, Address};
+use colloquy_domain::conversation::attachment::without_words;
 use colloquy_domain::conversation::{self, Carried, Command, MessageStatus, Order, Post, Reply};
 use colloquy_domain::ids::{AgentId, ConversationId, MessageId, TenantId};
 use colloquy_domain::lines::{NewNumber, Provider};
@@ -353,7 +354,7 @@ fn order(of: &Incoming, word: Option<Keyword>, stopped: bool, live: bool) -> Opt
 /// What stands in the conversation for a message.
 fn text(of: &Incoming) -> String {
     let text = of.text.trim();
-    if text.is_empty() { format!("[{} attached]", of.attachments.len()) } else { text.to_owned() }
+    if text.is_empty() { without_words(of.attachments.len()) } else { text.to_owned() }
 }
 
 fn carried_channel(channel: Channel) -> keywords::Channel {

@@ -69,10 +69,9 @@ pub fn news(tools: &Tools, call: &Call) -> Vec<Command> {
     machine.into_iter().chain([Command::Ended(Box::new(end))]).collect()
 }
 
-/// Where its sound is, once it is over.
-pub fn recording(call: &Call) -> Option<&str> {
-    call.end()?;
-    call.recording_url.as_deref().filter(|url| !url.is_empty())
+/// Whether it is over and its sound can be fetched.
+pub fn is_recorded(call: &Call) -> bool {
+    call.end().is_some() && call.recording_url.as_deref().is_some_and(|url| !url.is_empty())
 }
 
 fn ending(end: CallEnd) -> Ending {

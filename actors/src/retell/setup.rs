@@ -1,5 +1,7 @@
 //! Agents and numbers at Retell, brought to what they are to be: looked at first, changed only where they differ, so that doing it again changes nothing.
 
+use std::time::Duration;
+
 use colloquy_cluster::Client;
 use colloquy_domain::ids::{AgentId, TenantId};
 use colloquy_domain::lines::setup::{Bindings, Share, Step};
@@ -30,6 +32,9 @@ const KEEPS_NO_WORDS: &str = "basic_attributes_only";
 const NAME_CHARS: usize = 60;
 /// Hexadecimal digits of what tells our agents from others there.
 const MARK_DIGITS: usize = 16;
+/// Pauses before a changed agent is taken there again, each twice the one before, up to the longest.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_MAX: Duration = Duration::from_secs(8);
 /// Agents with one mark that are looked at: there is one, or two were made at once.
 const MARKED_MAX: u32 = 10;
 
@@ -83,6 +88,36 @@ pub async fn agent(
     let lines = now(client, tenant).await?;
     let account = Account::of(client, tools, tenant, provider, &lines)?;
     account.ensure(agent).await.map_err(|trouble| trouble.into_error(provider))
+}
+
+/// Brings the agents there that speak for a changed agent of ours to what they are to be now. What stands in the way is kept with their numbers, where the owner
+/// sees it and sets them up again.
+pub async fn changed(client: &Client, tools: &Tools, tenant: &TenantId, agent: &AgentId) {
+    let lines = match tools.lines(client, tenant).await {
+        Ok(lines) => lines,
+        Err(error) => return tracing::warn!(%agent, %error, "a changed agent could not be taken to Retell"),
+    };
+    for provider in [Provider::Retell, Provider::SimulatedRetell] {
+        if !lines.agents.get(&provider).is_some_and(|agents| agents.contains_key(agent)) {
+            continue;
+        }
+        let Ok(account) = Account::of(client, tools, tenant, provider, &lines) else { continue };
+        let mut pause = AGAIN;
+        let trouble = loop {
+            let Err(trouble) = account.ensure(agent).await else { break None };
+            if pause > AGAIN_MAX {
+                break Some(trouble.told(provider));
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        };
+        let Some(why) = trouble else { continue };
+        for (id, _) in lines.numbers.iter().filter(|(_, of)| of.is.provider == provider && of.is.agent == *agent) {
+            if let Err(error) = account.note(Step::NotBound { id: id.clone(), why: why.clone() }).await {
+                tracing::warn!(number = %id, %error, "that an agent at Retell is not what it is to be could not be noted");
+            }
+        }
+    }
 }
 
 /// The lines as they are, not the node's copy of them.

@@ -35,8 +35,8 @@ pub fn apply(state: &mut Call, event: &Event, seq: u64, at_ms: i64) {
                 state.recording = here.then_some(Recording { began_ms, keep_days, expired: false, deleted: false });
             }
         }
-        Event::RecordedElsewhere { url, keep_days } => {
-            state.elsewhere = Some(Elsewhere { url: url.clone(), keep_days: *keep_days, sound: Sound::There });
+        Event::RecordedElsewhere { keep_days } => {
+            state.elsewhere = Some(Elsewhere { keep_days: *keep_days, sound: Sound::There });
         }
         Event::ElsewhereFetched { here } => elsewhere::arrived(state, *here),
         Event::VoicemailWritten { words } => write(state, *words),

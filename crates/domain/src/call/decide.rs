@@ -2,8 +2,8 @@
 
 use super::{
     CARRIED_WITHIN_MS, Call, CallStatus, Command, Decision, End, Event, LOST_AFTER_MS, PROVIDER_CALL_CHARS_MAX,
-    REASON_CHARS_MAX, REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, TransferKind, Untaken, elsewhere, expires_ms,
-    missed, timer, transfer, words,
+    REASON_CHARS_MAX, REVIEW_ATTEMPTS_MAX, REVIEW_DEADLINE_MS, Reply, TransferKind, Untaken, elsewhere,
+    errands::expires_ms, missed, timer, transfer, words,
 };
 use crate::{
     check::{Checks, is_e164},
@@ -101,7 +101,7 @@ pub fn decide(state: &Call, cx: &Context, command: Command) -> Result<Decision, 
             system(cx).and_then(|()| missed::left(state, cx, recording, seconds, keep_days))
         }
         Command::VoicemailFetched { here } => system(cx).and_then(|()| missed::fetched(state, here)),
-        Command::Recorded { url, keep_days } => system(cx).and_then(|()| elsewhere::recorded(state, url, keep_days)),
+        Command::Recorded { keep_days } => system(cx).and_then(|()| elsewhere::recorded(state, keep_days)),
         Command::RecordingFetched { here } => system(cx).and_then(|()| elsewhere::fetched(state, here)),
         Command::VoicemailWritten { words } => system(cx).and_then(|()| words::written(state, words)),
         Command::Ended(end) => system(cx).map(|()| ended(state, cx, &end)),

@@ -3,33 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Decision, Effect, Event, Recording, Reply, Sound};
-use crate::{check::Checks, rejection::Rejection};
+use crate::rejection::Rejection;
 
-/// Characters of the address of a recording: a signed one of a bucket has about a thousand.
-const URL_CHARS_MAX: usize = 4096;
-
-/// What a provider recorded.
+/// What a provider recorded. Where it is, the provider is asked when it is fetched: what a webhook says of that could send this server anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
-    /// Where the provider has it.
-    pub url: String,
     /// For how many days it is kept after the call; for ever if none.
     pub keep_days: Option<u32>,
     /// Where it is.
     pub sound: Sound,
 }
 
-/// A provider says where it has the sound of a call.
-pub(super) fn recorded(state: &Call, url: String, keep_days: Option<u32>) -> Result<Decision, Rejection> {
+/// A provider says that it has the sound of a call.
+pub(super) fn recorded(state: &Call, keep_days: Option<u32>) -> Result<Decision, Rejection> {
     if state.elsewhere.is_some() || state.recording.is_some() {
         return Ok(Decision::reply(Reply::Done));
     }
-    let mut checks = Checks::default();
-    checks.line("url", &url, 1, URL_CHARS_MAX);
-    let web = url.starts_with("https://") || url.starts_with("http://");
-    checks.ensure(web, "url", "must be an address of the web");
-    checks.finish()?;
-    Ok(Decision::event(Event::RecordedElsewhere { url, keep_days }, Reply::Done))
+    Ok(Decision::event(Event::RecordedElsewhere { keep_days }, Reply::Done))
 }
 
 /// It is here, or nowhere.
@@ -52,8 +42,8 @@ pub(super) fn arrived(state: &mut Call, here: bool) {
 
 /// What is still to be fetched.
 pub(super) fn pending(state: &Call) -> Option<(String, u32, Effect)> {
-    let elsewhere = state.elsewhere.as_ref().filter(|elsewhere| elsewhere.sound == Sound::There)?;
-    Some(("sound".to_owned(), 1, Effect::FetchRecording { url: elsewhere.url.clone() }))
+    state.elsewhere.as_ref().filter(|elsewhere| elsewhere.sound == Sound::There)?;
+    Some(("sound".to_owned(), 1, Effect::FetchRecording))
 }
 
 #[cfg(test)]
@@ -64,10 +54,8 @@ mod tests {
         tests::{Run, end},
     };
 
-    const URL: &str = "https://recordings.example/call.wav?sig=1";
-
     fn told() -> Command {
-        Command::Recorded { url: URL.to_owned(), keep_days: Some(30) }
+        Command::Recorded { keep_days: Some(30) }
     }
 
     fn fetches(run: &Run) -> bool {
@@ -80,9 +68,9 @@ mod tests {
         run.talk();
         run.ask(end(None, None, None)).expect("over");
         run.ask(told()).expect("told");
-        run.ask(Command::Recorded { url: "https://elsewhere.example/x".to_owned(), keep_days: None })
-            .expect("told again");
-        assert_eq!(run.call.elsewhere.as_ref().map(|elsewhere| elsewhere.url.as_str()), Some(URL), "the first stands");
+        run.ask(Command::Recorded { keep_days: None }).expect("told again");
+        let kept = run.call.elsewhere.as_ref().map(|elsewhere| elsewhere.keep_days);
+        assert_eq!(kept, Some(Some(30)), "the first stands");
         assert!(fetches(&run) && run.call.recording.is_none());
         run.ask(Command::RecordingFetched { here: true }).expect("here");
         run.ask(Command::RecordingFetched { here: false }).expect("an older try says less");
@@ -92,13 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_hands_out_is_given_up_and_what_is_no_address_is_refused() {
+    fn what_nobody_hands_out_is_given_up() {
         let mut run = Run::new();
         run.talk();
-        for odd in ["file:///etc/passwd", "", "ftp://x"] {
-            let odd = Command::Recorded { url: odd.to_owned(), keep_days: None };
-            assert!(matches!(run.ask(odd), Err(Rejection::Invalid { .. })));
-        }
         assert!(run.ask(Command::RecordingFetched { here: true }).is_err(), "nothing was told of");
         run.ask(told()).expect("told");
         run.ask(Command::RecordingFetched { here: false }).expect("given up");

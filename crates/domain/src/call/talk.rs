@@ -53,6 +53,6 @@ mod tests {
         let mut booked = with(Some(Wish::NotInterested));
         booked.dialogue.agreed.push(Agreed::default());
         assert!(talk(&booked, &"k".into(), None).meeting);
-        assert_eq!(talk(&booked, &"another".into(), None).meeting, false);
+        assert!(!talk(&booked, &"another".into(), None).meeting);
     }
 }

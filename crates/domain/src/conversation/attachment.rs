@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Line, State};
+use super::{Line, Message, State};
 use crate::{campaign::number, lines::Provider, rejection::Rejection, vocabulary::Channel};
 
 /// Files of one message. With five parts of a long text they stay below the parts that a delivery may have.
@@ -38,11 +38,31 @@ pub enum FileType {
     Gif,
     /// A document.
     Pdf,
+    /// A picture or sticker, as WhatsApp sends them. Received only, like all that follow.
+    Webp,
+    /// A voice message of WhatsApp: Opus in Ogg.
+    Ogg,
+    /// Sound.
+    Mp3,
+    /// Sound: AAC in MP4, as telephones record it.
+    M4a,
+    /// Sound: AAC on its own.
+    Aac,
+    /// A voice message of older telephones. Browsers do not play it.
+    Amr,
+    /// Sound.
+    Wav,
+    /// A film.
+    Mp4,
+    /// A film of an iPhone.
+    Mov,
+    /// A film, small enough for MMS.
+    ThreeGp,
 }
 
 impl FileType {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Pdf];
+    /// What the team may send: every carrier and receiver can show it.
+    pub const SENDABLE: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Pdf];
 
     /// What bytes are, by how they begin.
     pub fn of(bytes: &[u8]) -> Option<Self> {
@@ -56,8 +76,41 @@ impl FileType {
             Some(Self::Gif)
         } else if bytes.starts_with(b"%PDF-") {
             Some(Self::Pdf)
+        } else if bytes.starts_with(b"OggS\0") {
+            Some(Self::Ogg)
+        } else if bytes.starts_with(b"#!AMR\n") || bytes.starts_with(b"#!AMR-WB\n") {
+            Some(Self::Amr)
+        } else if bytes.starts_with(b"RIFF") {
+            match bytes.get(8..12)? {
+                b"WEBP" => Some(Self::Webp),
+                b"WAVE" => Some(Self::Wav),
+                _ => None,
+            }
+        } else if bytes.get(4..8) == Some(b"ftyp") {
+            Some(match bytes.get(8..12)? {
+                b"M4A " | b"M4B " => Self::M4a,
+                b"qt  " => Self::Mov,
+                [b'3', b'g', b'p' | b'2', _] => Self::ThreeGp,
+                // Pictures in the same box, which browsers do not show.
+                b"heic" | b"heix" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"avif" | b"avis" => return None,
+                _ => Self::Mp4,
+            })
         } else {
-            None
+            Self::of_frames(bytes)
+        }
+    }
+
+    /// Sound without a head of its own: each frame begins with eleven or twelve set bits, a version and a layer.
+    fn of_frames(bytes: &[u8]) -> Option<Self> {
+        if bytes.starts_with(b"ID3") {
+            return Some(Self::Mp3);
+        }
+        match bytes {
+            [0xff, 0xf1 | 0xf9, ..] => Some(Self::Aac),
+            [0xff, 0xfb | 0xfa | 0xf3 | 0xf2 | 0xe3 | 0xe2, rate, ..] if rate & 0xf0 != 0xf0 && rate & 0x0c != 0x0c => {
+                Some(Self::Mp3)
+            }
+            _ => None,
         }
     }
 
@@ -68,6 +121,16 @@ impl FileType {
             Self::Png => "image/png",
             Self::Gif => "image/gif",
             Self::Pdf => "application/pdf",
+            Self::Webp => "image/webp",
+            Self::Ogg => "audio/ogg",
+            Self::Mp3 => "audio/mpeg",
+            Self::M4a => "audio/mp4",
+            Self::Aac => "audio/aac",
+            Self::Amr => "audio/amr",
+            Self::Wav => "audio/wav",
+            Self::Mp4 => "video/mp4",
+            Self::Mov => "video/quicktime",
+            Self::ThreeGp => "video/3gpp",
         }
     }
 
@@ -78,12 +141,27 @@ impl FileType {
             Self::Png => &["png"],
             Self::Gif => &["gif"],
             Self::Pdf => &["pdf"],
+            Self::Webp => &["webp"],
+            Self::Ogg => &["ogg", "oga", "opus"],
+            Self::Mp3 => &["mp3"],
+            Self::M4a => &["m4a"],
+            Self::Aac => &["aac"],
+            Self::Amr => &["amr"],
+            Self::Wav => &["wav"],
+            Self::Mp4 => &["mp4"],
+            Self::Mov => &["mov"],
+            Self::ThreeGp => &["3gp"],
         }
     }
 
     /// Whether it is a picture.
     pub fn is_image(self) -> bool {
-        self != Self::Pdf
+        matches!(self, Self::Jpeg | Self::Png | Self::Gif | Self::Webp)
+    }
+
+    /// Whether the team may send it.
+    pub fn is_sendable(self) -> bool {
+        Self::SENDABLE.contains(&self)
     }
 }
 
@@ -158,6 +236,9 @@ pub fn is_id(id: &str) -> bool {
 
 /// The largest file of a type that a line carries itself, bytes; 0: it goes as a link.
 pub fn carried_max(line: &Line, channel: Channel, kind: FileType) -> u64 {
+    if !kind.is_sendable() {
+        return 0;
+    }
     match (channel, line.provider) {
         (Channel::Sms, Provider::Twilio | Provider::Simulated) if takes_mms(&line.from, &line.to) => {
             if kind.is_image() { BYTES_MAX } else { MMS_DOCUMENT_BYTES_MAX }
@@ -179,7 +260,10 @@ fn takes_mms(from: &str, to: &str) -> bool {
 
 /// How large a file of each type a line carries itself, by media type, for the console.
 pub fn carries(line: &Line, channel: Channel) -> BTreeMap<String, u64> {
-    FileType::ALL.into_iter().map(|kind| (kind.media_type().to_owned(), carried_max(line, channel, kind))).collect()
+    FileType::SENDABLE
+        .into_iter()
+        .map(|kind| (kind.media_type().to_owned(), carried_max(line, channel, kind)))
+        .collect()
 }
 
 /// Whether files can be said over a channel now.
@@ -219,6 +303,16 @@ pub fn in_words(content: &str, files: &[Attachment]) -> String {
     }
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     format!("{content} [{}]", names.join(", ")).trim_start().to_owned()
+}
+
+/// What stands for a message of a person that has files and no words.
+pub fn without_words(files: usize) -> String {
+    format!("[{files} attached]")
+}
+
+/// Whether a message of a person has files and no words.
+pub(super) fn is_without_words(message: &Message) -> bool {
+    !message.attachments.is_empty() && message.content == without_words(message.attachments.len())
 }
 
 /// What a carrier's number for a failure means, where it is about files; none for others.
@@ -265,6 +359,24 @@ mod tests {
             (b"\xff\xd8\xff\xe0\0\x10JFIF", Some(FileType::Jpeg)),
             (b"GIF89a\x01\0", Some(FileType::Gif)),
             (b"%PDF-1.7\n", Some(FileType::Pdf)),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", Some(FileType::Webp)),
+            (b"RIFF\x10\0\0\0WAVEfmt ", Some(FileType::Wav)),
+            (b"RIFF\x10\0\0\0AVI LIST", None),
+            (b"RIFF", None),
+            (b"OggS\0\x02\0\0", Some(FileType::Ogg)),
+            (b"OggS a voice message", None),
+            (b"ID3\x04\0", Some(FileType::Mp3)),
+            (b"\xff\xfb\x90\x64", Some(FileType::Mp3)),
+            (b"\xff\xfb\xff\xff", None),
+            (b"\xff\xf1\x50\x80", Some(FileType::Aac)),
+            (b"#!AMR\n\x3c", Some(FileType::Amr)),
+            (b"#!/bin/sh", None),
+            (b"\0\0\0\x18ftypM4A \0", Some(FileType::M4a)),
+            (b"\0\0\0\x18ftypisom\0", Some(FileType::Mp4)),
+            (b"\0\0\0\x14ftypqt  \0", Some(FileType::Mov)),
+            (b"\0\0\0\x14ftyp3gp5\0", Some(FileType::ThreeGp)),
+            (b"\0\0\0\x18ftypheic\0", None),
+            (b"\0\0\0\x18ftyp", None),
             (b"MZ\x90\0 this is a program", None),
             (b"\x89PNG\r\n\x1a\n\0\0\0\x0dtEXt", None),
             (b"<svg onload=alert(1)>", None),
@@ -322,6 +434,15 @@ mod tests {
         let meta = line(Provider::Whatsapp, "+4915112345678", "+14155550100");
         assert_eq!(max(&meta, Channel::Whatsapp, FileType::Pdf), BYTES_MAX);
         assert_eq!(max(&meta, Channel::Whatsapp, FileType::Gif), 0, "it goes as a link");
+    }
+
+    #[test]
+    fn what_only_people_send_goes_over_no_line() {
+        let line = line(Provider::Whatsapp, "+4915112345678", "+14155550100");
+        for kind in [FileType::Ogg, FileType::Mp4, FileType::Webp, FileType::Amr] {
+            assert_eq!((kind.is_sendable(), carried_max(&line, Channel::Whatsapp, kind)), (false, 0), "{kind:?}");
+            assert!(!carries(&line, Channel::Whatsapp).contains_key(kind.media_type()), "{kind:?}");
+        }
     }
 
     #[test]

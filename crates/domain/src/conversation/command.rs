@@ -11,7 +11,8 @@ use super::{
     merge::Absorbed,
     retrieved::SourceRef,
     spoken::{CallBegun, Spoken},
-    state::{AlertLine, Contact, Message, MessageStatus, State, Terms, Trace, TurnOutcome, Visitor},
+    state::{AlertLine, Contact, Message, MessageStatus, State, Terms, TurnOutcome, Visitor},
+    trace::Trace,
 };
 use crate::{
     call::Untaken,

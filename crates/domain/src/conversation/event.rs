@@ -10,7 +10,8 @@ use super::{
     merge::Absorbed,
     retrieved::SourceRef,
     spoken::Spoken,
-    state::{AlertLine, Author, CloseReason, JoinCode, MessageStatus, State, Terms, Trace, Visitor},
+    state::{AlertLine, Author, CloseReason, JoinCode, MessageStatus, State, Terms, Visitor},
+    trace::Trace,
 };
 use crate::{
     ids::{AgentId, CallId, ConversationId, LeadId, MessageId, TenantId, TurnId, UserId, VisitorId},

@@ -35,6 +35,7 @@ mod spoken_tests;
 pub mod state;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod turn;
 pub mod view;
 mod visitor;
@@ -51,10 +52,8 @@ pub use numbers::numbers;
 pub use questions::{AskedQuestion, questions};
 pub use retrieved::{FaqHit, KnowledgeAnswer, Passage, Retrieved, SourceRef};
 pub use spoken::{CallBegun, CallLink, Spoken, never_again};
-pub use state::{
-    Alert, AlertLine, Floor, Message, MessageStatus, RetrievedRef, Stages, State, Terms, Tokens, Trace, TurnOutcome,
-    Visitor,
-};
+pub use state::{Alert, AlertLine, Floor, Message, MessageStatus, State, Terms, TurnOutcome, Visitor};
+pub use trace::{RetrievedRef, Stages, Tokens, Trace};
 pub(crate) use turn::calls_a_person;
 
 use crate::{

@@ -730,7 +730,7 @@ fn commands_and_events_survive_the_wire() {
         whispers_used: Vec::new(),
         understanding: None,
         tool_facts: None,
-        trace: super::state::Trace::default(),
+        trace: super::Trace::default(),
         latency_ms: 1,
     }));
     assert_eq!(serde_json::from_str::<Event>(&serde_json::to_string(&given).unwrap()).unwrap(), given);

@@ -9,8 +9,9 @@ use super::{
     leads, spoken,
     state::{
         ANSWER_CHARS_MAX, AlertStatus, CloseReason, HISTORY_LINES, HistoryLine, IDLE_AFTER_MS, OpenTurn,
-        TURN_DEADLINE_MS, TURN_FAILURES_MAX, TURN_RECOVERIES_MAX, Trace, TurnOutcome,
+        TURN_DEADLINE_MS, TURN_FAILURES_MAX, TURN_RECOVERIES_MAX, TurnOutcome,
     },
+    trace::Trace,
 };
 use crate::{
     catalog::template::AlertChannel,
@@ -33,8 +34,11 @@ pub(super) fn brief(state: &State, turn: &TurnId, attempt: u32) -> Result<Decisi
 fn brief_of(state: &State, open: &OpenTurn) -> Brief {
     let posts = |from: usize| -> Vec<String> {
         let ids = open.posts[from.min(open.posts.len())..].iter();
-        ids.filter_map(|id| state.message(id)).map(|message| message.content.clone()).collect()
+        let said = ids.filter_map(|id| state.message(id)).filter(|message| !attachment::is_without_words(message));
+        said.map(|message| message.content.clone()).collect()
     };
+    let new = &open.posts[open.understood_posts.min(open.posts.len())..];
+    let only_files = new.iter().filter_map(|id| state.message(id)).any(attachment::is_without_words);
     let before = open
         .posts
         .first()
@@ -58,6 +62,7 @@ fn brief_of(state: &State, open: &OpenTurn) -> Brief {
         text: posts(open.understood_posts).join("\n"),
         question: posts(0).join("\n"),
         posts: posts(0),
+        only_files,
         history: spoken[spoken.len().saturating_sub(HISTORY_LINES)..].to_vec(),
         dialogue: state.dialogue.clone(),
         visitor: state.visitor.clone(),

@@ -11,7 +11,8 @@ use super::{
     dialogue::Prompt,
     retrieved::SourceRef,
     spoken,
-    state::{Floor, Message, RetrievedRef, Stages, Tokens, Turn, TurnOutcome},
+    state::{Floor, Message, Turn, TurnOutcome},
+    trace::{RetrievedRef, Stages, Tokens},
     turn::calls_a_person,
 };
 use crate::{

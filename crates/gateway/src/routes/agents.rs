@@ -10,7 +10,7 @@ use colloquy_actors::domain::catalog::template::{SampleFaq, Template};
 use colloquy_actors::domain::ids::AgentId;
 use colloquy_actors::domain::principal::Role;
 use colloquy_actors::domain::vocabulary::Vertical;
-use colloquy_actors::feed;
+use colloquy_actors::{feed, retell};
 use colloquy_wire::agents as wire;
 use colloquy_wire::common::ListQuery;
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ async fn update(
         return Err(Problem::field("voice_provider", lacking));
     }
     let command = Command::Update { patch, if_version };
-    Ok(tagged(&view(ask_after_rows::<AgentEntity>(&app.actors.client, &console.by, &id, command).await?)?))
+    changed(&app, &console, &id, command).await
 }
 
 /// Delete an agent with its knowledge. Conversations and leads stay.
@@ -195,8 +195,15 @@ async fn versions(State(app): State<App>, console: Console, Path(id): Path<Strin
 /// Make an older configuration the newest.
 #[utoipa::path(post, path = "/api/agents/{id}/versions/{n}/restore", tag = "agents", params(("id" = String, Path), ("n" = u32, Path)), responses((status = 200, body = Value)))]
 async fn restore(State(app): State<App>, console: Console, Path((id, n)): Path<(String, u32)>) -> Result<Response> {
-    let command = Command::Restore { version: n };
-    Ok(tagged(&view(ask_after_rows::<AgentEntity>(&app.actors.client, &console.by, &id, command).await?)?))
+    changed(&app, &console, &id, Command::Restore { version: n }).await
+}
+
+/// Changes an agent's configuration. Whoever speaks for it at Retell hears of it without anybody waiting.
+async fn changed(app: &App, console: &Console, id: &str, command: Command) -> Result<Response> {
+    let agent = view(ask_after_rows::<AgentEntity>(&app.actors.client, &console.by, id, command).await?)?;
+    let (app, tenant, id) = (app.clone(), console.tenant().clone(), agent.id.clone());
+    tokio::spawn(async move { retell::setup::changed(&app.actors.client, &app.actors.tools, &tenant, &id).await });
+    Ok(tagged(&agent))
 }
 
 /// The agent an API key is bound to, if any.

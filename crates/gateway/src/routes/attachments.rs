@@ -1,7 +1,7 @@
 //! `/api/conversations/{id}/attachments` and `/api/files`: files that people send with what they say, for the console, and for carriers and receivers by signed links.
 
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use colloquy_actors::domain::conversation::attachment::{BYTES_MAX, FILES_MAX};
@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::conversations::whole;
+use super::range::{Part, outside, part};
 use crate::app::{App, AppState};
 use crate::auth::Console;
 use crate::body::{Json, Query};
@@ -72,9 +73,14 @@ async fn upload(
 
 /// A file of a conversation.
 #[utoipa::path(get, path = "/api/conversations/{id}/attachments/{file}", tag = "conversations", params(("id" = String, Path), ("file" = String, Path)), responses((status = 200, content_type = "image/*"), (status = 404)))]
-async fn show(State(app): State<App>, console: Console, Path((id, file)): Path<(String, String)>) -> Result<Response> {
+async fn show(
+    State(app): State<App>,
+    console: Console,
+    Path((id, file)): Path<(String, String)>,
+    asked: HeaderMap,
+) -> Result<Response> {
     let id = keeper(&app, &console, &id).await?.id;
-    bytes(&app, console.tenant(), id.as_str(), &file).await
+    bytes(&app, console.tenant(), id.as_str(), &file, &asked).await
 }
 
 /// The conversation that keeps the files of this one: of a fork the one it was taken from.
@@ -86,19 +92,21 @@ async fn keeper(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
     }
 }
 
-/// What a person attached to a message of theirs, from 0: a picture or PDF. It is fetched from the carrier when it is asked for first.
-#[utoipa::path(get, path = "/api/conversations/{id}/messages/{message}/attachments/{at}", tag = "conversations", params(("id" = String, Path), ("message" = String, Path), ("at" = usize, Path)), responses((status = 200, content_type = "image/*"), (status = 404)))]
+/// What a person attached to a message of theirs, from 0: a picture, a PDF, sound or a film, up to 16 MB. It is fetched from the carrier when it is asked for
+/// first. `Range` is understood. 404: there is none, the carrier has it no more, or it is of another kind.
+#[utoipa::path(get, path = "/api/conversations/{id}/messages/{message}/attachments/{at}", tag = "conversations", params(("id" = String, Path), ("message" = String, Path), ("at" = usize, Path)), responses((status = 200, content_type = "image/*"), (status = 206), (status = 404), (status = 416), (status = 503)))]
 async fn heard(
     State(app): State<App>,
     console: Console,
     Path((id, message, at)): Path<(String, String, String)>,
+    asked: HeaderMap,
 ) -> Result<Response> {
     let state = keeper(&app, &console, &id).await?;
     let at: usize = at.parse().map_err(|_| Problem::not_found("file"))?;
     let (client, tools) = (&app.actors.client, &app.actors.tools);
     let found = files::heard(client, tools, console.tenant(), &state, &message, at).await?;
     let (file, bytes) = found.ok_or_else(|| Problem::not_found("file"))?;
-    Ok(answered(&file, bytes))
+    Ok(answered(&file, bytes, &asked))
 }
 
 /// Take back a file that was not sent.
@@ -138,6 +146,7 @@ fn is_sent(state: &Talk, file: &str) -> bool {
 async fn fetch(
     State(app): State<App>,
     Path((tenant, conversation, file, until, signature)): Path<(String, String, String, String, String)>,
+    asked: HeaderMap,
 ) -> Result<Response> {
     let tenant = TenantId::from(tenant.as_str());
     let until_s: i64 = until.parse().map_err(|_| Problem::not_found("file"))?;
@@ -145,7 +154,7 @@ async fn fetch(
     if !files::opens(&app.actors.tools, &tenant, &conversation, &file, until_s, &signature, now_ms) {
         return Err(Problem::not_found("file"));
     }
-    bytes(&app, &tenant, &conversation, &file).await
+    bytes(&app, &tenant, &conversation, &file, &asked).await
 }
 
 /// The files that a message names, which must be kept already.
@@ -197,24 +206,36 @@ fn shown(file: &Attachment) -> wire::StoredFile {
     }
 }
 
-async fn bytes(app: &AppState, tenant: &TenantId, conversation: &str, id: &str) -> Result<Response> {
+async fn bytes(app: &AppState, tenant: &TenantId, conversation: &str, id: &str, asked: &HeaderMap) -> Result<Response> {
     let found = files::read(&app.actors.client, tenant, conversation, id).await?;
     let (file, bytes) = found.ok_or_else(|| Problem::not_found("file"))?;
-    Ok(answered(&file, bytes))
+    Ok(answered(&file, bytes, asked))
 }
 
-fn answered(file: &Attachment, bytes: Bytes) -> Response {
+/// The file, or the part of it that a `Range` names.
+fn answered(file: &Attachment, bytes: Bytes, asked: &HeaderMap) -> Response {
     let policy = if file.kind.is_image() { PICTURE_POLICY } else { DOCUMENT_POLICY };
-    let mut answer = bytes.into_response();
-    let headers = [
+    let whole = file.bytes;
+    let wanted = asked.get(header::RANGE).and_then(|value| value.to_str().ok()).map(|value| part(value, whole));
+    let mut headers = vec![
         (header::CONTENT_TYPE, file.kind.media_type().to_owned()),
         (header::CONTENT_DISPOSITION, disposition(&file.name)),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
         // Personal, and deleted one day.
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
         (HeaderName::from_static("x-robots-tag"), "noindex".to_owned()),
     ];
+    let mut answer = match wanted {
+        None | Some(Part::All) => bytes.into_response(),
+        Some(Part::Of { from, to }) => {
+            headers.push((header::CONTENT_RANGE, format!("bytes {from}-{to}/{whole}")));
+            let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(bytes.len());
+            (StatusCode::PARTIAL_CONTENT, bytes.slice(at(from)..at(to.saturating_add(1)))).into_response()
+        }
+        Some(Part::Outside) => return outside(whole, "the file"),
+    };
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             answer.headers_mut().insert(name, value);

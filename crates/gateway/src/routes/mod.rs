@@ -26,6 +26,7 @@ pub mod ops;
 pub mod organization;
 pub mod pages;
 pub mod privacy;
+mod range;
 pub mod realtime;
 pub mod retell;
 pub mod voice;

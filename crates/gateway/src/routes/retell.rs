@@ -88,8 +88,8 @@ async fn told(app: &AppState, account: &Account, call: &Call) -> Result<()> {
     for news in hear::news(tools, call) {
         calls::told(client, tools, &account.tenant, Carrier::Retell, &call.call_id, news).await?;
     }
-    if let Some(url) = hear::recording(call) {
-        calls::fetch::recorded(client, tools, &account.tenant, Carrier::Retell, &call.call_id, url).await?;
+    if hear::is_recorded(call) {
+        calls::fetch::recorded(client, tools, &account.tenant, Carrier::Retell, &call.call_id).await?;
     }
     let Some(dialled) = hear::dialled(call) else { return Ok(()) };
     for report in hear::reports(tools, call) {

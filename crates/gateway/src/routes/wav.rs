@@ -9,8 +9,9 @@ use colloquy_actors::calls::recording::{self, CHANNELS, Piece, RATE_HZ};
 use colloquy_actors::domain::call::Call;
 use futures::stream;
 
+use super::range::{Part, outside, part};
 use crate::app::{App, AppState};
-use crate::problem::{Problem, Result};
+use crate::problem::Result;
 
 /// The bytes before the sound.
 const HEADER: usize = 58;
@@ -25,12 +26,7 @@ pub(super) async fn answer(app: &App, call: &Call, range: Option<&str>) -> Resul
     let (status, from, to) = match range.map(|range| part(range, whole)) {
         None | Some(Part::All) => (StatusCode::OK, 0, whole - 1),
         Some(Part::Of { from, to }) => (StatusCode::PARTIAL_CONTENT, from, to),
-        Some(Part::Outside) => {
-            let range = [(header::CONTENT_RANGE, format!("bytes */{whole}"))];
-            let detail = format!("the recording has {whole} bytes");
-            let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "outside_of_recording", detail);
-            return Ok((range, problem).into_response());
-        }
+        Some(Part::Outside) => return Ok(outside(whole, "the recording")),
     };
     let mut headers = vec![
         (header::CONTENT_TYPE, "audio/wav".to_owned()),
@@ -116,32 +112,6 @@ fn head(sound: u64) -> Vec<u8> {
     out
 }
 
-/// What a `Range` asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Part {
-    /// Everything; also where it cannot be understood or names several parts, as the standard wants it.
-    All,
-    /// From the one byte to the other, both included.
-    Of { from: u64, to: u64 },
-    /// Nothing that is there.
-    Outside,
-}
-
-fn part(range: &str, whole: u64) -> Part {
-    let Some((from, to)) = range.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return Part::All;
-    };
-    match (from.trim().parse::<u64>(), to.trim().parse::<u64>()) {
-        (Ok(from), _) if from >= whole => Part::Outside,
-        (Ok(from), Ok(to)) if to < from => Part::All,
-        (Ok(from), Ok(to)) => Part::Of { from, to: to.min(whole - 1) },
-        (Ok(from), Err(_)) if to.trim().is_empty() => Part::Of { from, to: whole - 1 },
-        (Err(_), Ok(0)) if from.trim().is_empty() => Part::Outside,
-        (Err(_), Ok(last)) if from.trim().is_empty() => Part::Of { from: whole.saturating_sub(last), to: whole - 1 },
-        _ => Part::All,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,25 +123,6 @@ mod tests {
         assert_eq!((&head[..4], &head[8..16], &head[50..54]), (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..]));
         assert_eq!(u32::from_le_bytes([head[4], head[5], head[6], head[7]]), 16_000 + HEADER as u32 - 8);
         assert_eq!(u32::from_le_bytes([head[46], head[47], head[48], head[49]]), 8_000, "samples of each channel");
-    }
-
-    #[test]
-    fn a_range_names_bytes_that_are_there() {
-        for (range, expected) in [
-            ("bytes=0-", Part::Of { from: 0, to: 99 }),
-            ("bytes=10-19", Part::Of { from: 10, to: 19 }),
-            ("bytes=90-200", Part::Of { from: 90, to: 99 }),
-            ("bytes=-10", Part::Of { from: 90, to: 99 }),
-            ("bytes=-1000", Part::Of { from: 0, to: 99 }),
-            ("bytes=100-", Part::Outside),
-            ("bytes=-0", Part::Outside),
-            ("bytes=9-3", Part::All),
-            ("bytes=0-1,5-6", Part::All),
-            ("lines=0-1", Part::All),
-            ("bytes=a-b", Part::All),
-        ] {
-            assert_eq!(part(range, 100), expected, "{range}");
-        }
     }
 
     #[test]

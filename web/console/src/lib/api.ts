@@ -37,6 +37,7 @@ export interface Answer<T> {
   data: T;
   version: string | null;
   status: number;
+  headers: Headers;
 }
 
 /** What the client needs from the session; set once by it. */
@@ -89,7 +90,7 @@ async function once(method: string, path: string, options: Options): Promise<Res
     headers['Content-Type'] = 'application/json';
     body = JSON.stringify(options.body);
   }
-  if (method !== 'GET') headers['X-CSRF-Token'] = identity.csrf;
+  if (method !== 'GET' && method !== 'HEAD') headers['X-CSRF-Token'] = identity.csrf;
   if (options.version) headers['If-Match'] = options.version;
   if (options.key) headers['Idempotency-Key'] = options.key;
   const limit = AbortSignal.timeout(GIVE_UP_MS);
@@ -110,7 +111,7 @@ async function renew(): Promise<boolean> {
 export async function send<T>(method: string, path: string, options: Options = {}): Promise<Answer<T>> {
   const given: Options = method === 'POST' && !options.key && !(options.body instanceof FormData) ? { ...options, key: crypto.randomUUID() } : options;
   // A read changes nothing, and a keyed POST is answered as it was the first time.
-  const harmless = method === 'GET' || given.key !== undefined;
+  const harmless = method === 'GET' || method === 'HEAD' || given.key !== undefined;
   let renewed = false;
   for (let attempt = 1; ; attempt += 1) {
     let response: Response;
@@ -125,7 +126,7 @@ export async function send<T>(method: string, path: string, options: Options = {
     }
     if (response.ok) {
       const data = (response.status === 204 ? undefined : await response.json().catch(() => undefined)) as T;
-      return { data, version: response.headers.get('etag'), status: response.status };
+      return { data, version: response.headers.get('etag'), status: response.status, headers: response.headers };
     }
     const error = await refused(response);
     // A refused log-in is an answer, not the end of a session.

@@ -17,6 +17,21 @@ let asking = $state.raw<{ resolve: (good: boolean) => void } | null>(null);
 let phase = $state<'loading' | 'in' | 'out' | 'failed'>('loading');
 let waiting: Promise<boolean> | null = null;
 
+declare global {
+  interface Window {
+    /** The answer to who is signed in, asked for by `first-1.js` before this code was there. */
+    colloquyMe?: Promise<Response | null>;
+  }
+}
+
+/** The early answer, once: what is not good is asked again, with all that a call does when it is refused. */
+async function early(): Promise<Me | null> {
+  const asked = window.colloquyMe;
+  delete window.colloquyMe;
+  const response = await asked;
+  return response?.ok ? ((await response.json().catch(() => null)) as Me | null) : null;
+}
+
 function take(next: Me) {
   me = next;
   identity.csrf = next.csrf_token;
@@ -72,7 +87,7 @@ export const session = {
   async load() {
     phase = 'loading';
     try {
-      take(await api.get<Me>('/api/me'));
+      take((await early()) ?? (await api.get<Me>('/api/me')));
       phase = 'in';
     } catch (error) {
       phase = error instanceof ApiError && error.status === 401 ? 'out' : 'failed';

@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it; kept in the browser and set before the first paint by `theme-1.js`.
+// Light, dark, or as the system has it; kept in the browser and set before the first paint by `first-1.js`.
 export type Choice = 'system' | 'light' | 'dark';
 const KEY = 'colloquy.theme';
 

@@ -50,6 +50,10 @@ pub(super) const GOODBYE: &str = "Thank you for getting in touch. Have a great d
 pub(super) const HELLO_AGAIN: &str = "Hello! How can I help?";
 /// The visitor agrees to nothing in particular.
 pub(super) const GO_ON: &str = "Great. What can I help you with?";
+/// A picture, a voice message or another file came without words: only people can look at it.
+pub(super) const FILES: &str = "Thank you, I've put what you sent in front of our team. I can't look at files or listen to recordings myself: is there anything you'd like to tell me in words?";
+/// The same, where the visitor is being asked something.
+pub(super) const FILES_ASIDE: &str = "Thank you, our team will look at what you sent; I can only read words.";
 /// The visitor only tries to give the agent orders.
 pub(super) const NOT_THAT: &str = "I can't help with that, but I'm happy to answer questions about our business.";
 

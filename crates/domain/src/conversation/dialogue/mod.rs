@@ -104,6 +104,9 @@ pub struct Brief {
     /// The same, message by message.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub posts: Vec<String>,
+    /// A message that nobody has understood yet was files without words: no words are to be taken from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_files: bool,
     /// The messages before, oldest first, at most ten (CHAT-5).
     pub history: Vec<HistoryLine>,
     /// How far forms, offers and rules are.

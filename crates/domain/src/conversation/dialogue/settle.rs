@@ -388,6 +388,7 @@ impl Turn<'_> {
                 Mood { confirms: true, .. } if !self.offer_settled => Some(lines::GO_ON),
                 Mood { denies: true, .. } if !self.offer_settled => Some(lines::OFFER_DECLINED),
                 Mood { cancels: true, .. } | Mood { skips: true, question: false, .. } => Some(lines::OFFER_DECLINED),
+                _ if self.brief.only_files && self.brief.text.trim().is_empty() => Some(lines::FILES),
                 _ => None,
             };
             self.plan().small_talk = line.map(str::to_owned);
@@ -397,6 +398,9 @@ impl Turn<'_> {
             && self.mood.wants_form
         {
             self.plan().acknowledge.push(lines::FORM_SHOWN.to_owned());
+        }
+        if self.brief.only_files && self.result.plan.small_talk.is_none() && self.result.plan.acknowledge.is_empty() {
+            self.plan().acknowledge.push(lines::FILES_ASIDE.to_owned());
         }
         if self.mood.injection {
             self.plan().soft.push(lines::NOT_THAT.to_owned());

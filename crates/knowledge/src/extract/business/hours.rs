@@ -278,12 +278,9 @@ fn said(tokens: &[Token], at: usize) -> Option<(Vec<(u16, u16)>, usize)> {
 /// Stretches of time from here on. Numbers alone are times only behind a day.
 fn ranges(tokens: &[Token], mut at: usize, bare: bool) -> Option<(Vec<(u16, u16)>, usize)> {
     let mut found = Vec::new();
-    loop {
-        let (Some(Token::Time(open)), Some(Token::Dash), Some(Token::Time(close))) =
-            (tokens.get(at), tokens.get(at + 1), tokens.get(at + 2))
-        else {
-            break;
-        };
+    while let (Some(Token::Time(open)), Some(Token::Dash), Some(Token::Time(close))) =
+        (tokens.get(at), tokens.get(at + 1), tokens.get(at + 2))
+    {
         if matches!(tokens.get(at + 3), Some(Token::Unit)) || !bare && open.bare && close.bare {
             break;
         }
