@@ -1,13 +1,16 @@
 //! Parts of a store that stall on demand, over the memory store.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use colloquy_store::blobs::Blobs;
 use colloquy_store::journal::{Append, Claim, Claimed, Journal, Record, Snapshot};
 use colloquy_store::leases::{ClusterInfo, Fact, Leases, NodeRow, ShardRow};
 use colloquy_store::{EntityKey, Store, StoreError};
+use tokio::sync::Semaphore;
 
 /// Leases whose renewals get no answer while `stalled`.
 pub(crate) struct StallingLeases {
@@ -105,5 +108,43 @@ impl Journal for SlowJournal {
 
     async fn load_snapshot(&self, key: &EntityKey) -> Result<Option<Snapshot>, StoreError> {
         self.inner.load_snapshot(key).await
+    }
+}
+
+/// Blobs whose writes wait until somebody lets them through.
+pub(crate) struct HeldBlobs {
+    inner: Arc<dyn Blobs>,
+    /// Writes that wait now, by path.
+    pub(crate) waiting: Mutex<Vec<String>>,
+    pub(crate) through: Semaphore,
+}
+
+/// Puts it in front of a store.
+pub(crate) fn holding(store: &mut Store) -> Arc<HeldBlobs> {
+    let held = HeldBlobs { inner: store.blobs.clone(), waiting: Mutex::default(), through: Semaphore::new(0) };
+    let held = Arc::new(held);
+    store.blobs = held.clone();
+    held
+}
+
+#[async_trait]
+impl Blobs for HeldBlobs {
+    async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.waiting.lock().expect("no panic inside").push(path.to_owned());
+        self.through.acquire().await.expect("never closed").forget();
+        self.waiting.lock().expect("no panic inside").retain(|waits| waits != path);
+        self.inner.put(path, bytes).await
+    }
+
+    async fn get(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(path).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.inner.delete(path).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.list(prefix).await
     }
 }

@@ -202,3 +202,33 @@ async fn answer_that_is_ready_after_the_lease_ended_is_not_given() {
     let answer = node.client().ask_raw(&key("a"), add, Ask::default().within_ms(30_000)).await;
     assert_eq!(answer, Answer::Unknown, "another node may have gone on from here");
 }
+
+#[tokio::test(start_paused = true)]
+async fn large_blobs_take_turns_and_small_ones_wait_for_none() {
+    let mut place = Place::new();
+    let held = doubles::holding(&mut place.store);
+    let node = place.node().await;
+    let owner = key("a");
+    ask(&node.client(), "a", Command::Add { op: 1, amount: 1 }).await.expect("there is one");
+    let put = |path: String, bytes: usize| {
+        let (client, owner) = (node.client(), owner.clone());
+        tokio::spawn(async move { client.put_blob(&owner, &path, &vec![7; bytes]).await })
+    };
+    let large: Vec<_> = (0..6).map(|n| put(format!("large/{n}"), 300_000)).collect();
+    let waiting = || held.waiting.lock().expect("no panic inside").clone();
+    while waiting().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let small = put("small/0".to_owned(), 1_000);
+    while !waiting().iter().any(|path| path == "small/0") {
+        tokio::task::yield_now().await;
+    }
+    // Every task has gone as far as it can when the clock has to be moved.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(waiting().iter().filter(|path| path.starts_with("large/")).count(), 2, "{:?}", waiting());
+    held.through.add_permits(7);
+    for writes in large.into_iter().chain([small]) {
+        writes.await.expect("no panic").expect("stored");
+    }
+    assert_eq!(node.client().store().blobs.list("large").await.expect("listed").len(), 6);
+}

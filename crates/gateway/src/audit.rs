@@ -412,6 +412,20 @@ mod tests {
     }
 
     #[test]
+    fn a_change_waits_for_a_log_that_will_be_there_and_for_no_other() {
+        for (error, waits) in [
+            (ActorError::Busy { retry_after_ms: 200 }, true),
+            (ActorError::Unknown, true),
+            (ActorError::Unavailable("the store does not answer".to_owned()), true),
+            (ActorError::Damaged("corrupt data in a segment".to_owned()), false),
+            (ActorError::StorageFull, false),
+            (ActorError::Failed, false),
+        ] {
+            assert_eq!(passes(&error), waits, "{error}");
+        }
+    }
+
+    #[test]
     fn calls_are_named_by_what_they_do_to_what() {
         for (method, path, action, parameter) in [
             ("POST", "/api/agents", "agent.created", None),

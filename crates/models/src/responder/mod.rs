@@ -103,7 +103,7 @@ impl Responder {
     pub fn answer(&self, question: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
         if let Some(hit) = self.best_faq(retrieved) {
             let own = if hit.is_template && is_said_by_sites(&hit.question) {
-                self.from_site(question, &hit.question, retrieved)
+                self.said_by_site(question, &hit.question, retrieved)
             } else {
                 None
             };
@@ -119,14 +119,14 @@ impl Responder {
             return None;
         }
         let passages = &retrieved.passages[..retrieved.passages.len().min(PASSAGES_MAX)];
-        self.from_passages(question, passages, retrieved.confidence)
+        self.said_by_passages(question, passages, retrieved.confidence)
     }
 
     /// What the business's own pages say of its hours, areas and nights, before what its trade's template says; only where they surely do.
-    fn from_site(&self, question: &str, prepared: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
+    fn said_by_site(&self, question: &str, prepared: &str, retrieved: &Retrieved) -> Option<KnowledgeAnswer> {
         let own = retrieved.passages.iter().filter(|passage| !passage.chunk_id.starts_with(PREPARED));
         let own: Vec<Passage> = own.take(PASSAGES_MAX).cloned().collect();
-        let said = self.from_passages(question, &own, self.options.min_confidence)?;
+        let said = self.said_by_passages(question, &own, self.options.min_confidence)?;
         // Many sentences have hours in them; those that a business is open at have a day or a time of day.
         let tells =
             !is_about_hours(prepared) || hints::fit(&said.text, &self.words.all(&said.text), Wanted::Time, None) >= 1.0;
@@ -134,7 +134,7 @@ impl Responder {
     }
 
     /// The answer that passages give when the search is this sure.
-    fn from_passages(&self, question: &str, passages: &[Passage], confidence: f64) -> Option<KnowledgeAnswer> {
+    fn said_by_passages(&self, question: &str, passages: &[Passage], confidence: f64) -> Option<KnowledgeAnswer> {
         let cut = question.char_indices().nth(QUESTION_CHARS_MAX).map_or(question, |(at, _)| &question[..at]);
         let question = Question::new(&self.words, cut);
         let candidates = score::candidates(&self.words, &question, passages);
