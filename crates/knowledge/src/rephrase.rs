@@ -102,15 +102,15 @@ pub fn rephrased(question: &str) -> Vec<String> {
 /// What a question means that has a phrase whose words alone mean something else. Empty for nearly every question.
 #[must_use]
 pub fn meant(question: &str) -> Vec<String> {
-    let mut variants = replaced(question, |group| group.idiom);
-    // "Financing for a furnace": the site may say it of everything, without the furnace.
-    let alone = held_to(question).into_iter().flat_map(|group| &group.said);
-    for alone in alone.map(|said| format!("Do you offer {}?", said.text)) {
-        if variants.len() < VARIANTS_MAX && !variants.contains(&alone) {
-            variants.push(alone);
-        }
-    }
-    variants
+    replaced(question, |group| group.idiom)
+}
+
+/// What a question asks for without the thing it is for, where the list knows how that is said: a site may say it of everything it sells. Only for
+/// things that it has: "can I finance a car?" is no question to a plumber.
+#[must_use]
+pub fn alone(question: &str) -> Vec<String> {
+    let said = held_to(question).into_iter().flat_map(|group| &group.said);
+    said.take(VARIANTS_MAX).map(|said| format!("Do you offer {}?", said.text)).collect()
 }
 
 /// Whether an answer says what a question asks for, where the list knows how that is said: a sentence about furnaces is none on financing one.
@@ -190,7 +190,7 @@ fn replaced(question: &str, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GROUPS, VARIANTS_MAX, meant, rephrased, tells};
+    use super::{GROUPS, VARIANTS_MAX, alone, meant, rephrased, tells};
 
     #[test]
     fn a_question_is_asked_with_what_others_call_the_same_thing() {
@@ -243,11 +243,17 @@ mod tests {
             assert!(!tells(question, furnaces), "{question}");
             assert!(tells(question, "A new system may be paid in 24 monthly payments."), "{question}");
             assert!(tells(question, "Jobs can be paid in twelve INSTALLMENTS."), "{question}");
-            assert!(meant(question).contains(&"Do you offer monthly payments?".to_owned()), "{question}");
+            assert!(alone(question).contains(&"Do you offer monthly payments?".to_owned()), "{question}");
         }
+        // What stands in the place of "how soon" is held to what it says itself.
+        assert!(!tells("on the same day can you be here?", "A bathroom takes nine working days."));
+        assert!(tells("on the same day can you be here?", "Calls before noon are served on the same day."));
         // "Install" is no installment.
         for question in ["Do you install furnaces?", "Have you experience in installing furnaces?", ""] {
-            assert!(tells(question, furnaces) && meant(question).is_empty(), "{question}");
+            assert!(
+                tells(question, furnaces) && meant(question).is_empty() && alone(question).is_empty(),
+                "{question}"
+            );
         }
     }
 
