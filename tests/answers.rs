@@ -137,6 +137,12 @@ async fn what_is_asked_in_other_words_is_answered_too_and_what_is_not_there_is_n
     let server = start_local().await;
     paraphrased(&server, &BUSINESSES, PARAPHRASED_OF_TEN).await;
     paraphrased(&server, &ELSEWHERE, ELSEWHERE_OF_TEN).await;
+    let [(folder, vertical, name)] = ELSEWHERE;
+    let site = Site::folder(root().join("tests/sites").join(folder)).await;
+    let owner = Member::sign_up(&server, name).await;
+    let agent = owner.trained(vertical, &site.url("/"), json!({ "variables": { "business_name": name } })).await;
+    let missed = facts_missed(&server, &agent, &site, &rows(folder, "mended")).await;
+    assert!(missed.is_empty(), "{missed:#?}");
 }
 
 /// Asks what sites answer in other words, and what they do not answer.

@@ -239,7 +239,10 @@ async fn a_trade_that_comes_to_people_books_service_calls_and_asks_where() {
     };
     let first = labels(&offered);
     let others = labels(&visitor.say("None of those work for me").await);
-    assert!(others.iter().all(|label| !first.contains(label)), "{first:?} {others:?}");
+    let day = |label: &String| label.split(" at ").next().unwrap_or_default().to_owned();
+    let days = |labels: &[String]| labels.iter().map(day).collect::<BTreeSet<String>>();
+    assert!(days(&others).is_disjoint(&days(&first)), "other days: {first:?} {others:?}");
+    assert_eq!(days(&others).len(), others.len(), "and several of them: {others:?}");
     let thursday = labels(&visitor.say("Thursday afternoon").await);
     assert!(thursday.iter().all(|label| label.starts_with("Thursday") && label.contains("PM")), "{thursday:?}");
     let held = visitor.say("the second one").await;
@@ -266,6 +269,17 @@ async fn a_trade_that_comes_to_people_books_service_calls_and_asks_where() {
         (&json!("dispatch"), &json!("dispatch"), &Value::Null),
         "{lead}"
     );
+    // What is added afterwards stands with the appointment, and is no question that nobody answered.
+    for added in ["the gate code is 4411", "thanks, and there's a dog"] {
+        let noted = visitor.say(added).await;
+        assert!(text(&noted, "response").starts_with("Thanks, I've added that to your appointment."), "{noted}");
+    }
+    let made = owner.api.get(&path).await.expect(200);
+    assert_eq!(made["description"], "the gate code is 4411\nthanks, and there's a dog", "{made}");
+    let open = owner.api.get("/api/analytics/unanswered").await.text;
+    assert!(!open.contains("4411") && !open.contains("dog"), "{open}");
+    let asked = visitor.say("cancel it").await;
+    assert!(text(&asked, "response").contains("Shall I cancel it?"), "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use colloquy_domain::appointment::{Details, Request, Source, Update};
 use colloquy_domain::calendar::view::{self, CalendarView};
 use colloquy_domain::calendar::{self, Command, Query, Reply, Slot, Want};
 use colloquy_domain::conversation::dialogue::booking::{
-    self, Offered, Outcome, Settled, Step, concerns, details, prepared, spread, steer, step,
+    self, Offered, Outcome, Settled, Step, concerns, details, prepared, spread, spread_over_days, steer, step,
 };
 use colloquy_domain::conversation::dialogue::{self, Brief, Setting, Understanding};
 use colloquy_domain::conversation::{Answer, NEED};
@@ -37,6 +37,15 @@ struct Desk<'a> {
     brief: &'a Brief,
     /// The demonstration: times are held as anywhere, and nothing is ever booked.
     demo: bool,
+}
+
+/// Which of the free slots are offered.
+#[derive(Clone, Copy)]
+struct Choice {
+    /// They stand in for one that somebody else has by now.
+    taken: bool,
+    /// One of each day rather than several of one.
+    over_days: bool,
 }
 
 /// Understands a turn that may be about appointments, with everything in the calendar done that it asks for. `None` if it is about something else, or
@@ -79,7 +88,7 @@ pub(super) async fn attend(
             Outcome::Unavailable
         }
     };
-    steer(&setting, &brief, &mut understanding, &calendar.id, &step, outcome);
+    steer(&setting, &brief, &mut understanding, (&calendar.id, &calendar.settings), &step, outcome);
     Some(understanding)
 }
 
@@ -139,13 +148,13 @@ pub(super) async fn find(of: &Attempt<'_>, wish: &str, answer: &mut Answer) {
 impl Desk<'_> {
     async fn carry_out(&self, step: &Step, understanding: &Understanding) -> Result<Outcome, ActorError> {
         match step {
-            Step::Offer { query, exact_ms, moving, .. } => {
+            Step::Offer { query, exact_ms, moving, over_days, .. } => {
                 let mut query = (**query).clone();
                 if let Some(appointment) = moving.as_ref().filter(|_| !self.demo) {
                     // It keeps its kind: a haircut that moves stays one.
                     query.kind = Some(appointment::of(self.client, &self.by, appointment.as_str()).await?.kind);
                 }
-                self.offer(query, *exact_ms, false).await
+                self.offer(query, *exact_ms, Choice { taken: false, over_days: *over_days }).await
             }
             Step::Hold { slot } => match self.hold(slot).await {
                 Ok(()) => Ok(Outcome::Held),
@@ -188,6 +197,17 @@ impl Desk<'_> {
                 };
                 Ok(Outcome::Canceled { when: after.when, late: after.late_cancellation })
             }
+            Step::Note { .. } if self.demo => Ok(Outcome::Noted),
+            Step::Note { appointment, words, .. } => {
+                let before = appointment::of(self.client, &self.by, appointment.as_str()).await?.description;
+                // Said in an attempt that did not come to its end, it stands already.
+                if !before.lines().any(|line| line == words) {
+                    let description = if before.is_empty() { words.clone() } else { format!("{before}\n{words}") };
+                    let update = Update { description: Some(description), ..Update::default() };
+                    appointment::change(self.client, &self.by, appointment, update).await?;
+                }
+                Ok(Outcome::Noted)
+            }
             Step::Drop => {
                 self.unhold().await?;
                 Ok(Outcome::None)
@@ -199,7 +219,7 @@ impl Desk<'_> {
     }
 
     /// Slots where they were asked for, else the next ones.
-    async fn offer(&self, query: Query, exact_ms: Option<i64>, taken: bool) -> Result<Outcome, ActorError> {
+    async fn offer(&self, query: Query, exact_ms: Option<i64>, choice: Choice) -> Result<Outcome, ActorError> {
         let found = self.free(query.clone()).await?;
         let exactly = exact_ms.is_none_or(|at| found.first().is_some_and(|slot| slot.span.starts_ms == at));
         let narrow = query.hours.is_some() || query.to_ms - query.from_ms < ELSEWHERE_MS || query.provider.is_some();
@@ -214,10 +234,15 @@ impl Desk<'_> {
         } else {
             (found, !exactly)
         };
-        let slots =
-            if exactly && exact_ms.is_some() && !others { slots.into_iter().take(1).collect() } else { spread(slots) };
+        let slots = if exactly && exact_ms.is_some() && !others {
+            slots.into_iter().take(1).collect()
+        } else if choice.over_days {
+            spread_over_days(slots, &self.calendar.settings.timezone)
+        } else {
+            spread(slots)
+        };
         let offered = slots.iter().map(|slot| Offered::of(slot, &self.calendar.settings)).collect();
-        Ok(Outcome::Slots { offered, others, taken })
+        Ok(Outcome::Slots { offered, others, taken: choice.taken })
     }
 
     /// Others in the place of one that somebody else has by now.
@@ -232,7 +257,7 @@ impl Desk<'_> {
             limit: 60,
             ..Query::default()
         };
-        self.offer(query, None, true).await
+        self.offer(query, None, Choice { taken: true, over_days: false }).await
     }
 
     async fn free(&self, query: Query) -> Result<Vec<Slot>, ActorError> {

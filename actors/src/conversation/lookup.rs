@@ -9,7 +9,7 @@ use colloquy_domain::conversation::retrieved::FaqHit;
 use colloquy_domain::conversation::{KnowledgeAnswer, Retrieved};
 use colloquy_domain::ids::{AgentId, FaqId, TenantId};
 use colloquy_domain::text;
-use colloquy_knowledge::rephrase::{meant, rephrased};
+use colloquy_knowledge::rephrase::{alone, is_held, meant, rephrased, tells};
 use colloquy_models::responder::AboutBusiness;
 
 use crate::Tools;
@@ -56,6 +56,12 @@ impl Looked {
         self.said.is_some() && !self.is_template
     }
 
+    /// Without what it says where that is not what the question asks for.
+    fn held_to(mut self, question: &str) -> Self {
+        self.said = self.said.filter(|said| tells(question, &said.text));
+        self
+    }
+
     /// For telling the better of two.
     fn rank(&self) -> (bool, f64) {
         (self.is_answered(), self.retrieved.confidence)
@@ -81,12 +87,22 @@ impl Library<'_> {
     /// Looks one question up. What has no answer of the business's own is asked in other words; the surest of those that have one is it, and what the
     /// trade's template says comes last.
     pub(super) async fn of(&self, question: String) -> Looked {
-        let mut first = self.asked(&question).await;
-        for variant in meant(&question) {
+        let first = self.asked(&question).await;
+        let mut others = meant(&question);
+        if first.is_answered() {
+            // It has something on the thing, though perhaps not on what is asked of it.
+            others.extend(alone(&question));
+        }
+        let mut first = first.held_to(&question);
+        if first.is_answered() && is_held(&question) {
+            // It says what was asked for: nothing else is meant.
+            others.clear();
+        }
+        for variant in others {
             if !self.may_reword() {
                 break;
             }
-            let found = self.asked(&variant).await;
+            let found = self.asked(&variant).await.held_to(&question);
             if found.is_answered() && (found.rank() > first.rank() || !first.is_answered()) {
                 first = Looked { question: question.clone(), ..found };
             }
@@ -96,7 +112,7 @@ impl Library<'_> {
             return first;
         }
         let mut tried = vec![question.clone()];
-        let mut words = question;
+        let mut words = question.clone();
         for _ in 0..ROUNDS {
             let mut nearest: Option<Looked> = None;
             for variant in rephrased(&words) {
@@ -107,7 +123,7 @@ impl Library<'_> {
                     break;
                 }
                 tried.push(variant.clone());
-                let found = self.asked(&variant).await;
+                let found = self.asked(&variant).await.held_to(&question).held_to(&variant);
                 if nearest.as_ref().is_none_or(|other| found.rank() > other.rank()) {
                     nearest = Some(found);
                 }

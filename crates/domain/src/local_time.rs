@@ -213,6 +213,71 @@ pub fn day_clock(timezone: &str) -> DayClock {
     }
 }
 
+/// Whether clocks of a zone show the same as those of another at an instant.
+pub fn same_clock(own: &TimeZone, other: &str, at_ms: i64) -> bool {
+    zone(other).is_some_and(|other| own.to_offset(timestamp(at_ms)) == other.to_offset(timestamp(at_ms)))
+}
+
+/// A zone as people say it behind a time: `Eastern time`, `UK time`, where there is no such name that of its city.
+pub fn zone_phrase(timezone: &str, at_ms: i64) -> String {
+    let abbreviation = timestamp(at_ms).to_zoned(zone_or_utc(timezone)).strftime("%Z").to_string();
+    let american = day_clock(timezone) == DayClock::Twelve
+        && ["America/", "US/", "Canada/", "Pacific/Honolulu"].iter().any(|begins| timezone.starts_with(begins));
+    let name = match abbreviation.as_str() {
+        "EST" | "EDT" if american => "Eastern",
+        "CST" | "CDT" if american => "Central",
+        "MST" | "MDT" if american => "Mountain",
+        "PST" | "PDT" if american => "Pacific",
+        "AKST" | "AKDT" if american => "Alaska",
+        "HST" if american => "Hawaii",
+        "AST" | "ADT" if american => "Atlantic",
+        "NST" | "NDT" if american => "Newfoundland",
+        "CET" | "CEST" => "Central European",
+        "EET" | "EEST" => "Eastern European",
+        "UTC" => return "UTC".to_owned(),
+        _ if timezone == "Europe/London" => "UK",
+        _ => {
+            let city = timezone.rsplit('/').next().unwrap_or(timezone).replace('_', " ");
+            return format!("{city} time");
+        }
+    };
+    format!("{name} time")
+}
+
+/// When a business is open on a weekday (0 is Monday), such as `8:00 AM to 2:00 PM`; `None` if it is closed then.
+pub fn hours_of_day(hours: &BusinessHours, weekday: usize, clock: DayClock) -> Option<String> {
+    let day = hours.get(*WEEKDAYS.get(weekday)?)?.as_ref()?;
+    Some(match (minute_of_day(&day.open), minute_of_day(&day.close)) {
+        (Some(0), Some(1440)) => "around the clock".to_owned(),
+        (Some(from), Some(to)) => format!("{} to {}", spoken(from, clock), spoken(to, clock)),
+        (None, _) | (_, None) => format!("{} to {}", day.open, day.close),
+    })
+}
+
+/// When a business that is open closes today; `None` if that cannot be told.
+pub fn closes_today(hours: &BusinessHours, zone: &TimeZone, at_ms: i64, clock: DayClock) -> Option<String> {
+    let today = WEEKDAYS.get(local_clock(zone, at_ms).weekday)?;
+    let to = minute_of_day(&hours.get(*today)?.as_ref()?.close)?;
+    (to < 1440).then(|| spoken(to, clock))
+}
+
+/// When a business that is closed opens next: days from now, the weekday and the time. `None` if it never does.
+pub fn opens_next(
+    hours: &BusinessHours,
+    zone: &TimeZone,
+    at_ms: i64,
+    clock: DayClock,
+) -> Option<(usize, usize, String)> {
+    let now = zone.to_datetime(timestamp(at_ms));
+    let minute = u16::try_from(i32::from(now.hour()) * 60 + i32::from(now.minute())).unwrap_or(0);
+    let today = local_clock(zone, at_ms).weekday;
+    (0..=WEEKDAYS.len()).find_map(|ahead| {
+        let weekday = (today + ahead) % WEEKDAYS.len();
+        let from = minute_of_day(&hours.get(WEEKDAYS[weekday])?.as_ref()?.open)?;
+        (ahead > 0 || from > minute).then(|| (ahead, weekday, spoken(from, clock)))
+    })
+}
+
 /// Business hours in one readable phrase, such as `Monday to Friday 9:00 AM to 5:00 PM and Saturday 9:00 AM to noon`; `None` if none are set.
 pub fn hours_phrase(hours: &BusinessHours, clock: DayClock) -> Option<String> {
     let day = |index: usize| hours.get(WEEKDAYS[index]).and_then(Option::as_ref);
@@ -237,13 +302,15 @@ pub fn hours_phrase(hours: &BusinessHours, clock: DayClock) -> Option<String> {
     }
 }
 
+/// The weekdays as they are written, Monday first.
+pub const DAY_NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
 fn span(first: usize, last: usize, open: &OpenHours, clock: DayClock) -> String {
-    const NAMES: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let days = match last - first {
-        0 => NAMES[first].to_owned(),
-        1 => format!("{} and {}", NAMES[first], NAMES[last]),
+        0 => DAY_NAMES[first].to_owned(),
+        1 => format!("{} and {}", DAY_NAMES[first], DAY_NAMES[last]),
         6 => "every day".to_owned(),
-        _ => format!("{} to {}", NAMES[first], NAMES[last]),
+        _ => format!("{} to {}", DAY_NAMES[first], DAY_NAMES[last]),
     };
     match (minute_of_day(&open.open), minute_of_day(&open.close)) {
         (Some(0), Some(1440)) => format!("{days} around the clock"),
@@ -340,6 +407,43 @@ mod tests {
         let always: Vec<_> = WEEKDAYS.iter().map(|day| (*day, "00:00", "24:00")).collect();
         assert_eq!(hours_phrase(&hours(&always), DayClock::Twelve).as_deref(), Some("every day around the clock"));
         assert_eq!(hours_phrase(&BusinessHours::new(), DayClock::Twelve), None);
+    }
+
+    #[test]
+    fn a_zone_is_said_as_people_say_it_and_is_the_same_where_clocks_agree() {
+        let at = 1_795_194_000_000;
+        for (zone, said) in [
+            ("America/New_York", "Eastern time"),
+            ("America/Chicago", "Central time"),
+            ("America/Phoenix", "Mountain time"),
+            ("Pacific/Honolulu", "Hawaii time"),
+            ("Europe/Zurich", "Central European time"),
+            ("Europe/London", "UK time"),
+            ("Australia/Sydney", "Sydney time"),
+            ("America/Sao_Paulo", "Sao Paulo time"),
+            ("UTC", "UTC"),
+        ] {
+            assert_eq!(zone_phrase(zone, at), said);
+        }
+        let (winter, summer) = (1_795_194_000_000, 1_783_000_000_000);
+        let denver = zone_or_utc("America/Denver");
+        assert!(same_clock(&denver, "America/Phoenix", winter) && !same_clock(&denver, "America/Phoenix", summer));
+        assert!(!same_clock(&denver, "Mars/Olympus", winter));
+    }
+
+    #[test]
+    fn a_single_day_and_the_next_opening_are_told() {
+        let hours = hours(&[("mon", "08:00", "17:00"), ("sat", "08:00", "12:00")]);
+        let new_york = zone_or_utc("America/New_York");
+        let noon = 1_795_194_000_000; // A Friday.
+        assert_eq!(hours_of_day(&hours, 5, DayClock::Twelve).as_deref(), Some("8:00 AM to noon"));
+        assert_eq!(hours_of_day(&hours, 6, DayClock::Twelve), None);
+        assert_eq!(hours_of_day(&hours, 9, DayClock::Twelve), None);
+        assert_eq!(opens_next(&hours, &new_york, noon, DayClock::Twelve), Some((1, 5, "8:00 AM".to_owned())));
+        let saturday = noon + 24 * 3_600_000;
+        assert_eq!(closes_today(&hours, &new_york, saturday, DayClock::Twelve).as_deref(), Some("noon"));
+        assert_eq!(opens_next(&hours, &new_york, saturday, DayClock::Twelve), Some((2, 0, "8:00 AM".to_owned())));
+        assert_eq!(opens_next(&BusinessHours::new(), &new_york, noon, DayClock::Twelve), None);
     }
 
     #[test]

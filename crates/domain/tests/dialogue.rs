@@ -167,7 +167,7 @@ fn an_emergency_is_acknowledged_advised_asked_and_alerted_at_once_and_nobody_is_
     assert!(alerts.iter().all(|alert| alert.contains("gas leak")));
     assert!(!answer.contains("name"), "{answer}");
     let answer = talk.say("12 Oak St, 555 201 3344");
-    assert!(answer.contains("alerted the team with your address, 12 Oak St") && !answer.contains("name"), "{answer}");
+    assert!(answer.contains("updated the team with your address, 12 Oak St") && !answer.contains("name"), "{answer}");
     assert_eq!(talk.alerts().len(), 4, "an update once somebody can be reached");
     assert!(
         talk.alerts()

@@ -3,8 +3,9 @@
 mod support;
 
 use colloquy_domain::{
+    agent::config::OpenHours,
     conversation::{Command, NEED, Reply},
-    vocabulary::Vertical,
+    vocabulary::{Channel, LeadIntent, Vertical},
 };
 use support::Talk;
 
@@ -124,4 +125,76 @@ fn the_team_hears_of_a_price_question_only_if_nobody_answered_it() {
     quick.post("how much is a new furnace?").expect("posted");
     quick.say("how much is a tune-up?");
     assert_eq!(quick.alerts().len(), 1, "{:?}", quick.alerts());
+}
+
+#[test]
+fn every_trade_hears_its_own_words_for_a_visit_and_nobody_elses() {
+    for (trade, said) in [
+        (Vertical::HomeServices, "I would like to book a visit"),
+        (Vertical::HomeServices, "I need a technician to come by"),
+        (Vertical::HomeServices, "could you send somebody round?"),
+        (Vertical::DentalMedical, "I need a cleaning"),
+        (Vertical::DentalMedical, "set up a check-up for my daughter please"),
+        (Vertical::Legal, "I want to arrange a consultation"),
+        (Vertical::RealEstate, "I'd like to arrange a viewing on Saturday"),
+        (Vertical::SalonSpa, "can I get a haircut on Friday"),
+        (Vertical::Custom, "I want to reserve a table for four"),
+        (Vertical::Custom, "is it possible to set up a time?"),
+    ] {
+        let mut talk = Talk::with(trade);
+        let answer = talk.say(said);
+        assert_eq!(talk.state.dialogue.intent, Some(LeadIntent::BookAppointment), "{said}: {answer}");
+        let form = talk.state.dialogue.form.as_ref().map(|form| form.form.as_str());
+        assert!(form.is_some_and(|form| form != "contact" && form != "emergency"), "{said}: {form:?}, {answer}");
+    }
+    for trade in [Vertical::HomeServices, Vertical::Legal, Vertical::Ecommerce] {
+        for said in ["I booked a visit yesterday, what is the address?", "book me a flight", "do you sell books"] {
+            let mut talk = Talk::with(trade);
+            talk.say(said);
+            assert_eq!(talk.state.dialogue.intent, None, "{said}");
+        }
+    }
+}
+
+#[test]
+fn in_an_emergency_it_is_said_once_that_people_were_alerted_and_nothing_is_sent_on_the_phone() {
+    let mut talk = Talk::with(Vertical::HomeServices);
+    talk.channel = Channel::Voice;
+    let mut said = talk.say("my basement is flooding");
+    assert!(said.contains("I've alerted our team."), "{said}");
+    for line in ["12 Oak Street, Springfield", "217-555-0133", "water comes through the ceiling"] {
+        said.push('\n');
+        said.push_str(&talk.say(line));
+    }
+    assert_eq!(said.matches("alerted").count(), 1, "{said}");
+    assert!(said.contains("I've updated the team with your address"), "{said}");
+    assert!(said.contains("By giving me your details") && !said.contains("sending your details"), "{said}");
+    // Help is not broken off for an appointment.
+    let mut going = Talk::with(Vertical::HomeServices);
+    going.say("my basement is flooding");
+    let answer = going.say("can someone come out tonight?");
+    assert_eq!(going.state.dialogue.form.as_ref().map(|form| form.form.as_str()), Some("emergency"), "{answer}");
+    // In writing the notice is what the owner wrote.
+    let mut written = Talk::with(Vertical::HomeServices);
+    let said = written.say("my basement is flooding");
+    assert!(said.contains("By sending your details"), "{said}");
+}
+
+#[test]
+fn whether_it_is_open_is_answered_from_its_own_hours() {
+    let mut talk = plumber();
+    for day in ["mon", "tue", "wed", "thu", "fri"] {
+        let open = OpenHours { open: "08:00".into(), close: "17:00".into() };
+        talk.hours.insert(day.into(), Some(open));
+    }
+    let answer = talk.say("what are your hours on Sunday?");
+    assert!(
+        answer.starts_with("No, we're closed on Sunday. We're open Monday to Friday 8:00 AM to 5:00 PM."),
+        "{answer}"
+    );
+    assert!(talk.say("are you open now?").starts_with("Yes, we're open now, until 5:00 PM today."));
+    assert!(talk.state.unanswered.is_empty(), "{:?}", talk.state.unanswered);
+    assert!(talk.say("what are your hours?").starts_with("We are open 9 to 5."), "all of them the knowledge has");
+    let mut unknown = plumber();
+    assert!(unknown.say("what are your hours on Sunday?").starts_with("We are open 9 to 5."));
 }

@@ -28,6 +28,15 @@ struct Group {
     asked: Vec<Phrase>,
     /// What it is asked with instead, in this order.
     said: Vec<Phrase>,
+    /// Parts of words of which an answer has one; empty: any answer will do.
+    tells: Vec<&'static str>,
+}
+
+impl Group {
+    /// Whether what is asked stands as it is written: where an answer is held to it, "install" must not be taken for "installments".
+    fn is_exact(&self) -> bool {
+        !self.tells.is_empty()
+    }
 }
 
 static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
@@ -41,22 +50,33 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
 });
 
 fn group(stemmer: &Stemmer, line: &'static str) -> Group {
-    let phrases = |part: &'static str| -> Vec<Phrase> {
-        let phrases = part.split(',').map(str::trim).filter(|phrase| !phrase.is_empty());
-        phrases
-            .map(|text| Phrase { text, stems: words(stemmer, text).into_iter().map(|word| word.1).collect() })
-            .collect()
+    let listed = |part: &'static str| part.split(',').map(str::trim).filter(|phrase| !phrase.is_empty());
+    let (line, tells) = line.split_once('!').unwrap_or((line, ""));
+    let tells: Vec<&'static str> = listed(tells).collect();
+    let exact = !tells.is_empty();
+    let phrases = |part: &'static str, exact: bool| -> Vec<Phrase> {
+        let stems = |text| words(stemmer, text).into_iter().map(|word| if exact { word.plain } else { word.stem });
+        listed(part).map(|text| Phrase { text, stems: stems(text).collect() }).collect()
     };
     let (asked, said) = line.split_once('>').unwrap_or((line, line));
     let (asked, idiom) = asked.strip_suffix('=').map_or((asked, false), |asked| (asked, true));
-    let mut asked = phrases(asked);
+    let mut asked = phrases(asked, exact);
     // The longest first: "payment plan" is not a plan.
     asked.sort_by_key(|phrase| std::cmp::Reverse(phrase.stems.len()));
-    Group { idiom, asked, said: phrases(said) }
+    Group { idiom, asked, said: phrases(said, false), tells }
 }
 
-/// The words of a text with their places and without their endings.
-fn words(stemmer: &Stemmer, text: &str) -> Vec<(Range<usize>, String)> {
+/// A word of a text.
+struct Word {
+    at: Range<usize>,
+    /// In lower case.
+    plain: String,
+    /// Without its ending.
+    stem: String,
+}
+
+/// The words of a text with their places, as they are and without their endings.
+fn words(stemmer: &Stemmer, text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut begins = None;
     let ends = text.char_indices().chain([(text.len(), ' ')]);
@@ -66,7 +86,8 @@ fn words(stemmer: &Stemmer, text: &str) -> Vec<(Range<usize>, String)> {
         } else if let Some(from) = begins.take() {
             let word: String =
                 text[from..at].chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-            words.push((from..at, stemmer.stem(&word).into_owned()));
+            let stem = stemmer.stem(&word).into_owned();
+            words.push(Word { at: from..at, plain: word, stem });
         }
     }
     words
@@ -84,22 +105,61 @@ pub fn meant(question: &str) -> Vec<String> {
     replaced(question, |group| group.idiom)
 }
 
+/// What a question asks for without the thing it is for, where the list knows how that is said: a site may say it of everything it sells. Only for
+/// things that it has: "can I finance a car?" is no question to a plumber.
+#[must_use]
+pub fn alone(question: &str) -> Vec<String> {
+    let said = held_to(question).into_iter().flat_map(|group| &group.said);
+    said.take(VARIANTS_MAX).map(|said| format!("Do you offer {}?", said.text)).collect()
+}
+
+/// Whether an answer says what a question asks for, where the list knows how that is said: a sentence about furnaces is none on financing one.
+#[must_use]
+pub fn tells(question: &str, answer: &str) -> bool {
+    let held = held_to(question);
+    if held.is_empty() {
+        return true;
+    }
+    let answer = answer.to_lowercase();
+    held.iter().all(|group| group.tells.iter().any(|part| answer.contains(part)))
+}
+
+/// Whether answers to a question are held to what it asks for.
+#[must_use]
+pub fn is_held(question: &str) -> bool {
+    !held_to(question).is_empty()
+}
+
+/// The groups of a question that hold an answer to their words.
+fn held_to(question: &str) -> Vec<&'static Group> {
+    if question.chars().nth(QUESTION_CHARS_MAX).is_some() {
+        return Vec::new();
+    }
+    let own = words(&Stemmer::create(Algorithm::English), question);
+    GROUPS.iter().filter(|group| group.is_exact() && place(group, &own).is_some()).collect()
+}
+
+/// Where a question has a phrase of a group, as numbers of its words.
+fn place(group: &Group, own: &[Word]) -> Option<Range<usize>> {
+    let said = |word: &Word, asked: &String| asked == if group.is_exact() { &word.plain } else { &word.stem };
+    group.asked.iter().find_map(|phrase| {
+        let stands = |window: &[Word]| window.iter().zip(&phrase.stems).all(|(word, asked)| said(word, asked));
+        let at = own.windows(phrase.stems.len()).position(stands)?;
+        Some(at..at + phrase.stems.len())
+    })
+}
+
 fn replaced(question: &str, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
     if question.chars().nth(QUESTION_CHARS_MAX).is_some() {
         return Vec::new();
     }
     let stemmer = Stemmer::create(Algorithm::English);
     let own = words(&stemmer, question);
-    let stems: Vec<&str> = own.iter().map(|(_, stem)| stem.as_str()).collect();
     let mut found: Vec<(Range<usize>, usize, &Group)> = Vec::new();
     for group in GROUPS.iter().filter(|group| wanted(group)) {
-        let place = group.asked.iter().find_map(|phrase| {
-            let at = stems.windows(phrase.stems.len()).position(|window| window == phrase.stems.as_slice())?;
-            Some(at..at + phrase.stems.len())
-        });
-        if let Some(place) = place {
+        if let Some(place) = place(group, &own) {
             let length = place.len();
-            found.push((own[place.start].0.start..own[place.end - 1].0.end, length, group));
+            found.push((own[place.start].at.start..own[place.end - 1].at.end, length, group));
         }
     }
     // A longer phrase says more surely what is meant, and its words are none of their own: a gift card is no credit card.
@@ -115,7 +175,7 @@ fn replaced(question: &str, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
     for nth in 0..most {
         for (place, _, group) in &found {
             let Some(said) = group.said.get(nth) else { continue };
-            let replaced = words(&stemmer, &question[place.clone()]).into_iter().map(|word| word.1);
+            let replaced = words(&stemmer, &question[place.clone()]).into_iter().map(|word| word.stem);
             if replaced.eq(said.stems.iter().cloned()) {
                 continue;
             }
@@ -130,14 +190,18 @@ fn replaced(question: &str, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GROUPS, VARIANTS_MAX, meant, rephrased};
+    use super::{GROUPS, VARIANTS_MAX, alone, meant, rephrased, tells};
 
     #[test]
     fn a_question_is_asked_with_what_others_call_the_same_thing() {
         let asked = rephrased("Do you offer financing?");
         assert!(asked.contains(&"Do you offer installments?".to_owned()), "{asked:?}");
         let asked = rephrased("How soon can you be here?");
-        assert_eq!(asked[..2], ["How soon can you arrive?", "within how many minutes can you be here?"]);
+        for variant in
+            ["How soon can you arrive?", "within how many minutes can you be here?", "on the same day can you be here?"]
+        {
+            assert!(asked.contains(&variant.to_owned()), "{asked:?}");
+        }
         let asked = rephrased("do you work Weekends");
         assert_eq!(asked[0], "do you there on saturday");
         assert_eq!(meant("Can I pay monthly?")[0], "Can I installments?");
@@ -165,6 +229,32 @@ mod tests {
         }
         assert!(rephrased(&"financing ".repeat(100)).is_empty());
         assert!(rephrased(&"financing weekend warranty card kids lawyer fix leak ".repeat(5)).len() <= VARIANTS_MAX);
+    }
+
+    #[test]
+    fn an_answer_is_held_to_what_is_asked_for() {
+        let furnaces = "We install and repair furnaces, boilers and air conditioning.";
+        for question in [
+            "can I pay monthly for a furnace?",
+            "Do you offer financing for a new furnace?",
+            "Can I finance a furnace?",
+            "is there a payment plan for an air conditioner?",
+        ] {
+            assert!(!tells(question, furnaces), "{question}");
+            assert!(tells(question, "A new system may be paid in 24 monthly payments."), "{question}");
+            assert!(tells(question, "Jobs can be paid in twelve INSTALLMENTS."), "{question}");
+            assert!(alone(question).contains(&"Do you offer monthly payments?".to_owned()), "{question}");
+        }
+        // What stands in the place of "how soon" is held to what it says itself.
+        assert!(!tells("on the same day can you be here?", "A bathroom takes nine working days."));
+        assert!(tells("on the same day can you be here?", "Calls before noon are served on the same day."));
+        // "Install" is no installment.
+        for question in ["Do you install furnaces?", "Have you experience in installing furnaces?", ""] {
+            assert!(
+                tells(question, furnaces) && meant(question).is_empty() && alone(question).is_empty(),
+                "{question}"
+            );
+        }
     }
 
     #[test]

@@ -112,6 +112,7 @@ pub fn prompt_notes(setting: &Setting<'_>, brief: &Brief, understanding: &Unders
         .closed
         .iter()
         .chain(&plan.acknowledge)
+        .chain(&plan.direct)
         .chain(&plan.advice)
         .chain(&plan.alerted)
         .chain(&plan.confirmation)

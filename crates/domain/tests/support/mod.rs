@@ -67,6 +67,8 @@ pub(crate) struct Talk {
     pub catalog: Catalog,
     pub hours: BusinessHours,
     pub now_ms: i64,
+    /// Where the visitor writes or speaks.
+    pub channel: Channel,
     /// What the knowledge answers, by a word of the question.
     pub knowledge: BTreeMap<String, String>,
     decisions: u64,
@@ -83,6 +85,7 @@ impl Talk {
             catalog,
             hours: BusinessHours::new(),
             now_ms: NOON_MS,
+            channel: Channel::Chat,
             knowledge: BTreeMap::new(),
             decisions: 0,
         }
@@ -126,7 +129,7 @@ impl Talk {
             agent_id: "a".into(),
             client_message_id: Some(format!("m{}", self.events.len())),
             text: text.into(),
-            channel: Channel::Chat,
+            channel: self.channel,
             visitor: Visitor {
                 id: "v".into(),
                 page_url: Some("https://acme.example/contact".into()),

@@ -41,6 +41,7 @@ pub fn compose(
     if !plan.acknowledge.is_empty() {
         paragraphs.push(plan.acknowledge.join(" "));
     }
+    paragraphs.extend(plan.direct.clone());
     if let Some(answer) = answer {
         paragraphs.push(answer.text.trim().to_owned());
     }
@@ -85,6 +86,7 @@ pub fn wrap(understanding: &Understanding, words: &str) -> String {
     if !acknowledge.is_empty() {
         paragraphs.push(acknowledge.join(" "));
     }
+    paragraphs.extend(plan.direct.iter().filter(|line| !said(line)).cloned());
     let advice: Vec<String> = plan.advice.iter().filter(|line| !said(line)).cloned().collect();
     let (before, after) = if plan.emergency { (advice, Vec::new()) } else { (Vec::new(), advice) };
     paragraphs.extend(before);
@@ -105,6 +107,7 @@ pub fn fallback_line(setting: &Setting<'_>) -> String {
 /// Whether the dialogue itself goes on with something, so that a missing answer is no dead end.
 fn continues(plan: &Plan) -> bool {
     !plan.acknowledge.is_empty()
+        || plan.direct.is_some()
         || !plan.asks.is_empty()
         || !plan.remarks.is_empty()
         || plan.confirmation.is_some()

@@ -214,9 +214,11 @@ impl Turn<'_> {
     }
 }
 
-/// Whether nothing but what is owed is said: a model is not asked about a goodbye.
+/// Whether nothing but what is owed is said: a model is not asked about a goodbye, nor about what the settings answer.
 pub fn is_all(understanding: &Understanding) -> bool {
-    understanding.facts.wish.is_some() || understanding.facts.contacting.is_some()
+    let plan = &understanding.plan;
+    let answered = plan.direct.is_some() && !plan.wants_knowledge;
+    answered || understanding.facts.wish.is_some() || understanding.facts.contacting.is_some()
 }
 
 #[cfg(test)]

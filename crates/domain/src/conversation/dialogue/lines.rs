@@ -79,6 +79,26 @@ pub(super) fn go_on_with(title: &str) -> String {
     }
 }
 
+/// A confirmation for somebody who was told before that people are alerted.
+pub(super) fn updated(line: &str) -> String {
+    line.replace("I've alerted", "I've updated").replace("I’ve alerted", "I’ve updated")
+}
+
+/// Words that were written to be read beside a form, as they are said to somebody who has none before them.
+pub(super) fn for_the_ear(line: &str) -> String {
+    const SAID: [(&str, &str); 8] = [
+        ("By sending your details", "By giving me your details"),
+        ("by sending your details", "by giving me your details"),
+        ("By submitting this form", "By giving me your details"),
+        ("by submitting this form", "by giving me your details"),
+        ("By filling in this form", "By giving me your details"),
+        ("By filling out this form", "By giving me your details"),
+        ("in this chat", "on this call"),
+        ("through this form", "on this call"),
+    ];
+    SAID.iter().fold(line.to_owned(), |line, (written, said)| line.replace(written, said))
+}
+
 /// What is wrong with an e-mail address.
 pub(super) const EMAIL_PROBLEM: &str =
     "Sorry, that e-mail address doesn't look complete. It should look like name@example.com.";

@@ -11,6 +11,7 @@ mod compose;
 pub mod errand;
 mod extract;
 mod form;
+mod hours;
 mod lines;
 mod mood;
 mod names;
@@ -374,6 +375,9 @@ pub struct Plan {
     pub notices: Vec<String>,
     /// What to ask, at most two things at once.
     pub asks: Vec<Ask>,
+    /// What answers the message without knowledge or a model: whether the business is open on a day, that an addition was noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direct: Option<String>,
     /// Small talk that answers the message by itself.
     pub small_talk: Option<String>,
     /// Whether an answer should be looked for in the knowledge.

@@ -1,6 +1,7 @@
 //! What visitors say they need, in their own words: "My water heater leaks" is why they came, whether a form asks for it or not.
 
 use super::{
+    booking::wish,
     extract,
     understand::{Asked, Turn},
 };
@@ -145,7 +146,7 @@ impl Turn<'_> {
             return None;
         }
         let wishes = self.config.intents.iter().flat_map(|intent| &intent.phrases);
-        let taken: Vec<_> = wishes.filter_map(|phrase| words.find(phrase)).collect();
+        let taken: Vec<_> = wishes.filter_map(|phrase| words.find(phrase)).chain(wish::place(&words)).collect();
         let own = words.all().iter().enumerate().filter(|(at, word)| {
             !taken.iter().any(|place| place.contains(at)) && EMPTY.binary_search(&word.text.as_str()).is_err()
         });

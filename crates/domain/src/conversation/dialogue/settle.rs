@@ -11,7 +11,7 @@ use super::{
 use crate::{
     catalog::template::{EscalationRule, IntakeForm, NoticeWhen, Trigger},
     text::{self, Words},
-    vocabulary::{EscalationAction, FieldType, Urgency},
+    vocabulary::{Channel, EscalationAction, FieldType, Urgency},
 };
 
 /// Answers to one question that may fail before it is passed over.
@@ -311,7 +311,10 @@ impl Turn<'_> {
         let complete = form::complete(self.config, form, &self.values);
         self.result.facts.form = FormMove::Done { form: form.id.clone(), complete };
         if complete {
-            self.plan().confirmation = Some(form::confirmation(self.config, form, &self.values));
+            let line = form::confirmation(self.config, form, &self.values);
+            // That people were alerted is said once; what they get now is more of it.
+            let told = self.told_of_alert();
+            self.plan().confirmation = Some(if told { lines::updated(&line) } else { line });
         } else {
             self.plan().confirmation = Some(lines::INCOMPLETE.to_owned());
             if alert::reachable(self.config)
@@ -325,6 +328,19 @@ impl Turn<'_> {
         if form.auto_alert {
             self.alert_form(form);
         }
+    }
+
+    /// Whether the visitor has heard that people were alerted, in this answer or an earlier one.
+    fn told_of_alert(&self) -> bool {
+        let immediate = |id: &str| {
+            let mut rules = self.config.escalation_rules.iter();
+            rules.any(|rule| {
+                rule.id == id
+                    && rule.action == EscalationAction::ImmediateAlert
+                    && rule.urgency == Some(Urgency::Emergency)
+            })
+        };
+        self.result.plan.alerted.is_some() || self.brief.dialogue.fired.iter().any(|id| immediate(id))
     }
 
     pub(super) fn alert_form(&mut self, form: &IntakeForm) {
@@ -378,6 +394,7 @@ impl Turn<'_> {
                 && plan.confirmation.is_none()
                 && plan.closed.is_none()
                 && plan.small_talk.is_none()
+                && plan.direct.is_none()
                 && plan.prompt.is_none()
         };
         if nothing_yet {
@@ -410,7 +427,8 @@ impl Turn<'_> {
 
     pub(super) fn wants_knowledge(&self, nothing_yet: bool) -> bool {
         let plan = &self.result.plan;
-        if self.setting.closed() || plan.emergency || plan.small_talk.is_some() || self.brief.text.trim().is_empty() {
+        let said = plan.small_talk.is_some() || plan.direct.is_some();
+        if self.setting.closed() || plan.emergency || said || self.brief.text.trim().is_empty() {
             return false;
         }
         if matches!(self.asked, Asked::Refused | Asked::Skipped) {
@@ -441,7 +459,11 @@ impl Turn<'_> {
             .compliance_notices
             .iter()
             .filter(|notice| notice.when == when && !self.brief.dialogue.notices.contains(&notice.kind))
-            .map(|notice| (notice.kind.clone(), self.fill(&notice.text)))
+            .map(|notice| {
+                let text = self.fill(&notice.text);
+                let spoken = self.brief.channel.0 == Channel::Voice;
+                (notice.kind.clone(), if spoken { lines::for_the_ear(&text) } else { text })
+            })
             .collect()
     }
 
@@ -522,6 +544,7 @@ impl Plan {
             (&mut self.confirmation, &carried.confirmation),
             (&mut self.intro, &carried.intro),
             (&mut self.closed, &carried.closed),
+            (&mut self.direct, &carried.direct),
             (&mut self.offer, &carried.offer),
         ] {
             if own.is_none() {

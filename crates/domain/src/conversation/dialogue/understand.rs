@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Brief, FormProgress, Mood, Offer, Plan, Prompt, Setting, Understanding,
+    booking::wish,
     extract::{self, Extracted, Reading},
     form, lines, names, rules,
 };
@@ -11,7 +12,7 @@ use crate::{
     agent::config::AgentConfig,
     catalog::template::{Field, IntakeForm, NoticeWhen},
     text::{self, Words},
-    vocabulary::{FieldType, Urgency},
+    vocabulary::{FieldType, LeadIntent, Urgency},
 };
 
 /// Words from which a message that begins a form is kept as its description.
@@ -38,6 +39,7 @@ pub fn understand(setting: &Setting<'_>, brief: &Brief) -> Understanding {
     turn.set_off_rules();
     turn.move_form_on();
     turn.say_closed();
+    turn.tell_hours();
     turn.offer_to_go_on();
     turn.small_talk();
     turn.give_notices();
@@ -298,7 +300,9 @@ impl<'a> Turn<'a> {
     /// The form and its intent that the words match best: the longest phrase wins.
     pub(super) fn matched_intent(&self) -> Option<&'a crate::catalog::template::Intent> {
         let length = |phrase: &String| self.reading.words.place_meant(phrase).map(|place| place.len());
-        self.config
+        let wished = wish::place(self.reading.words);
+        let phrased = self
+            .config
             .intents
             .iter()
             .filter_map(|intent| intent.phrases.iter().filter_map(length).max().map(|longest| (longest, intent)))
@@ -306,6 +310,32 @@ impl<'a> Turn<'a> {
             .fold(None, |best: Option<(usize, _)>, (longest, intent)| match best {
                 Some((other, _)) if other >= longest => best,
                 Some(_) | None => Some((longest, intent)),
+            });
+        // The trade's own words for an appointment stand; else a wish for one that is said more fully than anything else.
+        let fuller = |(longest, intent): &(usize, &crate::catalog::template::Intent)| {
+            intent.lead_intent != LeadIntent::BookAppointment
+                && wished.as_ref().is_some_and(|wish| wish.len() > *longest)
+        };
+        let way = || wished.as_ref().and_then(|_| self.way_to_an_appointment());
+        match &phrased {
+            Some(best) if fuller(best) => way().or(Some(best.1)),
+            Some(best) => Some(best.1),
+            None => way(),
+        }
+    }
+
+    /// The trade's way to an appointment: of the intents that end in one that which has most words for it.
+    fn way_to_an_appointment(&self) -> Option<&'a crate::catalog::template::Intent> {
+        let wishes = |phrases: &[String]| phrases.iter().filter(|phrase| wish::is_one(phrase)).count();
+        self.config
+            .intents
+            .iter()
+            .filter(|intent| intent.lead_intent == LeadIntent::BookAppointment)
+            .map(|intent| (wishes(&intent.phrases), intent))
+            .filter(|(count, _)| *count > 0)
+            .fold(None, |best: Option<(usize, _)>, (count, intent)| match best {
+                Some((other, _)) if other >= count => best,
+                Some(_) | None => Some((count, intent)),
             })
             .map(|(_, intent)| intent)
     }
@@ -355,6 +385,12 @@ impl<'a> Turn<'a> {
         if self.asked != Asked::Aside || self.started {
             return;
         }
+        // What brings help comes first: who asks in an emergency when somebody comes is not offered a time next week.
+        let urgent = |form: &IntakeForm| form.urgency == Urgency::Emergency;
+        let helping = self.form.as_ref().is_some_and(|(going, _)| urgent(going));
+        if helping && !form::form_of(self.config, &form).is_some_and(|form| urgent(&form)) {
+            return;
+        }
         if self.brief.dialogue.completed.contains(&form) {
             self.plan().small_talk = Some(lines::ALREADY_HAVE.to_owned());
         } else if self.may_start(&form) && self.config.collect_leads {
@@ -382,11 +418,12 @@ impl<'a> Turn<'a> {
             .iter()
             .take_while(|word| matches!(word.text.as_str(), "hi" | "hello" | "hey" | "so"))
             .count();
+        let begins = |place: std::ops::Range<usize>| place.start <= greeting;
         self.matched_intent().is_some_and(|intent| {
-            intent
-                .phrases
-                .iter()
-                .any(|phrase| self.reading.words.place_meant(phrase).is_some_and(|place| place.start <= greeting))
+            let phrased =
+                intent.phrases.iter().any(|phrase| self.reading.words.place_meant(phrase).is_some_and(begins));
+            let wished = intent.lead_intent == LeadIntent::BookAppointment;
+            phrased || wished && wish::place(self.reading.words).is_some_and(begins)
         })
     }
 

@@ -3,10 +3,12 @@
 //! Like the rest of the dialogue this is pure. [`prepared`] lets the forms ask for what a booking needs, [`step`] reads what the visitor wants of the
 //! calendar, whoever runs the turn carries that out, and [`steer`] puts what came of it into what is said and journaled.
 
+mod added;
 mod read;
 mod steer;
 #[cfg(test)]
 mod tests;
+pub(super) mod wish;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ use crate::{
     calendar::{Kind, Query, Settings, Slot},
     catalog::template::{Field, IntakeForm, Intent},
     ids::{AppointmentId, CalendarId},
+    local_time::{local_date, zone_or_utc},
     text::Words,
     vocabulary::{FieldType, LeadIntent, Urgency},
 };
@@ -36,31 +39,6 @@ pub const OFFERED_MAX: usize = 3;
 /// Appointments of one conversation that are remembered; the newest is the one that "my appointment" means.
 pub const REMEMBERED_MAX: usize = 20;
 
-/// What asks for an appointment, besides the phrases of the agent's own intents.
-const WISHES: [&str; 22] = [
-    "book an appointment",
-    "book a time",
-    "book a slot",
-    "book me",
-    "make an appointment",
-    "schedule an appointment",
-    "get an appointment",
-    "need an appointment",
-    "want an appointment",
-    "like an appointment",
-    "request an appointment",
-    "set up an appointment",
-    "can i come",
-    "could i come",
-    "may i come",
-    "come in on",
-    "come by on",
-    "fit me in",
-    "any openings",
-    "any availability",
-    "are you available",
-    "is there a free slot",
-];
 /// What gives an appointment up.
 const CANCELS: [&str; 8] = [
     "cancel my appointment",
@@ -73,8 +51,10 @@ const CANCELS: [&str; 8] = [
     "need to cancel",
 ];
 /// What moves one.
-const MOVES: [&str; 9] = [
+const MOVES: [&str; 11] = [
     "reschedule",
+    "move my visit",
+    "move the visit",
     "move my appointment",
     "change my appointment",
     "move my booking",
@@ -83,6 +63,20 @@ const MOVES: [&str; 9] = [
     "move the appointment",
     "change the appointment",
     "postpone my appointment",
+];
+
+/// What gives up the appointment that was just spoken of; while another is being made it means that one.
+const CANCELS_IT: [&str; 4] = ["cancel it", "cancel that", "cancel this", "call it off"];
+/// The same for moving it.
+const MOVES_IT: [&str; 8] = [
+    "move it",
+    "move that",
+    "push it back",
+    "change it to",
+    "can we change it",
+    "can i change it",
+    "change the time",
+    "change the day",
 ];
 
 /// How far a booking is: kept in the dialogue.
@@ -201,11 +195,11 @@ pub fn concerns(setting: &Setting<'_>, brief: &Brief) -> bool {
         return true;
     }
     let words = Words::of(&brief.text);
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
     let own = setting.config.intents.iter().filter(|intent| intent.lead_intent == LeadIntent::BookAppointment);
-    says(&WISHES)
+    // What is added to an appointment is about it, too.
+    standing(brief).is_some()
+        || wish::place(&words).is_some()
         || own.flat_map(|intent| &intent.phrases).any(|phrase| words.means(phrase))
-        || standing(brief).is_some() && (says(&CANCELS) || says(&MOVES))
 }
 
 /// The configuration and brief of a turn that may book: what the agent's forms would only pass on as a request, the calendar answers.
@@ -214,20 +208,19 @@ pub fn prepared(setting: &Setting<'_>, brief: &Brief, settings: &Settings) -> (A
     // Who books says who they are, also where nobody's address is collected otherwise.
     config.collect_leads = true;
     let words = Words::of(&brief.text);
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
     for intent in &mut config.intents {
         if intent.lead_intent == LeadIntent::BookAppointment {
             intent.form = Some(FORM.to_owned());
         }
     }
     // A form that passes a change on to the team is no use where the change can be made at once.
-    if standing(&brief).is_some() && (says(&CANCELS) || says(&MOVES)) {
+    if standing(&brief).is_some() && (gives_up(&words, &brief) || moves(&words, &brief)) {
         config.intents.retain(|intent| !intent.phrases.iter().any(|phrase| words.means(phrase)));
     }
     config.intents.push(Intent {
         id: FORM.to_owned(),
         lead_intent: LeadIntent::BookAppointment,
-        phrases: WISHES.iter().map(|phrase| (*phrase).to_owned()).collect(),
+        phrases: wish::WISHES.iter().map(|phrase| (*phrase).to_owned()).collect(),
         form: Some(FORM.to_owned()),
     });
     let reach = form::form_of(&config, form::CONTACT_FORM).map(|form| form.fields).unwrap_or_default();
@@ -289,6 +282,20 @@ pub fn kind_to_begin_with(config: &AgentConfig) -> Option<Kind> {
     place_of(config).map(|_| Kind::service_call())
 }
 
+/// Whether a message gives the appointment up that stands.
+fn gives_up(words: &Words, brief: &Brief) -> bool {
+    says(words, &CANCELS) || brief.dialogue.booking.is_none() && says(words, &CANCELS_IT)
+}
+
+/// Whether a message moves it.
+fn moves(words: &Words, brief: &Brief) -> bool {
+    says(words, &MOVES) || brief.dialogue.booking.is_none() && says(words, &MOVES_IT)
+}
+
+fn says(words: &Words, phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| words.means(phrase))
+}
+
 /// The newest appointment of the conversation that still stands.
 pub fn standing(brief: &Brief) -> Option<&Agreed> {
     brief.dialogue.agreed.iter().rev().find(|agreed| !agreed.canceled)
@@ -313,6 +320,19 @@ pub fn spread(slots: Vec<Slot>) -> Vec<Slot> {
     }
     chosen.sort_by_key(|slot| slot.span.starts_ms);
     chosen
+}
+
+/// One of the free slots of each of the first days that have any; where there are too few such days, more of them.
+pub fn spread_over_days(slots: Vec<Slot>, timezone: &str) -> Vec<Slot> {
+    let zone = zone_or_utc(timezone);
+    let mut days: Vec<(String, Slot)> = Vec::new();
+    for slot in &slots {
+        let day = local_date(&zone, slot.span.starts_ms);
+        if days.len() < OFFERED_MAX && !days.iter().any(|(known, _)| *known == day) {
+            days.push((day, slot.clone()));
+        }
+    }
+    if days.len() < OFFERED_MAX { spread(slots) } else { days.into_iter().map(|(_, slot)| slot).collect() }
 }
 
 /// `a, b or c`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{Brief, FormMove, Setting, Understanding, when},
-    Booking, CANCELS, FORM, MOVES, Offered, kind_of, query, standing,
+    Booking, FORM, Offered, added, gives_up, kind_of, moves, query, says, standing,
 };
 use crate::{
     calendar::{Query, Settings},
@@ -15,6 +15,8 @@ use crate::{
 
 /// Days looked through where the visitor names none: who finds nothing in four weeks calls.
 const AHEAD_DAYS: i32 = 28;
+/// Slots looked at where one of each of several days is wanted: three days of a business that is open around the clock.
+const OVER_DAYS_LIMIT: usize = 450;
 /// Words up to which a message without a question is only a choice.
 const CHOICE_WORDS_MAX: usize = 8;
 
@@ -71,6 +73,8 @@ pub enum Step {
         phrase: Option<String>,
         /// The appointment that is to be moved there.
         moving: Option<AppointmentId>,
+        /// One slot of each of several days, rather than several of one: what was offered before did not suit.
+        over_days: bool,
     },
     /// The offer stands; something else was asked in between.
     Remind,
@@ -102,6 +106,15 @@ pub enum Step {
     },
     /// It stays.
     KeepIt,
+    /// Add something to the appointment that stands.
+    Note {
+        /// Which.
+        appointment: AppointmentId,
+        /// In the visitor's own words.
+        words: String,
+        /// Whether the message asks something besides.
+        asks: bool,
+    },
 }
 
 /// Reads what is to be done. `setting` and `brief` are the prepared ones, `understanding` what they led to.
@@ -111,7 +124,6 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
         return Step::Leave;
     }
     let words = Words::of(&brief.text);
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.means(phrase));
     let active = brief.dialogue.booking.as_deref();
     if let Some(appointment) = active.and_then(|booking| booking.canceling.clone()) {
         if mood.denies {
@@ -122,11 +134,16 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
         }
     }
     if let Some(agreed) = standing(brief) {
-        if says(&MOVES) {
+        if moves(&words, brief) {
             return offer(setting, brief, settings, None, Some(agreed.id.clone()), &words);
         }
-        if says(&CANCELS) {
+        if gives_up(&words, brief) {
             return Step::AskCancel { appointment: agreed.id.clone() };
+        }
+        if active.is_none()
+            && let Some((words, asks)) = added::find(brief, understanding)
+        {
+            return Step::Note { appointment: agreed.id.clone(), words, asks };
         }
     }
     let moving = active.and_then(|booking| booking.moving.clone());
@@ -162,9 +179,16 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     let Some(booking) = active.filter(|booking| !booking.offered.is_empty()) else {
         return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
     };
+    if understanding.plan.direct.is_some() {
+        // "Are you open on Tuesday?" is answered, and chooses nothing.
+        return booking.chosen.clone().map_or(Step::Remind, take);
+    }
     if let Some(chosen) = &booking.chosen {
         // While details are asked for only a plain change of mind is one: a name may be a day too.
-        let other = says(&["another time", "different time", "other time", "another day", "different day", "instead"])
+        const OTHER: [&str; 6] =
+            ["another time", "different time", "other time", "another day", "different day", "instead"];
+        let other = says(&words, &OTHER)
+            || stretch(&words).is_some()
             || refuses(&words) && understanding.facts.values.is_empty()
             || names_day(&words) && understanding.facts.values.is_empty();
         if other {
@@ -175,8 +199,10 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     match choice(booking, &brief.text, &words, setting, settings) {
         Some(slot) => take(slot),
         None => {
-            let other = says(&OTHERS) || refuses(&words);
-            let asks_when = find(&brief.text, setting.now_ms, &settings.timezone).is_some();
+            let other = says(&words, &OTHERS) || refuses(&words);
+            // "Do you work weekends?" asks how things are.
+            let stretches = !mood.informational && stretch(&words).is_some();
+            let asks_when = find(&brief.text, setting.now_ms, &settings.timezone).is_some() || stretches;
             if asks_when || provider_in(settings, &words).is_some() || other {
                 return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
             }
@@ -198,6 +224,10 @@ fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, s
     let said = words.joined();
     if let Some(slot) = offered.iter().find(|slot| Words::of(&slot.label).joined() == said) {
         return Some(slot.clone());
+    }
+    // "Mornings only" chooses none of those offered, even where one is in the morning; "none of those" least of all.
+    if words.has_any(&["mornings", "afternoons", "evenings"]) || refuses(words) {
+        return None;
     }
     let zone = zone_or_utc(&settings.timezone);
     if let Some(found) = find(text, setting.now_ms, &settings.timezone) {
@@ -258,38 +288,187 @@ fn offer(
         kind.map(str::to_owned).or_else(|| settings.types.first().map(|kind| kind.id.clone())).unwrap_or_default();
     let mut query = query(&kind, provider_in(settings, words), brief.conversation_id.as_str());
     let zone = zone_or_utc(&settings.timezone);
-    let found = find(&brief.text, setting.now_ms, &settings.timezone);
     let active = brief.dialogue.booking.as_deref();
     query.from_ms = setting.now_ms;
     query.to_ms = later(&zone, setting.now_ms, AHEAD_DAYS);
     let (mut exact_ms, mut phrase) = (None, None);
-    match found {
-        Some(found) => {
+    let offered = active.map(|booking| booking.offered.as_slice()).unwrap_or_default();
+    let heard = Heard::of(brief, words, setting.now_ms, settings, offered);
+    let mut over_days = heard.refuses;
+    let next_day = offered.last().map(|last| later(&zone, heard.not_on.unwrap_or(last.starts_ms), 1));
+    let span = stretch(words).and_then(|stretch| {
+        let anchor = offered.last().map_or(setting.now_ms, |last| last.starts_ms);
+        let (from_ms, to_ms) = stretch.within(&zone, setting.now_ms, anchor)?;
+        Some((stretch.phrase, from_ms, to_ms))
+    });
+    let names_day = heard.names_day;
+    match (heard.found, span) {
+        (Some(found), None) => {
             query.from_ms = found.from_ms;
             query.to_ms = found.to_ms;
             query.hours = found.hours;
             exact_ms = found.exact_ms;
+            over_days |= words.has_any(&["mornings", "afternoons", "evenings"]);
+            // "None of those, mornings only": other mornings than the one that was offered.
+            if let Some(next_day) = next_day.filter(|day| heard.refuses && !names_day && *day < query.to_ms) {
+                query.from_ms = query.from_ms.max(next_day);
+            }
+            over_days &= !names_day;
             phrase = Some(found.phrase);
         }
-        // "Something later" is after what was offered, "another day" on the next, and "earlier" before it.
-        None => {
-            let offered = active.map(|booking| booking.offered.as_slice()).unwrap_or_default();
-            if let (Some(first), Some(last)) = (offered.first(), offered.last()) {
+        (found, Some((words, from_ms, to_ms))) => {
+            (query.from_ms, query.to_ms) = (from_ms, to_ms);
+            query.hours = found.and_then(|found| found.hours);
+            over_days = true;
+            phrase = Some(words.to_owned());
+        }
+        // None of them suits: other days. "Something later" is after what was offered, "another day" on the next, and "earlier" before it.
+        (None, None) => {
+            query.hours = heard.not_at;
+            if let (Some(first), Some(last), Some(next_day)) = (offered.first(), offered.last(), next_day) {
+                const DAYS: [&str; 3] = ["another day", "other day", "different day"];
                 if words.has("earlier") {
                     query.to_ms = first.starts_ms;
                     phrase = Some("earlier".to_owned());
-                } else if ["another day", "other day", "different day"].iter().any(|day| words.find(day).is_some()) {
-                    query.from_ms = later(&zone, last.starts_ms, 1);
+                    over_days = false;
+                } else if heard.not_at.is_some() {
+                    over_days = true;
+                } else if heard.refuses && !words.has("later") || DAYS.iter().any(|day| words.find(day).is_some()) {
+                    query.from_ms = next_day;
+                    over_days = true;
                 } else {
                     query.from_ms = last.starts_ms + 1;
                 }
             }
         }
     }
+    if over_days {
+        query.limit = OVER_DAYS_LIMIT;
+    }
     if moving.is_some() {
         query.kind = None;
     }
-    Step::Offer { query: Box::new(query), exact_ms, phrase, moving }
+    Step::Offer { query: Box::new(query), exact_ms, phrase, moving, over_days }
+}
+
+/// When a message says that it should be, apart from when it says that it cannot be.
+struct Heard {
+    /// What it asks for.
+    found: Option<Found>,
+    /// Whether it names a day for that.
+    names_day: bool,
+    /// Whether it says that what was offered does not suit.
+    refuses: bool,
+    /// An instant of the day that it refuses: "Tuesday doesn't work".
+    not_on: Option<i64>,
+    /// The hours that are left where it refuses a part of the day: "I can't do mornings".
+    not_at: Option<(u8, u8)>,
+}
+
+impl Heard {
+    fn of(brief: &Brief, words: &Words, now_ms: i64, settings: &Settings, offered: &[Offered]) -> Self {
+        let timezone = &settings.timezone;
+        let refuses = !offered.is_empty() && refuses(words);
+        if !refuses {
+            let found = find(&brief.text, now_ms, timezone);
+            return Self { found, names_day: names_day(words), refuses, not_on: None, not_at: None };
+        }
+        let (wanted, refused) = apart(&brief.text, words);
+        let mut heard =
+            Self { found: find(&wanted, now_ms, timezone), names_day: false, refuses, not_on: None, not_at: None };
+        heard.names_day = names_day(&Words::of(&wanted));
+        if heard.found.is_some() {
+            return heard;
+        }
+        // In the same breath as the refusal: what was offered is refused, anything else is wanted instead.
+        let Some(found) = find(&refused, now_ms, timezone) else { return heard };
+        let refused = Words::of(&refused);
+        let zone = zone_or_utc(timezone);
+        let same_day = |slot: &Offered| local_date(&zone, slot.starts_ms) == local_date(&zone, found.from_ms);
+        let of_all = refused.has_any(&["none", "neither"]);
+        match (names_day(&refused), found.hours) {
+            (true, None) if !of_all && offered.iter().any(same_day) => heard.not_on = Some(found.from_ms),
+            (false, Some(hours)) if !of_all => heard.not_at = rest_of_day(hours),
+            (named, _) => {
+                heard.names_day = named;
+                heard.found = Some(found);
+            }
+        }
+        heard
+    }
+}
+
+/// The hours of a day that are left without some of them.
+fn rest_of_day((first, last): (u8, u8)) -> Option<(u8, u8)> {
+    match (first, last) {
+        (0, last) => Some((last, 24)),
+        (first, _) => Some((0, first)),
+    }
+}
+
+/// The clauses of a refusal that say what is wanted, and those that refuse.
+fn apart(text: &str, words: &Words) -> (String, String) {
+    let refusing: Vec<usize> = REFUSALS
+        .iter()
+        .filter_map(|phrase| words.find(phrase))
+        .filter_map(|place| words.all().get(place.start).map(|word| word.clause))
+        .collect();
+    let (mut wanted, mut refused) = (String::new(), String::new());
+    let mut before = None;
+    for word in words.all() {
+        let side = if refusing.contains(&word.clause) { &mut refused } else { &mut wanted };
+        if before.is_some_and(|before| before != word.clause) {
+            side.push(',');
+        }
+        before = Some(word.clause);
+        side.push(' ');
+        side.push_str(text.get(word.at.clone()).unwrap_or_default());
+    }
+    (wanted, refused)
+}
+
+/// A stretch of days that is named by where it lies in the week.
+struct Stretch {
+    phrase: &'static str,
+    /// Whole weeks from the one that was spoken of.
+    weeks: i32,
+    /// Days of that week before which it does not begin.
+    from_day: i32,
+}
+
+/// The stretch of days that a message names.
+fn stretch(words: &Words) -> Option<Stretch> {
+    const STRETCHES: [(&str, i32, i32); 13] = [
+        ("later in the week", 0, 0),
+        ("later this week", 0, 0),
+        ("later that week", 0, 0),
+        ("rest of the week", 0, 0),
+        ("end of the week", 0, 3),
+        ("end of this week", 0, 3),
+        ("this week", 0, 0),
+        ("the following week", 1, 0),
+        ("the week after", 1, 0),
+        ("this weekend", 0, 5),
+        ("on the weekend", 0, 5),
+        ("at the weekend", 0, 5),
+        ("weekends", 0, 5),
+    ];
+    let named = STRETCHES.iter().find(|(phrase, ..)| words.means(phrase));
+    named.map(|(phrase, weeks, from_day)| Stretch { phrase, weeks: *weeks, from_day: *from_day })
+}
+
+impl Stretch {
+    /// From when to when it lies, from the day after what was offered on. `anchor_ms` is in the week that was spoken of.
+    fn within(&self, zone: &jiff::tz::TimeZone, now_ms: i64, anchor_ms: i64) -> Option<(i64, i64)> {
+        let offered = anchor_ms > now_ms;
+        let weekday = i32::try_from(local_clock(zone, anchor_ms).weekday).ok()?;
+        let monday = |weeks: i32| later(zone, anchor_ms, 7 * weeks - weekday);
+        let after = if offered { later(zone, anchor_ms, 1) } else { now_ms };
+        let at = |weeks: i32| (later(zone, monday(weeks), self.from_day).max(after), monday(weeks + 1));
+        let (from_ms, to_ms) = at(self.weeks);
+        // Nothing of that week is left: the next one is as near as it gets.
+        Some(if from_ms < to_ms { (from_ms, to_ms) } else { at(self.weeks + 1) })
+    }
 }
 
 /// When a message says.

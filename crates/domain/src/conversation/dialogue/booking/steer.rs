@@ -4,19 +4,23 @@ use super::{
     super::{
         Brief, Escalation, FormMove, FormProgress, Offer, Prompt, Setting, Understanding,
         alert::{self, About},
-        form,
+        form, lines,
     },
     Agreed, Booking, FORM, Move, Offered, SlotChoice, Step, listed, standing,
 };
 use crate::{
+    calendar::Settings,
+    campaign::{number, zones},
     catalog::template::{AlertChannel, Trigger},
     conversation::state::Contact,
     ids::{AppointmentId, CalendarId},
-    local_time::rfc3339,
+    local_time::{self, rfc3339},
     text,
     vocabulary::{Channel, EscalationAction, Urgency},
 };
 
+const ADDED: &str = "Thanks, I've added that to your appointment.";
+const CLOSED_BUT_BOOKS: &str = "Our office is closed right now, but I can still help with appointments.";
 const ASK_WHEN: &str = "Which day or time would suit you better?";
 const DEMO: &str = "This was a demonstration: nobody expects you, and the time is free again in ten minutes.";
 const ADD_TO_CALENDAR: &str = "Add it to your calendar";
@@ -56,6 +60,8 @@ pub enum Outcome {
         /// With too little notice.
         late: bool,
     },
+    /// What was added stands with the appointment.
+    Noted,
     /// The calendar could not be asked.
     Unavailable,
 }
@@ -91,12 +97,16 @@ pub fn steer(
     setting: &Setting<'_>,
     brief: &Brief,
     understanding: &mut Understanding,
-    calendar: &CalendarId,
+    (calendar, settings): (&CalendarId, &Settings),
     step: &Step,
     outcome: Outcome,
 ) {
-    let mut desk = Steering { setting, brief, understanding, calendar };
+    let mut desk = Steering { setting, brief, understanding, calendar, settings };
     if *step == Step::Leave {
+        return;
+    }
+    if let Step::Note { words, asks, .. } = step {
+        desk.noted(words, *asks, outcome == Outcome::Noted);
         return;
     }
     match outcome {
@@ -107,9 +117,9 @@ pub fn steer(
         }
         Outcome::Slots { offered, others, taken } => desk.offer(step, offered, others, taken),
         Outcome::Held => desk.held(step),
-        Outcome::Booked(settled) => desk.booked(settled),
+        Outcome::Booked(settled) => desk.booked(step, settled),
         Outcome::Canceled { when, late } => desk.canceled(step, when, late),
-        Outcome::None => desk.without_calendar(step),
+        Outcome::Noted | Outcome::None => desk.without_calendar(step),
     }
 }
 
@@ -118,6 +128,7 @@ struct Steering<'a> {
     brief: &'a Brief,
     understanding: &'a mut Understanding,
     calendar: &'a CalendarId,
+    settings: &'a Settings,
 }
 
 impl Steering<'_> {
@@ -144,6 +155,10 @@ impl Steering<'_> {
         plan.offer = None;
         plan.wants_knowledge = false;
         plan.handled = true;
+        // That details are only taken when the business is closed does not go with a time that is booked.
+        if plan.closed.is_some() {
+            plan.closed = (!self.brief.dialogue.told_closed).then(|| CLOSED_BUT_BOOKS.to_owned());
+        }
         // Lines of the form that the calendar's own replace: that values were noted, that the form was stopped.
         plan.acknowledge.clear();
         self.understanding.facts.offer = None;
@@ -184,6 +199,7 @@ impl Steering<'_> {
 
     fn offer(&mut self, step: &Step, offered: Vec<Offered>, others: bool, taken: bool) {
         self.take_over();
+        self.say_that_it_books_when_closed();
         if taken {
             self.say(TAKEN.to_owned());
         }
@@ -209,14 +225,71 @@ impl Steering<'_> {
             ),
             None => "I can offer you".to_owned(),
         };
+        // Once: whoever has heard it knows which clock is meant.
+        let first = self.brief.dialogue.booking.as_ref().is_none_or(|booking| booking.offered.is_empty());
+        let zone = if first { self.zone(offered[0].starts_ms) } else { None };
+        let zone = zone.map_or_else(String::new, |zone| match self.brief.channel.0 {
+            Channel::Voice => format!(", {zone}"),
+            Channel::Chat
+            | Channel::Sms
+            | Channel::Whatsapp
+            | Channel::Email
+            | Channel::Linkedin
+            | Channel::Messenger => format!(" ({zone})"),
+        });
         self.say(format!(
-            "{begins} {}. {}",
+            "{begins} {}{zone}. {}",
             listed(&labels),
             if labels.len() > 1 { WHICH } else { "Does that suit you?" }
         ));
         self.show(&offered);
         let booking = Booking { offered, chosen: None, moving, canceling: None, ..self.booking() };
         self.go_on(booking);
+    }
+
+    /// After the greeting of a closed business a time is no contradiction, if it is said that it is one for when it is open again.
+    fn say_that_it_books_when_closed(&mut self) {
+        let zone = local_time::zone_or_utc(self.setting.timezone);
+        let open = local_time::is_open(self.setting.hours, &zone, self.setting.now_ms);
+        let begins = self.brief.dialogue.booking.is_none();
+        // Where only messages are taken the plan has it already.
+        if self.brief.channel.0 == Channel::Voice && !open && begins && self.understanding.plan.closed.is_none() {
+            self.say(CLOSED_BUT_BOOKS.to_owned());
+        }
+    }
+
+    /// The calendar's zone in words, where the visitor may think of another one.
+    fn zone(&self, at_ms: i64) -> Option<String> {
+        let values = &self.brief.dialogue.values;
+        let told = form::contact(self.setting.config, values).phone;
+        let given = form::contact(self.setting.config, &self.understanding.facts.values).phone;
+        let number = given.or(told).or_else(|| self.brief.visitor.phone.clone());
+        let own = local_time::zone_or_utc(&self.settings.timezone);
+        let same = number.is_some_and(|number| {
+            let zones = zones::of(&number, &number::country(&number).unwrap_or_default());
+            !zones.is_empty() && zones.iter().all(|zone| local_time::same_clock(&own, zone, at_ms))
+        });
+        if same { None } else { Some(local_time::zone_phrase(&self.settings.timezone, at_ms)) }
+    }
+
+    /// What was added stands: it is said so, and only what was asked besides is looked up.
+    fn noted(&mut self, words: &str, asks: bool, stands: bool) {
+        let plan = &mut self.understanding.plan;
+        plan.acknowledge.retain(|line| line != lines::NOTED);
+        let line = if stands { ADDED } else { lines::NOTED }.to_owned();
+        plan.small_talk = None;
+        plan.closed = None;
+        if asks {
+            plan.acknowledge.push(line);
+        } else {
+            // That is all there is to say: neither the knowledge nor a model is asked.
+            plan.direct = Some(line);
+            plan.wants_knowledge = false;
+            plan.handled = true;
+            plan.soft.clear();
+            plan.unless_answered = None;
+        }
+        self.understanding.facts.need.get_or_insert_with(|| words.to_owned());
     }
 
     fn show(&mut self, offered: &[Offered]) {
@@ -239,7 +312,7 @@ impl Steering<'_> {
         let first = booking.chosen.as_ref() != Some(slot);
         if first {
             let plan = &mut self.understanding.plan;
-            plan.acknowledge.retain(|line| line != super::super::lines::NOTED);
+            plan.acknowledge.retain(|line| line != lines::NOTED);
             plan.acknowledge.insert(0, format!("Great, I'm holding {} for you.", slot.label));
             plan.small_talk = None;
             plan.intro = None;
@@ -250,10 +323,15 @@ impl Steering<'_> {
         self.understanding.facts.booking = Move::Going { booking: Box::new(booking) };
     }
 
-    fn booked(&mut self, settled: Settled) {
+    fn booked(&mut self, step: &Step, settled: Settled) {
         let moved = self.booking().moving.is_some();
         self.take_over();
-        let (what, when) = (&settled.what, &settled.when);
+        let zone = match step {
+            Step::Book { slot, .. } => self.zone(slot.starts_ms),
+            _ => None,
+        };
+        let when = &zone.map_or_else(|| settled.when.clone(), |zone| format!("{} {zone}", settled.when));
+        let what = &settled.what;
         let said = if moved {
             format!("Your appointment now is on {when}: {what}.")
         } else {
@@ -319,7 +397,12 @@ impl Steering<'_> {
     /// Steps that need no calendar.
     fn without_calendar(&mut self, step: &Step) {
         match step {
-            Step::Leave | Step::Offer { .. } | Step::Hold { .. } | Step::Book { .. } | Step::Cancel { .. } => {}
+            Step::Leave
+            | Step::Offer { .. }
+            | Step::Hold { .. }
+            | Step::Book { .. }
+            | Step::Cancel { .. }
+            | Step::Note { .. } => {}
             // The form's own question for the kind stands.
             Step::Ask => {
                 self.understanding.plan.wants_knowledge &=
@@ -330,7 +413,9 @@ impl Steering<'_> {
             Step::Remind => {
                 let booking = self.booking();
                 let wants = self.understanding.plan.wants_knowledge;
+                let answer = self.understanding.plan.direct.take();
                 self.take_over();
+                self.understanding.plan.direct = answer;
                 self.understanding.plan.wants_knowledge = wants && self.understanding.mood.question;
                 let labels: Vec<String> = booking.offered.iter().map(|slot| slot.label.clone()).collect();
                 // After the answer to what was asked.

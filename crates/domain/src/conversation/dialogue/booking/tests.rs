@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    agent::config::BusinessHours,
+    agent::config::{BusinessHours, OpenHours},
     calendar::{Provider, Span},
     catalog::scoring::Scoring,
     conversation::{
@@ -47,6 +47,7 @@ struct Talk {
     confidential: Confidential,
     scoring: Scoring,
     settings: Settings,
+    hours: BusinessHours,
     brief: Brief,
 }
 
@@ -55,19 +56,25 @@ impl Talk {
         let config = AgentConfig { tools: vec![TOOL.into()], ..AgentConfig::default() };
         let confidential = Confidential::of(&config);
         let brief = Brief { conversation_id: "talk".into(), ..Brief::default() };
-        Self { config, confidential, scoring: Scoring::default(), settings: salon(), brief }
+        Self {
+            config,
+            confidential,
+            scoring: Scoring::default(),
+            settings: salon(),
+            hours: BusinessHours::new(),
+            brief,
+        }
     }
 
     /// Reads a message: what is to be done, and what is understood once `outcome` has come of it.
     fn say(&mut self, text: &str, outcome: impl FnOnce(&Step) -> Outcome) -> Option<(Step, Understanding)> {
         self.brief.text = text.into();
         self.brief.question = text.into();
-        let hours = BusinessHours::new();
         let setting = Setting {
             config: &self.config,
             confidential: &self.confidential,
             scoring: &self.scoring,
-            hours: &hours,
+            hours: &self.hours,
             timezone: ZONE,
             now_ms: NOW,
         };
@@ -79,7 +86,7 @@ impl Talk {
         let mut understood = understand(&setting, &brief);
         let step = step(&setting, &brief, &understood, &self.settings);
         let outcome = outcome(&step);
-        steer(&setting, &brief, &mut understood, &"c".into(), &step, outcome);
+        steer(&setting, &brief, &mut understood, (&"c".into(), &self.settings), &step, outcome);
         // As the conversation folds it.
         let dialogue = &mut self.brief.dialogue;
         dialogue.values.extend(understood.facts.values.clone());
@@ -92,6 +99,7 @@ impl Talk {
             }
             FormMove::Cancelled { .. } => dialogue.form = None,
         }
+        dialogue.told_closed |= understood.facts.told_closed;
         absorb(&mut dialogue.booking, &mut dialogue.agreed, &understood.facts.booking);
         Some((step, understood))
     }
@@ -116,6 +124,7 @@ fn spoken(understood: &Understanding) -> String {
     plan.acknowledge
         .iter()
         .cloned()
+        .chain(plan.direct.clone())
         .chain(plan.confirmation.clone())
         .chain(plan.offer.clone())
         .chain(asks)
@@ -127,7 +136,9 @@ fn spoken(understood: &Understanding) -> String {
 fn a_wish_for_a_day_is_a_question_to_the_calendar_and_its_slots_are_offered() {
     let mut talk = Talk::new();
     let (step, understood) = talk.offered("Can I come on Tuesday afternoon?", &three());
-    let Step::Offer { query, exact_ms: None, phrase: Some(phrase), moving: None } = step else { panic!("{step:?}") };
+    let Step::Offer { query, exact_ms: None, phrase: Some(phrase), moving: None, over_days: false } = step else {
+        panic!("{step:?}")
+    };
     assert_eq!(phrase, "Tuesday afternoon");
     assert_eq!(
         (query.from_ms, query.to_ms, query.hours),
@@ -136,7 +147,7 @@ fn a_wish_for_a_day_is_a_question_to_the_calendar_and_its_slots_are_offered() {
     let said = spoken(&understood);
     assert_eq!(
         said,
-        "I can offer you Tuesday, November 24 at 2:00 PM with Anna Berg, Tuesday, November 24 at 4:00 PM with Anna Berg or Wednesday, November 25 at 10:00 AM with Anna Berg. Which one suits you?"
+        "I can offer you Tuesday, November 24 at 2:00 PM with Anna Berg, Tuesday, November 24 at 4:00 PM with Anna Berg or Wednesday, November 25 at 10:00 AM with Anna Berg (Eastern time). Which one suits you?"
     );
     let Some(Prompt::Slots { options, slots }) = &understood.plan.prompt else { panic!("slots") };
     assert_eq!((options.len(), slots[2].provider_id.as_deref()), (3, Some("ben")));
@@ -194,7 +205,7 @@ fn name_and_number_are_asked_only_while_unknown_and_then_it_is_booked() {
     assert!(matches!(&step, Step::Book { slot, moving: None } if slot.starts_ms == ms(TUESDAY_TWO)), "{step:?}");
     assert_eq!(
         spoken(&booked),
-        "You're booked: Consultation on Tuesday. [Add it to your calendar](https://x.example/a.ics)"
+        "You're booked: Consultation on Tuesday Eastern time. [Add it to your calendar](https://x.example/a.ics)"
     );
     assert!(talk.brief.dialogue.booking.is_none() && talk.brief.dialogue.agreed.len() == 1);
     // The next one asks for nothing that is known.
@@ -220,6 +231,10 @@ fn a_question_in_between_is_answered_and_the_offer_stands() {
     let (step, understood) = talk.say("how much does a consultation cost?", |_| Outcome::None).unwrap();
     assert_eq!(step, Step::Remind);
     assert!(understood.plan.wants_knowledge && understood.plan.prompt.is_some());
+    talk.hours.insert("wed".into(), Some(OpenHours { open: "09:00".into(), close: "17:00".into() }));
+    let (step, understood) = talk.say("are you open on Wednesday?", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::Remind, "that is no choice of the slot on Wednesday");
+    assert!(spoken(&understood).starts_with("Yes, we're open on Wednesday from 9:00 AM to 5:00 PM."));
     let (step, _) = talk.say("the first one", |_| Outcome::Held).unwrap();
     assert!(matches!(step, Step::Hold { .. }), "{step:?}");
 }
@@ -277,6 +292,131 @@ fn who_wants_none_of_those_offered_is_offered_others_and_never_the_same_again() 
     talk.offered("can i come next week?", &three());
     let (step, _) = talk.offered("anything earlier?", &three());
     assert!(matches!(&step, Step::Offer { query, .. } if query.to_ms == ms(TUESDAY_TWO)), "{step:?}");
+}
+
+#[test]
+fn after_a_refusal_other_days_are_offered_and_what_is_wished_for_is_kept_to() {
+    // Offered: Tuesday at two and four, Wednesday at ten.
+    for (said, from, to, hours) in [
+        ("none of those times suits me", "2026-11-26T05:00:00Z", "2026-12-18T05:00:00Z", None),
+        ("none of those, mornings only", "2026-11-26T05:00:00Z", "2026-12-18T05:00:00Z", Some((0, 12))),
+        ("I can't do any of these, later in the week please", "2026-11-26T05:00:00Z", "2026-11-30T05:00:00Z", None),
+        ("those don't work, the week after would be better", "2026-11-30T05:00:00Z", "2026-12-07T05:00:00Z", None),
+        ("Tuesday doesn't work for me", "2026-11-25T05:00:00Z", "2026-12-18T05:00:00Z", None),
+        ("Tuesday doesn't work, how about Thursday?", "2026-11-26T05:00:00Z", "2026-11-27T05:00:00Z", None),
+        ("I can't do mornings", "2026-11-20T17:00:00Z", "2026-12-18T05:00:00Z", Some((12, 24))),
+    ] {
+        let mut talk = Talk::new();
+        talk.offered("can i come next week?", &three());
+        let (step, _) = talk.offered(said, &three());
+        let Step::Offer { query, over_days, .. } = &step else { panic!("{said}: {step:?}") };
+        assert_eq!((query.from_ms, query.to_ms, query.hours), (ms(from), ms(to), hours), "{said}");
+        assert_eq!(*over_days, !said.contains("Thursday"), "{said}");
+    }
+    // "Mornings only" is a wish, and chooses none of those offered.
+    let mut talk = Talk::new();
+    talk.offered("can i come next week?", &three());
+    let (step, _) = talk.offered("mornings only please", &three());
+    assert!(matches!(&step, Step::Offer { query, over_days: true, .. } if query.hours == Some((0, 12))), "{step:?}");
+}
+
+#[test]
+fn slots_of_several_days_are_one_of_each() {
+    let days = spread_over_days(
+        vec![
+            slot(TUESDAY_TWO, "anna"),
+            slot(TUESDAY_FOUR, "anna"),
+            slot(WEDNESDAY_TEN, "ben"),
+            slot("2026-11-26T15:00:00Z", "ben"),
+            slot("2026-11-27T15:00:00Z", "ben"),
+        ],
+        ZONE,
+    );
+    let starts: Vec<i64> = days.iter().map(|slot| slot.span.starts_ms).collect();
+    assert_eq!(starts, [ms(TUESDAY_TWO), ms(WEDNESDAY_TEN), ms("2026-11-26T15:00:00Z")]);
+    assert_eq!(spread_over_days(three().to_vec(), ZONE).len(), 3, "of two days there are more");
+}
+
+#[test]
+fn what_is_added_to_an_appointment_is_noted_and_a_question_is_answered() {
+    let booked = || {
+        let mut talk = Talk::new();
+        let agreed = Agreed { id: "a1".into(), calendar: "c".into(), when: "Monday".into(), canceled: false };
+        talk.brief.dialogue.agreed.push(agreed);
+        talk
+    };
+    for said in ["the gate code is 4411", "please ring the side bell", "thanks, and there's a dog"] {
+        let (step, understood) = booked().say(said, |_| Outcome::Noted).unwrap();
+        assert_eq!(step, Step::Note { appointment: "a1".into(), words: said.into(), asks: false }, "{said}");
+        assert_eq!(spoken(&understood), "Thanks, I've added that to your appointment.");
+        assert!(!understood.plan.wants_knowledge && understood.plan.small_talk.is_none(), "{said}");
+        assert_eq!(understood.facts.need.as_deref(), Some(said), "the lead has it too");
+        let (_, lost) = booked().say(said, |_| Outcome::Unavailable).unwrap();
+        assert_eq!(spoken(&lost), "Thanks, I've noted that for the team.", "the calendar could not be asked");
+    }
+    let (step, both) = booked().say("The gate code is 4411. Do you take cards?", |_| Outcome::Noted).unwrap();
+    assert!(matches!(&step, Step::Note { words, asks: true, .. } if words == "The gate code is 4411."), "{step:?}");
+    assert!(both.plan.wants_knowledge && spoken(&both).contains("added"), "{both:?}");
+    for said in ["do you take cards?", "thanks!", "see you then", "I want to talk to a person"] {
+        let (step, _) = booked().say(said, |_| Outcome::None).unwrap();
+        assert_eq!(step, Step::Leave, "{said}");
+    }
+    let (step, _) = booked().say("cancel it", |_| Outcome::None).unwrap();
+    assert_eq!(step, Step::AskCancel { appointment: "a1".into() });
+    let (step, _) = booked().offered("can we move it to Wednesday?", &three());
+    assert!(matches!(&step, Step::Offer { moving: Some(_), .. }), "{step:?}");
+    let (step, _) = booked().offered("I would like to book another visit", &three());
+    assert!(matches!(&step, Step::Offer { moving: None, .. }), "a second one is no addition: {step:?}");
+}
+
+#[test]
+fn the_zone_is_said_once_where_the_visitor_may_think_of_another() {
+    let offered = |channel: Channel, phone: Option<&str>| {
+        let mut talk = Talk::new();
+        talk.brief.channel.0 = channel;
+        talk.brief.visitor.phone = phone.map(str::to_owned);
+        let (_, first) = talk.offered("I would like to book a visit", &three());
+        let (_, second) = talk.offered("none of those", &three());
+        (spoken(&first), spoken(&second))
+    };
+    let (first, second) = offered(Channel::Chat, None);
+    assert!(first.contains("(Eastern time). Which") && !second.contains("Eastern"), "{first} {second}");
+    let (first, _) = offered(Channel::Voice, Some("+14155550100"));
+    assert!(first.contains(", Eastern time. Which"), "a caller from California: {first}");
+    let (first, _) = offered(Channel::Voice, Some("+12125550100"));
+    assert!(!first.contains("Eastern"), "a caller from New York: {first}");
+    let settled = Settled { when: "Tuesday at 2:00 PM".into(), what: "Visit".into(), ..Settled::default() };
+    for (phone, said) in [("+14155550100", true), ("+12125550100", false)] {
+        let mut talk = Talk::new();
+        talk.brief.visitor.name = Some("Jo".into());
+        talk.brief.visitor.phone = Some(phone.into());
+        talk.offered("any openings tomorrow?", &three());
+        let (_, booked) = talk.say("1", |_| Outcome::Booked(settled.clone())).unwrap();
+        assert_eq!(spoken(&booked).contains("2:00 PM Eastern time."), said, "{}", spoken(&booked));
+    }
+}
+
+#[test]
+fn after_the_greeting_of_a_closed_business_a_time_is_no_contradiction() {
+    let first = |channel: Channel, open: bool, only_open: bool| {
+        let mut talk = Talk::new();
+        talk.brief.channel.0 = channel;
+        talk.config.business_hours_only = only_open;
+        let day = if open { "fri" } else { "mon" };
+        talk.hours.insert(day.into(), Some(OpenHours { open: "09:00".into(), close: "17:00".into() }));
+        let (_, understood) = talk.offered("I would like to book a visit", &three());
+        let closed = understood.plan.closed.clone().unwrap_or_default();
+        let (_, again) = talk.offered("none of those", &three());
+        (format!("{closed} {}", spoken(&understood)), again.plan.closed.is_some() || spoken(&again).contains("closed"))
+    };
+    for (channel, only_open) in [(Channel::Voice, false), (Channel::Voice, true), (Channel::Chat, true)] {
+        let (said, again) = first(channel, false, only_open);
+        assert!(said.trim_start().starts_with("Our office is closed right now, but I can still help"), "{said}");
+        assert_eq!(said.matches("closed").count(), 1, "{said}");
+        assert!(said.contains("I can offer you"), "{said}");
+        assert!(!again, "once is enough");
+    }
+    assert!(!first(Channel::Voice, true, true).0.contains("closed"));
 }
 
 #[test]
