@@ -99,6 +99,7 @@ test('each refusal has a sentence and a way on', async () => {
     [problem(412, 'stale'), /Somebody else saved this first/],
     [problem(422, 'invalid_fields', { errors: [{ field: 'settings.retention.conversations_days', message: 'must be `1` to 3650' }] }), /^The number of days must be 1 to 3650$/],
     [problem(422, 'invalid_fields', { errors: [{ field: 'address', message: "that doesn't look like a phone number" }] }), /^That doesn't look like a phone number$/],
+    [problem(422, 'invalid_fields', { errors: [{ field: 'business_hours.fri', message: 'must open before it closes' }] }), /^Business hours › Friday must open before it closes$/],
     [problem(422, 'invalid_fields', { errors: [{ field: 'chat_theme.primary_color', message: 'must be a colour' }] }), /Chat theme › primary color must be a colour/],
     [problem(429, 'too_many', {}, { 'retry-after': '7' }), /in 7 seconds/],
     [problem(503, 'outcome_unknown', { retry: 'never' }), /look before you try again/],

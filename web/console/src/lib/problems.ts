@@ -53,6 +53,6 @@ function about(field: string, message: string): string {
 }
 
 function label(field: string): string {
-  const name = t.save.fields[field] ?? field.replace(/^fields\./, '').replaceAll('_', ' ').replaceAll('.', ' › ');
+  const name = t.save.fields[field] ?? field.replace(/^fields\./, '').split('.').map((part) => t.settings.days[part] ?? part.replaceAll('_', ' ')).join(' › ');
   return name.charAt(0).toUpperCase() + name.slice(1);
 }
