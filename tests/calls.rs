@@ -441,8 +441,9 @@ async fn relayed(server: &Server, instructions: &str, from: &str) -> Socket {
     let ticket = between(instructions, "name=\"ticket\" value=\"", "\"");
     let signed = sign(&TOKEN.to_owned().into(), &address, Covered::Address);
     let here = std::net::Ipv4Addr::LOCALHOST;
-    let mut socket =
-        Socket::open_with(here, server.http, &path, Some(("x-twilio-signature", &signed))).await.expect("it opens");
+    let mut socket = Socket::open_with(here, server.http, &path, &[("x-twilio-signature", signed.as_str())])
+        .await
+        .expect("it opens");
     socket
         .send(&json!({
             "type": "setup", "sessionId": "VX1", "accountSid": ACCOUNT, "callSid": "CA1", "from": from, "to": support::carrier::OURS,
@@ -636,6 +637,7 @@ async fn a_test_call_in_the_browser_is_answered_from_the_knowledge_and_books_an_
     let listed = owner.api.list("/api/appointments").await;
     let [appointment] = listed.as_slice() else { panic!("{listed:?}") };
     assert_eq!((&appointment["name"], &appointment["channel"]), (&json!("Jo Lee"), &json!("voice")));
+    assert_eq!(appointment["trial"], true, "it is marked: {appointment}");
     // Said again, because its answer was lost: the same answer, and no second appointment.
     assert_eq!(told(&mut socket, 5, "217-555-0133").await, booked);
     assert_eq!(owner.api.list("/api/appointments").await.len(), 1);
@@ -655,6 +657,8 @@ async fn a_test_call_in_the_browser_is_answered_from_the_knowledge_and_books_an_
         .filter_map(|reason| reason["signal"].as_str())
         .collect();
     assert!(signals.contains(&"appointment_booked"), "{detail}");
+    // They were typed, the greeting too was cut off by nobody.
+    assert!(!signals.contains(&"answer_interrupted"), "{detail}");
     owner.counted(json!({ "calls_answered": 0, "voice_minutes_used": 0.0 })).await;
 }
 

@@ -204,8 +204,8 @@ impl Telephone {
         let path = address.strip_prefix("wss://calls.example").expect("our own address").to_owned();
         let signed = sign(&TOKEN.to_owned().into(), &address, Covered::Address);
         let here = std::net::Ipv4Addr::LOCALHOST;
-        let header = Some(("x-twilio-signature", signed.as_str()));
-        let socket = Socket::open_with(here, server.http, &path, header).await.expect("it opens");
+        let header = ("x-twilio-signature", signed.as_str());
+        let socket = Socket::open_with(here, server.http, &path, &[header]).await.expect("it opens");
         Self { socket, sent: 0, audio: 0, marks: Vec::new() }
     }
 

@@ -89,8 +89,9 @@ async fn relayed(server: &Server, instructions: &str, call: &str, from: &str) ->
     let ticket = after(instructions, "name=\"ticket\" value=\"");
     let signed = sign(&TOKEN.to_owned().into(), &address, Covered::Address);
     let here = std::net::Ipv4Addr::LOCALHOST;
-    let mut socket =
-        Socket::open_with(here, server.http, &path, Some(("x-twilio-signature", &signed))).await.expect("it opens");
+    let mut socket = Socket::open_with(here, server.http, &path, &[("x-twilio-signature", signed.as_str())])
+        .await
+        .expect("it opens");
     socket
         .send(&json!({
             "type": "setup", "sessionId": "VX1", "accountSid": ACCOUNT, "callSid": call, "from": from, "to": OURS, "direction": "inbound",

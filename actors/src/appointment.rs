@@ -101,7 +101,7 @@ impl Entity for AppointmentEntity {
         let release = calendar::Command::Release { appointment: state.id.clone() };
         let mut messages = vec![message(&key.tenant, calendar::KIND, state.calendar_id.as_str(), release)];
         // With too little notice somebody is to look at it (APT-9).
-        if let Some(conversation) = state.source.conversation_id.clone().filter(|_| *late) {
+        if let Some(conversation) = state.source.conversation_id.clone().filter(|_| *late && !state.source.trial) {
             let news = News { kind: NewsKind::Escalation, about: About::Conversation(conversation), to: None };
             messages.push(bulletin::tell(&key.tenant, news));
         }
@@ -268,7 +268,8 @@ async fn write(tools: &Tools, handle: &EffectHandle, owed: Letter) {
     };
     let key = format!("appointment:{}:{}", handle.key().id, owed.id);
     let file = tools.file_address(&tenant, &state.id);
-    let to_phone = state.details.phone.clone().filter(|_| owed.kind != LetterKind::Confirmation);
+    let texts = owed.kind != LetterKind::Confirmation && !state.source.trial;
+    let to_phone = state.details.phone.clone().filter(|_| texts);
     let (channel, outcome) = match (&state.details.email, to_phone) {
         (Some(email), _) => {
             let Some(words) = letter::words(&state, owed.kind, &file) else { return };

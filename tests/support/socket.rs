@@ -28,20 +28,20 @@ impl Socket {
 
     /// Opens a socket from one of this machine's addresses; all of 127.0.0.0/8 are.
     pub(crate) async fn open_from(own: Ipv4Addr, address: SocketAddr, path: &str) -> Result<Self, String> {
-        Self::open_with(own, address, path, None).await
+        Self::open_with(own, address, path, &[]).await
     }
 
-    /// Opens a socket with one more header in its handshake.
+    /// Opens a socket with more headers in its handshake.
     pub(crate) async fn open_with(
         own: Ipv4Addr,
         address: SocketAddr,
         path: &str,
-        header: Option<(&'static str, &str)>,
+        headers: &[(&'static str, &str)],
     ) -> Result<Self, String> {
         let tcp = connect_from(own, address).await.map_err(|error| error.to_string())?;
         let mut request = format!("ws://{address}{path}").into_client_request().map_err(|error| error.to_string())?;
-        if let Some((name, value)) = header {
-            request.headers_mut().insert(name, value.parse().expect("a header"));
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
         let open = tokio_tungstenite::client_async(request, tcp);
         let (stream, _) = tokio::time::timeout(FRAME_WITHIN, open)

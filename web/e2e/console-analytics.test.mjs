@@ -54,10 +54,10 @@ test('one range for all charts, in the address; each has its table and its CSV',
   let sum = 0;
   for (const row of numbers.slice(1)) sum += Number((await cells(row)).at(-3));
   assert.equal(sum, TOTAL);
-  for (const name of ['Resolution rate over time', 'From visitor to appointment', 'Peak hours', 'Asked most', 'Nobody could answer', 'Day by day']) await panel(name).getByRole('button', { name: /Show as a table/ }).click();
+  for (const name of ['Resolution rate over time', 'From visitor to appointment', 'Peak hours', 'Asked most', 'Questions without an answer', 'Day by day']) await panel(name).getByRole('button', { name: /Show as a table/ }).click();
   await panel('Asked most').getByRole('row').nth(1).waitFor();
   await look(page, 'analytics-tables');
-  for (const [name, column] of [['Conversations over time', /^at,/], ['From visitor to appointment', /^stage,/], ['Peak hours', /weekday,hour/], ['Asked most', /^question,/], ['Day by day', /^date,/], ['Nobody could answer', /^question,count/]]) {
+  for (const [name, column] of [['Conversations over time', /^at,/], ['From visitor to appointment', /^stage,/], ['Peak hours', /weekday,hour/], ['Asked most', /^question,/], ['Day by day', /^date,/], ['Questions without an answer', /^question,count/]]) {
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByLabel(`${name}: download CSV`).click()]);
     const text = await readFile(await download.path(), 'utf8');
     assert.match(text.replace(/^\ufeff/, ''), column, name);
@@ -112,7 +112,7 @@ test('numbers lead to the conversations behind them', async () => {
 
 test('a question without an answer is answered from the chart; somebody who looks only cannot', async () => {
   await go('/analytics');
-  const open = panel('Nobody could answer');
+  const open = panel('Questions without an answer');
   await open.getByRole('button', { name: 'Answer: Do you repair bicycles at night?' }).click();
   await page.getByRole('textbox', { name: 'Answer' }).fill('Only the bicycles of dentists.');
   await page.getByRole('button', { name: 'Teach it' }).click();

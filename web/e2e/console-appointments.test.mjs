@@ -1,7 +1,7 @@
 // Appointments: booked by a visitor in the widget and by hand in the console, seen live, moved, given up; calendars set up; nobody gets the same time twice.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { until } from './lib/browser.mjs';
+import { launch, until } from './lib/browser.mjs';
 import { createColleague, createOffice, look, signIn } from './lib/console.mjs';
 import { inOffice } from './lib/office.mjs';
 import { createSite } from './lib/server.mjs';
@@ -41,7 +41,9 @@ test('a visitor books in the widget, the owner sees it come, moves it, and the v
   await page.getByText('No appointment in these days').waitFor();
   await page.getByText('Live', { exact: true }).first().waitFor();
 
-  const visitor = await browser.context.newPage();
+  // Somebody else's browser: who is signed in would only try it.
+  const elsewhere = await launch();
+  const visitor = await elsewhere.context.newPage();
   await visitor.goto(`${colloquy.url}/demo/${office.agent.id}`);
   const frame = await open(visitor);
   const ask = async (words) => {
@@ -91,7 +93,21 @@ test('a visitor books in the widget, the owner sees it come, moves it, and the v
   assert.equal((await booked('?status=canceled')).length, 1);
   await until(async () => (await letters('sam@example.com')).some(({ subject }) => /canceled/.test(subject)), 'the letter about it', 20_000);
   await until(async () => (await slots(`from=${moved.starts_at}&limit=1`))[0]?.starts_at === moved.starts_at, 'the free time');
-  await visitor.close();
+  await elsewhere.close();
+});
+
+test('whoever looks at days without an appointment is told of the next one, and brought to it', async () => {
+  const soon = new Date(Date.now() + 40 * 24 * 3_600_000).toISOString().slice(0, 10);
+  const [slot] = await slots(`from=${soon}&to=${soon}&limit=1`);
+  const made = await office.api.call('POST', '/api/appointments', { starts_at: slot.starts_at, name: 'Nina Next' });
+  await go('/appointments?view=week');
+  await page.getByText('Next appointment').waitFor();
+  assert.equal(await entry('Nina Next').count(), 0);
+  await look(page, 'appointments-next', { themes: ['light'] });
+  await page.getByRole('button', { name: 'Show it' }).click();
+  await entry('Nina Next').waitFor();
+  await page.getByText('Next appointment').waitFor({ state: 'detached' });
+  await office.api.call('PATCH', '/api/appointments/' + made.id, { status: 'canceled' });
 });
 
 test('an appointment is booked by hand for a time that is free, and who comes second is told so', async () => {

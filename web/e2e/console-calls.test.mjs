@@ -68,7 +68,7 @@ test('a test call says what is off and why, is answered from the knowledge, book
   assert.match(said, /booked/i);
   await look(caller, 'test-call');
   const [appointment] = (await office.api.call('GET', '/api/appointments')).items;
-  assert.deepEqual([appointment.name, appointment.channel], ['Jo Lee', 'voice']);
+  assert.deepEqual([appointment.name, appointment.channel, appointment.trial], ['Jo Lee', 'voice', true]);
   await call.dialog.getByRole('button', { name: 'Hang up' }).click();
   await call.dialog.getByText('The call has ended.').waitFor();
   await caller.close();
@@ -83,8 +83,23 @@ test('a test call says what is off and why, is answered from the knowledge, book
   await drawer().getByText('Elm Street').first().waitFor();
   await look(page, 'call');
   assert.equal(made.test, true);
+  await drawer().getByText('Trial', { exact: true }).waitFor();
+  // Typing talks over nobody.
+  assert.equal(await drawer().getByText('Interrupted').count(), 0);
   await drawer().getByRole('link', { name: 'Whole conversation' }).click();
   await page.waitForURL(/conversations/);
+  await page.getByText('Trial', { exact: true }).first().waitFor();
+
+  // It is a trial: in no figure and no lead; among the conversations only for whoever asks; the appointment is marked.
+  assert.deepEqual(await office.api.leads(office.agent.id), []);
+  const figures = await office.api.call('GET', '/api/analytics/overview?window=24h');
+  assert.deepEqual([figures.total_conversations, figures.leads_captured, figures.calls_answered], [0, 0, 0]);
+  assert.deepEqual([(await office.api.call('GET', '/api/conversations?trial=false')).items.length, (await office.api.call('GET', '/api/conversations?trial=true')).items.length], [0, 1]);
+  await go('/appointments?view=list');
+  await page.getByRole('row').filter({ hasText: 'Jo Lee' }).getByText('Trial', { exact: true }).waitFor();
+  await page.getByRole('link', { name: 'Jo Lee' }).click();
+  await drawer().getByText('None is sent: it is a trial').waitFor();
+  await look(page, 'appointment-trial', { themes: ['light'] });
 });
 
 test('a colleague follows a call, whispers, takes over and is heard, hands back, and ends it', async () => {

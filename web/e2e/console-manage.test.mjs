@@ -1,15 +1,17 @@
 // Agents, knowledge, leads, settings, and what is behind an answer: every change by the pages, checked by the API.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { shot, until } from './lib/browser.mjs';
+import { launch, shot, until } from './lib/browser.mjs';
 import { createColleague, look } from './lib/console.mjs';
 import { inOffice } from './lib/office.mjs';
+import { open, say } from './lib/widget.mjs';
 
 let colloquy;
+let browser;
 let office;
 let page;
 
-inOffice((now) => ({ colloquy, office, page } = now));
+inOffice((now) => ({ colloquy, browser, office, page } = now));
 
 const go = (path) => page.goto(colloquy.url + '/app' + path);
 const agentPath = (tab = '') => `/agents/${office.agent.id}${tab}`;
@@ -259,6 +261,19 @@ test('leads: the newest comes by itself, the drawer has its reasons, a status ca
   await drawer.getByLabel('Notes').fill('Call after five.');
   await drawer.getByRole('button', { name: 'Save' }).click();
   await until(async () => (await office.api.leads(office.agent.id))[0].notes === 'Call after five.', 'the notes');
+  // What the person booked stands there, with the way to it.
+  await office.api.call('PATCH', '/api/organization', { business_hours: Object.fromEntries(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'].map((day) => [day, { open: '00:00', close: '24:00' }])) });
+  await until(async () => (await office.api.call('GET', '/api/calendars')).items.length, 'a calendar');
+  const free = await until(async () => (await office.api.call('GET', '/api/appointments/slots?limit=1')).items[0], 'a free time');
+  const made = await office.api.call('POST', '/api/appointments', { starts_at: free.starts_at, name: 'Rosa Delgado', conversation_id: visitor.conversation });
+  await office.api.call('POST', '/api/appointments', { starts_at: (await office.api.call('GET', '/api/appointments/slots?limit=1')).items[0].starts_at, name: 'Somebody Else' });
+  await page.reload();
+  await drawer.getByRole('heading', { name: 'Appointments' }).waitFor();
+  await drawer.getByText('Scheduled').waitFor();
+  await look(page, 'lead-booked', { themes: ['light'] });
+  assert.equal(await drawer.locator('.booked a').count(), 1, 'nobody else’s');
+  assert.equal(await drawer.locator('.booked a').getAttribute('href'), `/app/appointments/${made.id}`);
+  await office.api.call('PATCH', '/api/organization', { business_hours: null });
   await page.keyboard.press('Escape');
   await until(() => new URL(page.url()).pathname === '/app/leads', 'the list');
   await page.getByLabel('Status').selectOption('lost');
@@ -278,7 +293,7 @@ test('settings: the server’s own words beside a field, hours, an invitation, a
   await go('/settings/hours');
   await page.getByRole('switch', { name: 'Open on Monday' }).click();
   await page.getByLabel('Monday closes').fill('18:30');
-  await page.getByRole('button', { name: 'Weekdays like Monday' }).click();
+  await page.getByRole('button', { name: 'Same for all weekdays' }).click();
   await save();
   const { business_hours, email } = await office.api.call('GET', '/api/organization');
   assert.deepEqual([business_hours.fri, business_hours.sat ?? null, email], [{ open: '09:00', close: '18:30' }, null, 'front@northwind.example']);
@@ -363,14 +378,30 @@ test('days and times read as the organization chooses, at once and for everybody
   await page.getByRole('row').nth(1).getByText(/\w{3} \d+, \d{4}, \d+:\d\d.*[AP]M/).waitFor();
 });
 
-test('a conversation that was begun on the sample page is named a trial', async () => {
-  const visitor = office.visitor();
-  await visitor.say('Where can I park?', { page_url: `${colloquy.url}/demo/${office.agent.id}` });
-  await go('/conversations/' + visitor.conversation);
+test('who is signed in tries the sample page, and a stranger on it is a visitor', async () => {
+  const talks = async (trial) => (await office.api.call('GET', `/api/conversations?trial=${trial}`)).items.map(({ id }) => id);
+  const before = { true: await talks(true), false: await talks(false) };
+  const asks = async (tab) => {
+    await tab.goto(`${colloquy.url}/demo/${office.agent.id}`);
+    const frame = await open(tab);
+    await say(frame, 'Where can I park?');
+    await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  };
+  const added = async (trial) => (await talks(trial)).filter((id) => !before[trial].includes(id));
+  const own = await browser.context.newPage();
+  await asks(own);
+  await own.close();
+  const [tried] = await added(true);
+  assert.deepEqual([(await added(true)).length, (await added(false)).length], [1, 0]);
+  await go('/conversations/' + tried);
   await page.getByText('Trial', { exact: true }).waitFor();
-  const real = office.visitor();
-  await real.say('Where can I park?', { page_url: 'https://shop.example/demo/1' });
-  await go('/conversations/' + real.conversation);
+  const elsewhere = await launch();
+  const stranger = await elsewhere.context.newPage();
+  await asks(stranger);
+  const [real] = await added(false);
+  assert.deepEqual([(await added(true)).length, (await added(false)).length], [1, 1]);
+  await elsewhere.close();
+  await go('/conversations/' + real);
   await page.getByRole('log').getByText('Where can I park?').waitFor();
   assert.equal(await page.getByText('Trial', { exact: true }).count(), 0);
 });

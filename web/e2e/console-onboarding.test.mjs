@@ -34,11 +34,13 @@ after(async () => {
   await colloquy?.close();
 });
 
-async function signUp(page) {
+/** Each field and each button is a decision. */
+async function signUp(page, website) {
   await browser.context.clearCookies();
   await page.goto(colloquy.url + '/signup');
   await page.getByLabel('Organization').fill('Oak Dental');
   await page.getByLabel('Trade').selectOption('dental_medical');
+  if (website) await page.getByLabel('Website').fill(website);
   await page.getByLabel('Your name').fill('Olive Owner');
   await page.getByLabel('E-mail').fill(`olive-${randomBytes(6).toString('hex')}@example.com`);
   await page.getByLabel('Password').fill(PASSWORD);
@@ -52,6 +54,9 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
   const page = await browser.context.newPage();
   const errors = watch(page);
   await signUp(page);
+  // The trade was said while signing up: one line says so, and leads back.
+  await page.getByText(/^Dental & Medical · Oak Dental · alerts go to olive-/).waitFor();
+  await page.getByRole('button', { name: 'Change' }).click();
   await page.getByRole('radio', { name: /Legal/ }).waitFor();
   assert.equal(await page.getByRole('radio').count() >= 7, true, 'six trades and one for everybody else');
   assert.equal(await page.getByRole('radio', { name: /Dental & Medical/ }).getAttribute('aria-checked'), 'true');
@@ -169,6 +174,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
 test('without a website a few facts are enough, and a wrong address is said beside the field', async () => {
   const page = await browser.context.newPage();
   await signUp(page);
+  await page.getByRole('button', { name: 'Change' }).click();
   await page.getByRole('radio', { name: /Other/ }).click();
   await next(page).click();
   await page.getByLabel('Website address').fill('not a website');
@@ -192,5 +198,39 @@ test('without a website a few facts are enough, and a wrong address is said besi
     return page.getByRole('log').getByText(/red tractor/).first().waitFor({ timeout: 3_000 }).then(() => true, () => false);
   }, 'an answer from the facts', 40_000);
   await shot(page, 'onboarding-facts-answer');
+  await page.close();
+});
+
+test('the shortest way to an answered visitor asks nothing twice', async () => {
+  const page = await browser.context.newPage();
+  await signUp(page, site.origin);
+  // Organization, trade, website, name, mail, password, and the button; the time zone is looked at.
+  let decisions = 8;
+  const press = async (name) => {
+    await page.getByRole('button', { name, exact: true }).click();
+    decisions += 1;
+  };
+  assert.equal(await page.getByLabel('Website address').inputValue(), site.origin, 'it is not asked again');
+  assert.equal(await page.getByRole('radio').count(), 0, 'nor is the trade');
+  await press('Read my website');
+  await page.getByText('Read 4 pages').waitFor({ timeout: 60_000 });
+  await until(async () => (await page.getByLabel('Monday opens').inputValue()) === '08:00', 'the hours');
+  // Hours, address and number are looked over.
+  decisions += 3;
+  await press('Try it');
+  await press('Go live');
+  const code = await page.getByLabel('Embed code').innerText();
+  const shop = await createSite(`<!doctype html><title>Oak</title><body><h1>Oak Dental</h1>${code}</body>`);
+  // The line is copied, put on the page, the page is opened, the chat is opened, a question is typed and sent.
+  decisions += 6;
+  const visitor = await browser.context.newPage();
+  await visitor.goto(shop.origin);
+  await launcher(visitor).waitFor();
+  const frame = await open(visitor);
+  await say(frame, 'Where can I park?');
+  await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  assert.ok(decisions <= 20, `${decisions} decisions`);
+  await visitor.close();
+  await shop.close();
   await page.close();
 });

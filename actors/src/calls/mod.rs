@@ -252,7 +252,9 @@ pub async fn begin(
         let zone = zone_or_utc(&agent.timezone);
         let open = agent.hours.is_empty() || is_open(&agent.hours, &zone, client.now_ms());
         let name = errand.as_ref().and_then(|errand| errand.name.clone());
-        let visitor = conversation::Visitor { name, ..caller(tools, &call, &heard.agent, person.as_deref()) };
+        let known = caller(tools, &call, &heard.agent, person.as_deref());
+        // Whoever makes a test call is of the organization: they try the agent, and are no caller of it.
+        let visitor = conversation::Visitor { name, trial: heard.test, ..known };
         let begun = CallBegun {
             conversation_id: conversation.clone(),
             agent_id: heard.agent.clone(),

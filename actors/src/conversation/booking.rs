@@ -323,6 +323,7 @@ impl Desk<'_> {
                 conversation_id: Some(self.brief.conversation_id.clone()),
                 visitor_id: Some(self.brief.visitor.id.clone()),
                 channel: Some(self.brief.channel.0),
+                trial: self.brief.visitor.trial,
             },
             terms: self.tools.terms(self.client, &self.by.tenant, &self.calendar.settings).await?,
         };

@@ -152,6 +152,10 @@ impl Trouble {
 pub(crate) fn sentence(provider: Provider, fault: &Fault) -> String {
     let name = provider.name();
     match fault {
+        Fault::Credentials if provider == Provider::SimulatedRetell => {
+            "The simulated carrier was started with another API key: enter the one that it printed when it started."
+                .to_owned()
+        }
         Fault::Credentials => {
             format!("{name} does not take this API key: copy it again from its dashboard, under Settings, API Keys.")
         }

@@ -196,6 +196,7 @@ mod tests {
             call: None,
             unheard: None,
             voicemail: false,
+            typed: false,
             sources: Vec::new(),
             confidence: None,
             prompt: None,

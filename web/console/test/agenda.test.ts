@@ -1,6 +1,6 @@
 // Where appointments stand on a page: days and minutes in a zone, lanes for what overlaps, hours that are shown, keys made of names.
 import { expect, test } from 'vitest';
-import { bySlotTime, clockOf, dayOr, hoursOf, keyOf, minutesText, newest, placed, weekOf, type Appointment, type Slot } from '../src/lib/agenda';
+import { bySlotTime, clockOf, dayOr, hoursOf, keyOf, minutesText, newest, nextOf, placed, weekOf, type Appointment, type Slot } from '../src/lib/agenda';
 
 const one = (id: string, starts: string, minutes: number, more: Partial<Appointment> = {}) =>
   ({ id, starts_at: starts, ends_at: new Date(Date.parse(starts) + minutes * 60_000).toISOString(), status: 'scheduled', seq: 1, ...more }) as Appointment;
@@ -64,4 +64,10 @@ test('a key is made of a name, is one the server takes, and is nobody else’s',
 
 test('minutes read as people say them', () => {
   expect([45, 90, 120, 1440, 2880, 0].map(minutesText)).toEqual(['45 min', '1 h 30 min', '2 h', '1 day', '2 days', '0 min']);
+});
+
+test('the next one is the first that is to take place', () => {
+  const all = [one('late', '2026-11-26T09:00:00Z', 30), one('gone', '2026-11-23T09:00:00Z', 30, { status: 'canceled' }), one('next', '2026-11-24T09:00:00Z', 30, { status: 'confirmed' })];
+  expect(nextOf(all)?.id).toBe('next');
+  expect(nextOf(all.slice(1, 2))).toBeNull();
 });

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { identity } from '../src/lib/api';
 import { conversationsBehind, leadsBehind } from '../src/lib/behind';
 import { inside } from '../src/lib/format';
-import { fits, isTrial, localHour, marked, named, near, roleOf, type Filters } from '../src/lib/inbox';
+import { fits, localHour, marked, named, near, roleOf, type Filters } from '../src/lib/inbox';
 import { Topic, live } from '../src/lib/live.svelte';
 import { notices } from '../src/lib/notices.svelte';
 import { preferences } from '../src/lib/preferences.svelte';
@@ -349,12 +349,6 @@ test('a preference is shown at once, sent alone, and taken back when it is refus
   await expect(failing).rejects.toMatchObject({ status: 403 });
   expect(preferences.stored?.notifications.lead).toEqual(way);
   expect(sent.at(-1)).toEqual({ method: 'PATCH', url: '/api/me/preferences', body: { notifications: { lead: { email: true } } } });
-});
-
-test('a conversation that was begun here or on the sample page is a trial, and one on a customer’s own /app is none', () => {
-  const of = (page: string | null) => isTrial(page, 'https://c.example');
-  expect([of('https://c.example/app'), of('https://c.example/app/agents/1'), of('https://c.example/demo/agent-1')]).toEqual([true, true, true]);
-  expect([of('https://shop.example/app'), of('https://c.example/apples'), of('https://c.example/'), of(null), of('nonsense')]).toEqual([false, false, false, false, false]);
 });
 
 test('what the organization tries itself is in the list only for whoever asks for it', () => {

@@ -12,6 +12,7 @@ import Lines from '../src/pages/settings/Lines.svelte';
 import Team from '../src/pages/settings/Team.svelte';
 import Embed from '../src/ui/Embed.svelte';
 import Status from '../src/ui/Status.svelte';
+import Week from '../src/ui/Week.svelte';
 
 const EVIL = '<img src=x onerror="window.evil=1">';
 type Sent = { method: string; url: string; body: unknown };
@@ -176,4 +177,20 @@ test('a conversation that somebody has taken needs a person no more', () => {
     return text;
   };
   expect([said({}), said({ person: 'Dana' }), said({ person: 'Dana', mine: true })]).toEqual(['Needs a person', 'With Dana', 'With you']);
+});
+
+test('the times of one weekday are taken over by the others, and the weekend stays as it is', async () => {
+  const sat = { open: '09:00', close: '13:00' };
+  const tue = { open: '07:30', close: '18:00' };
+  let given: Record<string, unknown> = {};
+  const show = (hours: object) => render(Week, { hours: hours as never, onchange: (now) => (given = now) });
+  show({ tue, thu: { open: '10:00', close: '12:00' }, sat });
+  await fireEvent.click(screen.getByRole('button', { name: 'Same for all weekdays' }));
+  expect(given).toEqual({ mon: tue, tue, wed: tue, thu: tue, fri: tue, sat });
+  cleanup();
+  show(given);
+  expect(screen.queryByRole('button', { name: 'Same for all weekdays' })).toBeNull();
+  cleanup();
+  show({ sat });
+  expect(screen.queryByRole('button', { name: 'Same for all weekdays' })).toBeNull();
 });

@@ -1,6 +1,6 @@
 // Links of an agent's words.
 import { expect, test } from 'vitest';
-import { pieces } from '../src/lib/words';
+import { pieces, plainly } from '../src/lib/words';
 
 test('a named link is one, and what could run something or is none stays text', () => {
   expect(pieces('Booked. [Add it](https://x.example/a.ics)')).toEqual([{ text: 'Booked. ' }, { text: 'Add it', href: 'https://x.example/a.ics' }]);
@@ -9,4 +9,9 @@ test('a named link is one, and what could run something or is none stays text', 
     expect(pieces(plain).some(({ href }) => href)).toBe(false);
   }
   expect(pieces('[a](http://x.example) and [b](https://y.example).').map(({ href }) => href)).toEqual(['http://x.example', undefined, 'https://y.example', undefined]);
+});
+
+test('names of settings are told without the marks of programmers', () => {
+  expect(plainly('Set `voice.deepgram.api_key` or install `espeak-ng`.')).toBe('Set voice.deepgram.api_key or install espeak-ng.');
+  expect(plainly('One ` alone stays, and <b>.')).toBe('One ` alone stays, and <b>.');
 });

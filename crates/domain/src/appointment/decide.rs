@@ -98,7 +98,8 @@ pub fn apply(state: &mut Appointment, event: &Event, seq: u64, at_ms: i64) {
             // Whoever said to come at the old time has not said so of the new one.
             state.status = AppointmentStatus::Scheduled;
             let remind_at = slot.span.starts_ms - state.terms.remind_before_ms;
-            state.remind_at_ms = (state.terms.remind_before_ms > 0 && remind_at > at_ms).then_some(remind_at);
+            let reminds = state.terms.remind_before_ms > 0 && !state.source.trial;
+            state.remind_at_ms = (reminds && remind_at > at_ms).then_some(remind_at);
             state.reminded_at_ms = None;
             state.reminder_recorded = false;
             // What was owed about another time is told no more.
@@ -290,7 +291,7 @@ fn to_status(
             let mut events = vec![Event::Canceled { reason, late }];
             if starts_ms > cx.now_ms {
                 let id = format!("canceled-{}", state.n);
-                events.extend(owed(details, &state.terms.timezone, id, LetterKind::Canceled, cx.now_ms, starts_ms));
+                events.extend(owed(state, details, id, LetterKind::Canceled, cx.now_ms, starts_ms));
             }
             Ok(events)
         }
@@ -315,9 +316,10 @@ fn settled(state: &Appointment, now_ms: i64, n: u32, outcome: Outcome) -> Result
                 if first { (LetterKind::Confirmation, "confirmation") } else { (LetterKind::Moved, "moved") };
             let (starts_ms, zone) = (slot.span.starts_ms, &state.terms.timezone);
             let mut events = vec![Event::Given { n, slot }];
-            events.extend(owed(&state.details, zone, format!("{word}-{n}"), kind, now_ms, starts_ms));
+            events.extend(owed(state, &state.details, format!("{word}-{n}"), kind, now_ms, starts_ms));
             let remind_at = starts_ms - state.terms.remind_before_ms;
             if state.terms.remind_before_ms > 0
+                && !state.source.trial
                 && remind_at > now_ms
                 && let Some(phone) = phone_only(&state.details)
             {
@@ -333,17 +335,18 @@ fn settled(state: &Appointment, now_ms: i64, n: u32, outcome: Outcome) -> Result
     Ok(Decision::new(events, Reply::Done))
 }
 
-/// A letter that is owed, if there is a way: by mail, else by text message, which waits for the morning and does not confirm what was just agreed.
+/// A letter that is owed, if there is a way: by mail, else by text message, which waits for the morning and does not confirm what was just agreed. A
+/// number that somebody gave who only tried the agent may be anybody's: nothing is sent there.
 fn owed(
+    state: &Appointment,
     details: &Details,
-    zone: &str,
     id: String,
     kind: LetterKind,
     now_ms: i64,
     starts_ms: i64,
 ) -> impl Iterator<Item = Event> {
-    let phone = phone_only(details).filter(|_| kind != LetterKind::Confirmation);
-    let waits = phone.and_then(|phone| quiet::news(phone, zone, now_ms, starts_ms));
+    let phone = phone_only(details).filter(|_| kind != LetterKind::Confirmation && !state.source.trial);
+    let waits = phone.and_then(|phone| quiet::news(phone, &state.terms.timezone, now_ms, starts_ms));
     let waits = waits.map(|until_ms| Event::LetterWaits { id: id.clone(), until_ms });
     let owed = (details.email.is_some() || phone.is_some()).then_some(Event::LetterOwed { id, kind });
     owed.into_iter().chain(waits)

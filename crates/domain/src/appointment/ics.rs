@@ -55,7 +55,8 @@ fn event(text: &mut String, view: &AppointmentView, reader: For<'_>, stamp_ms: i
             line(text, &format!("SUMMARY:{}", escaped(&format!("{}{with} at {business}", view.type_name))));
         }
         For::Business(_) => {
-            line(text, &format!("SUMMARY:{}", escaped(&format!("{}{with}", view.title))));
+            let trial = if view.trial { "Trial: " } else { "" };
+            line(text, &format!("SUMMARY:{}", escaped(&format!("{trial}{}{with}", view.title))));
             let reach: Vec<&str> =
                 [&view.name, &view.phone, &view.email].into_iter().flatten().map(String::as_str).collect();
             let parts = [reach.join(", "), view.description.clone()];

@@ -12,8 +12,24 @@ pub struct Words {
     pub text: String,
 }
 
-/// The words of a letter; none if there is nothing to write about any more. `file` leads to the iCalendar file.
+/// The words of a letter; none if there is nothing to write about any more. `file` leads to the iCalendar file. What was only tried says so: whoever
+/// tried it may have given somebody else's address.
 pub fn words(state: &Appointment, kind: LetterKind, file: &str) -> Option<Words> {
+    let written = written(state, kind, file)?;
+    if !state.source.trial {
+        return Some(written);
+    }
+    let business = &state.terms.business;
+    Some(Words {
+        subject: format!("Trial: {}", written.subject),
+        text: format!(
+            "This is a trial: somebody at {business} tried their assistant out and gave this address. Nobody is expected.\n\n{}",
+            written.text
+        ),
+    })
+}
+
+fn written(state: &Appointment, kind: LetterKind, file: &str) -> Option<Words> {
     let slot = state.slot.as_ref()?;
     let business = &state.terms.business;
     let when = label(&state.terms.timezone, slot.span.starts_ms);

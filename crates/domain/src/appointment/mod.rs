@@ -78,6 +78,9 @@ pub struct Source {
     pub visitor_id: Option<VisitorId>,
     /// How.
     pub channel: Option<Channel>,
+    /// Agreed with somebody of the organization who tried the agent: it takes its time, and nobody is to come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trial: bool,
 }
 
 /// What the calendar's settings said when it was booked.

@@ -367,3 +367,27 @@ fn a_reminder_by_text_message_leaves_the_evening_before_a_night_and_only_once() 
     ask(&mut state, at_ms, Actor::System, Command::LetterSent { id: letter.id, attempt: 2, recorded: false }).unwrap();
     assert!(state.reminded_at_ms.is_some() && pending(&state).is_empty());
 }
+
+#[test]
+fn what_was_only_tried_is_booked_and_marked_and_nobody_is_texted_reminded_or_counted() {
+    let made = |trial: bool, email: Option<&str>| {
+        let mut state = Appointment::default();
+        let mut request = request();
+        (request.source.trial, request.details.email) = (trial, email.map(Into::into));
+        let now = STARTS - 3 * DAY;
+        ask(&mut state, now, rep(), Command::Request(Box::new(request))).unwrap();
+        ask(&mut state, now, Actor::System, given(1, STARTS)).unwrap();
+        let before = (state.letters.len(), state.remind_at_ms.is_some());
+        ask(&mut state, now, rep(), cancel()).unwrap();
+        (before, state.letters.len(), numbers(&state).total().all.appointments, view(&state).unwrap().trial)
+    };
+    assert_eq!(made(true, None), ((0, false), 0, 0, true), "a number that was typed in may be anybody's");
+    assert_eq!(made(false, None), ((0, true), 1, 1, false), "whoever really comes is texted");
+    assert_eq!(made(true, Some("jo@example.com")), ((1, false), 1, 0, true), "a mail shows what a visitor would get");
+    let mut state = booked();
+    state.source.trial = true;
+    let words = letter::words(&state, LetterKind::Confirmation, "https://x").unwrap();
+    assert!(words.subject.starts_with("Trial: ") && words.text.starts_with("This is a trial"), "{words:?}");
+    let file = ics::file([&view(&state).unwrap()], ics::For::Business("Snip"), 0);
+    assert!(file.contains("SUMMARY:Trial: Haircut"), "{file}");
+}

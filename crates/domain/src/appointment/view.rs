@@ -32,6 +32,9 @@ pub struct AppointmentView {
     pub visitor_id: Option<VisitorId>,
     /// How it was booked.
     pub channel: Option<Channel>,
+    /// Whether somebody of the organization booked it who tried the agent out.
+    #[serde(default)]
+    pub trial: bool,
     /// A line.
     pub title: String,
     /// More of it.
@@ -101,6 +104,7 @@ pub fn view(state: &Appointment) -> Option<AppointmentView> {
         contact_id: None,
         visitor_id: state.source.visitor_id.clone(),
         channel: state.source.channel,
+        trial: state.source.trial,
         title,
         description: state.details.description.clone(),
         kind: slot.kind.clone(),
@@ -128,10 +132,10 @@ pub fn view(state: &Appointment) -> Option<AppointmentView> {
     })
 }
 
-/// What an appointment contributes to its tenant's live counts: it was booked, whatever became of it.
+/// What an appointment contributes to its tenant's live counts: it was booked, whatever became of it. A trial contributes nothing.
 pub fn numbers(state: &Appointment) -> Numbers {
     let mut numbers = Numbers::default();
-    if state.slot.is_some() {
+    if state.slot.is_some() && !state.source.trial {
         numbers.at(state.created_at_ms).all.appointments += 1;
     }
     numbers

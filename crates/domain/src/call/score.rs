@@ -114,7 +114,7 @@ pub fn review(state: &State, call: &CallId) -> Review {
             "question_unanswered" => unanswered,
             "caller_frustrated" => frustrated,
             "person_wanted_and_not_reached" => usize::from(wanted && !person && !state.escalation_handled),
-            "answer_interrupted" => said.iter().filter(|message| message.unheard.is_some()).count(),
+            "answer_interrupted" => interruptions(&said),
             _ => usize::from(callers.is_empty()),
         };
         i64::try_from(count).unwrap_or(i64::MAX)
@@ -139,6 +139,16 @@ pub fn review(state: &State, call: &CallId) -> Review {
     let summary = summary(&callers, booked, wanted, unanswered);
     let score = u8::try_from(score).ok();
     Review { sentiment, score, reasons, summary, method: BY_RULES.to_owned(), cost_micros: 0 }
+}
+
+/// Answers that the caller spoke over. One that was cut because they typed the next words was read: nobody was interrupted.
+fn interruptions(said: &[&Message]) -> usize {
+    let cut = said.iter().enumerate().filter(|(_, message)| message.unheard.is_some());
+    let spoken_over = |at: usize| {
+        let next = said.iter().skip(at + 1).find(|message| message.role == MessageRole::User);
+        next.is_none_or(|next| !next.typed)
+    };
+    cut.filter(|(at, _)| spoken_over(*at)).count()
 }
 
 fn summary(callers: &[&str], booked: bool, wanted: bool, unanswered: usize) -> String {

@@ -525,6 +525,29 @@ fn a_score_is_the_sum_of_its_reasons_and_stays_on_the_scale() {
     assert_eq!(score::review(&talk(&["hi"]), &"other".into()), Review::none());
 }
 
+#[test]
+fn who_types_while_a_voice_reads_interrupts_nobody() {
+    let interrupted = |typed: bool| {
+        let mut state = talk(&["When are you open?", "And on Sundays?"]);
+        let mut answer = state.messages[0].clone();
+        answer.role = MessageRole::Assistant;
+        answer.unheard = Some("On Sundays we are closed.".into());
+        state.messages.insert(1, answer);
+        state.messages[2].typed = typed;
+        let reasons = score::review(&state, &"k".into()).reasons;
+        reasons.iter().filter(|reason| reason.signal == "answer_interrupted").map(|reason| reason.points).sum::<i64>()
+    };
+    assert_eq!((interrupted(false), interrupted(true)), (-2, 0));
+    // Hanging up in mid-sentence is one, said or not.
+    let mut state = talk(&["When are you open?"]);
+    let mut last = state.messages[0].clone();
+    (last.role, last.unheard) = (MessageRole::Assistant, Some("six.".into()));
+    state.messages[0].typed = true;
+    state.messages.push(last);
+    let reasons = score::review(&state, &"k".into()).reasons;
+    assert!(reasons.iter().any(|reason| reason.signal == "answer_interrupted"), "{reasons:?}");
+}
+
 fn commands() -> impl Strategy<Value = Vec<(u8, u32)>> {
     proptest::collection::vec((0_u8..12, 0_u32..200_000), 1..40)
 }

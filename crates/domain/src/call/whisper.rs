@@ -238,6 +238,7 @@ mod tests {
             call: Some("k".into()),
             unheard: None,
             voicemail: false,
+            typed: false,
         }
     }
 

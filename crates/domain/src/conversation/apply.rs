@@ -45,6 +45,7 @@ pub fn apply(state: &mut State, event: &Event, seq: u64, at_ms: i64) {
                     turn: turn.clone(),
                     attachments: attachments.clone(),
                     call: words.as_ref().map(|words| words.call.clone()),
+                    typed: words.as_ref().is_some_and(|words| words.typed),
                     ..message(message_id, seq, at_ms, MessageRole::User, *channel, text)
                 },
             );
@@ -569,5 +570,6 @@ fn message(id: &MessageId, seq: u64, at_ms: i64, role: MessageRole, channel: Cha
         call: None,
         unheard: None,
         voicemail: false,
+        typed: false,
     }
 }

@@ -17,7 +17,7 @@ pub struct Wished {
 /// What an event, after which the state is `state`, says about the list: what the visitor wishes holds for all that is known of them, and for what
 /// they tell afterwards.
 pub fn wished(state: &State, event: &Event) -> Vec<Wished> {
-    let Some(facts) = facts(event).filter(|_| !state.sandbox) else { return Vec::new() };
+    let Some(facts) = facts(event).filter(|_| !state.is_tried()) else { return Vec::new() };
     let vouched = Contact { name: None, email: state.visitor.email.clone(), phone: state.visitor.phone.clone() };
     let (stop, told) = match facts.contacting {
         Some(contacting) => {
@@ -75,7 +75,9 @@ mod tests {
         assert_eq!(of(wished(&state, &later)), [(Reach::Phone, true)]);
         let again = understood(Facts { contacting: Some(Contacting::Again), ..Facts::default() });
         assert_eq!(of(wished(&state, &again)), [(Reach::Phone, false), (Reach::Email, false)]);
-        state.sandbox = true;
-        assert!(wished(&state, &never).is_empty(), "nobody outside hears of a trial");
+        for (sandbox, trial) in [(true, false), (false, true)] {
+            (state.sandbox, state.visitor.trial) = (sandbox, trial);
+            assert!(wished(&state, &never).is_empty(), "whoever only tries it has no wish of their own");
+        }
     }
 }

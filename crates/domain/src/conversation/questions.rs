@@ -99,6 +99,7 @@ mod tests {
             call: None,
             unheard: None,
             voicemail: false,
+            typed: false,
         }
     }
 

@@ -56,6 +56,9 @@ pub struct Spoken {
     /// What the caller heard of us since having the floor before, where the provider says so; all of it otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<String>,
+    /// Typed on the page of a test call: whoever reads along does not wait for the voice, and talks over nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub typed: bool,
 }
 
 /// A call that begins.
@@ -409,7 +412,7 @@ pub fn never_again<'a>(state: &'a State, event: &Event) -> Option<&'a str> {
         Event::Answered(given) => &given.understanding.as_ref()?.facts,
         _ => return None,
     };
-    let said = matches!(facts.wish, Some(Wish::NeverAgain)) && !state.sandbox;
+    let said = matches!(facts.wish, Some(Wish::NeverAgain)) && !state.is_tried();
     going(state).filter(|_| said)?.person.as_deref()
 }
 

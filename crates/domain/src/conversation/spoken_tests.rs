@@ -53,7 +53,7 @@ fn words(call: &str, turn: u32, text: &str, heard: Option<&str>) -> Command {
         agent_live: true,
         continues: true,
         carried: None,
-        spoken: Some(Box::new(Spoken { call: call.into(), turn, heard: heard.map(Into::into) })),
+        spoken: Some(Box::new(Spoken { call: call.into(), turn, heard: heard.map(Into::into), typed: false })),
     }))
 }
 

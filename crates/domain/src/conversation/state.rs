@@ -376,6 +376,9 @@ pub struct Message {
     /// Said after the beep, to nobody: written down from its recording.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub voicemail: bool,
+    /// Typed in a call, not spoken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub typed: bool,
 }
 
 /// A person who wrote.

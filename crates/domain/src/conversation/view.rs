@@ -240,6 +240,9 @@ pub struct MessageInternals {
     /// Whether it was said after the beep and written down from its recording.
     #[serde(default)]
     pub voicemail: bool,
+    /// Whether it was typed in a call: whoever types has read what was being said, and interrupts nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub typed: bool,
 }
 
 /// Money.
@@ -464,6 +467,7 @@ pub fn message(message: &Message) -> MessageView {
         call_id: message.call.clone(),
         unheard: message.unheard.clone(),
         voicemail: message.voicemail,
+        typed: message.typed,
     };
     MessageView { internal: Some(internal), ..shown(message, true) }
 }

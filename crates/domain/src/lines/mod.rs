@@ -478,7 +478,7 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
             key(
                 "auth_token",
                 &credentials.token,
-                "without the Auth Token nothing can be sent, and no webhook can be believed",
+                "without the Auth Token nothing can be sent, and nothing that comes from there can be believed",
             );
         }
         Provider::Whatsapp => {
@@ -489,7 +489,7 @@ pub fn check(provider: Provider, credentials: &Credentials) -> Result<(), Reject
             key(
                 "api_key",
                 &credentials.token,
-                "without the API key nobody can be called, and no webhook can be believed",
+                "without the API key nobody can be called, and nothing that comes from there can be believed",
             );
         }
         Provider::Vapi => {

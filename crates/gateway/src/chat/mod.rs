@@ -2,6 +2,7 @@
 
 pub mod frames;
 pub mod proof;
+pub mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub struct Reached {
     pub tenant: colloquy_actors::domain::ids::TenantId,
     /// How it is now.
     pub now: agent::AgentNow,
-    /// Whether its own people are trying it out: then it answers also as a draft.
+    /// Whether its own people are trying it out: then it answers also as a draft, and what is said is a trial.
     pub tested: bool,
 }
 

@@ -54,6 +54,7 @@ struct Filter {
     agent_id: Option<String>,
     calendar_id: Option<String>,
     provider_id: Option<String>,
+    conversation_id: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -61,7 +62,8 @@ struct Filter {
 /// Appointments by when they begin, the latest first. `from` and `to` are about their beginning; days are days of the organization's zone.
 #[utoipa::path(get, path = "/api/appointments", tag = "appointments", params(
     ("from" = Option<String>, Query), ("to" = Option<String>, Query), ("status" = Option<String>, Query), ("agent_id" = Option<String>, Query),
-    ("calendar_id" = Option<String>, Query), ("provider_id" = Option<String>, Query), ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
+    ("calendar_id" = Option<String>, Query), ("provider_id" = Option<String>, Query), ("conversation_id" = Option<String>, Query),
+    ("limit" = Option<usize>, Query), ("cursor" = Option<String>, Query),
 ), responses((status = 200, body = Value)))]
 async fn list(State(app): State<App>, console: Console, Query(filter): Query<Filter>) -> Result<Json<Value>> {
     let only = only_agent(&console).map(|id| id.0);
@@ -77,6 +79,7 @@ async fn list(State(app): State<App>, console: Console, Query(filter): Query<Fil
             && same("agent_id", only.as_deref())
             && same("calendar_id", filter.calendar_id.as_deref())
             && same("provider_id", filter.provider_id.as_deref())
+            && same("conversation_id", filter.conversation_id.as_deref())
     })
     .await
 }
@@ -196,6 +199,7 @@ async fn create(State(app): State<App>, console: Console, Json(body): Json<wire:
             conversation_id: body.conversation_id.map(ConversationId),
             visitor_id: None,
             channel: None,
+            trial: false,
         },
         terms: terms(&app, &console, &calendar).await?,
     };

@@ -342,7 +342,7 @@ async fn visit(State(app): State<App>, Address(address): Address, Json(body): Js
 async fn tester(app: &AppState, headers: &HeaderMap, agent: &Reached) -> bool {
     let token = crate::auth::bearer(headers).or_else(|| crate::auth::cookie(headers, crate::auth::ACCESS_COOKIE));
     match token {
-        Some(token) => crate::auth::of_token(app, token).await.is_ok_and(|console| *console.tenant() == agent.tenant),
+        Some(token) => chat::trial::is_of(app, token, agent).await,
         None => false,
     }
 }

@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::auth::Address;
 use crate::body::Query;
 use crate::chat::proof::Claim;
+use crate::chat::trial::Tester;
 use crate::chat::{self, Facts, Guest, Incoming, Reached, frames};
 use crate::problem::Problem;
 use crate::routes::chat::submit;
@@ -71,7 +72,7 @@ async fn open(
         Problem::unavailable("too_many_sockets", format!("Too many open connections (`{limit}`)."), 10)
     })?;
     let user_agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let tasks = app.sockets.tasks.clone();
+    let (tester, tasks) = (Tester::of(&app, &headers), app.sockets.tasks.clone());
     Ok(super::slim(upgrade).on_upgrade(move |socket| {
         tasks.track_future(async move {
             let mut session = Session {
@@ -81,6 +82,7 @@ async fn open(
                 agent,
                 address,
                 user_agent,
+                tester,
                 guest: None,
                 conversation: None,
                 watch: None,
@@ -111,6 +113,8 @@ struct Session {
     agent: Reached,
     address: IpAddr,
     user_agent: Option<String>,
+    /// Whether somebody of the organization tries the agent out.
+    tester: Tester,
     guest: Option<Guest>,
     conversation: Option<ConversationId>,
     watch: Option<WatchStream>,
@@ -252,6 +256,7 @@ impl Session {
             Ok(guest) => guest,
             Err(problem) => return self.problem(None, problem).await,
         };
+        self.tester.look(&self.app, &self.agent, self.metadata.page_url.as_deref()).await;
         if self.guest.is_none() && !self.place.of_visitor(guest.visitor.visitor.as_str()) {
             return Err(End::Refused("too_many_sockets"));
         }
@@ -410,7 +415,7 @@ impl Session {
     async fn fresh_guest(&mut self) -> Option<Guest> {
         let guest = self.guest.as_mut()?;
         if let Ok(agent) = chat::reach(&self.app, self.agent.id.as_str()).await {
-            guest.agent = agent;
+            guest.agent = Reached { tested: self.tester.tries, ..agent };
         }
         Some(guest.clone())
     }

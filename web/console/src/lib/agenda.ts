@@ -11,6 +11,8 @@ export interface Appointment {
   agent_id: string | null;
   conversation_id: string | null;
   channel: string | null;
+  /** Booked by somebody of the organization who tried the agent: nobody comes. */
+  trial?: boolean;
   title: string;
   description: string;
   type: string;
@@ -104,6 +106,9 @@ export const STATUSES: AppointmentStatus[] = ['scheduled', 'confirmed', 'complet
 
 /** Still to take place. */
 export const stands = (status: AppointmentStatus) => status === 'scheduled' || status === 'confirmed';
+
+/** The one that comes first of those that are to take place. */
+export const nextOf = (all: readonly Appointment[]): Appointment | null => all.filter((one) => stands(one.status)).toSorted((a, b) => a.starts_at.localeCompare(b.starts_at))[0] ?? null;
 
 const clocks = new Map<string, Intl.DateTimeFormat>();
 /** The day (`YYYY-MM-DD`) and the minute of it that the clocks of a zone show. */

@@ -128,13 +128,3 @@ export function steady(rows: ConversationRow[], order: readonly string[] | null)
   const older = last ? [...left.values()].filter((row) => row.updated_at < last.updated_at) : [...left.values()];
   return { shown: [...shown, ...older], waiting: left.size - older.length };
 }
-
-/** Whether a conversation was begun by somebody who tries the agent out: in this console, or on its sample page. */
-export function isTrial(page: string | null | undefined, origin = location.origin): boolean {
-  try {
-    const at = new URL(page ?? '');
-    return at.origin === origin && (at.pathname === '/app' || at.pathname.startsWith('/app/') || at.pathname.startsWith('/demo/'));
-  } catch {
-    return false;
-  }
-}

@@ -1,6 +1,7 @@
 // Errors of the API as sentences for people, with what to do next.
 import { ApiError } from './api';
 import { t } from './texts';
+import { plainly } from './words';
 
 /** What to tell a person about a failure. */
 export function sentence(error: unknown): string {
@@ -36,24 +37,22 @@ export function sentence(error: unknown): string {
 export function fieldError(error: unknown, name: string): string | undefined {
   if (!(error instanceof ApiError)) return undefined;
   const found = error.problem.errors?.filter(({ field }) => field === name || field.startsWith(name + '.'));
-  return found?.length ? found.map(({ message }) => capital(readable(message))).join(' ') : undefined;
+  return found?.length ? found.map(({ message }) => capital(message)).join(' ') : undefined;
 }
 
 function capital(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  const said = plainly(text);
+  const whole = said.charAt(0).toUpperCase() + said.slice(1);
   return /[.!?]$/.test(whole) ? whole : whole + '.';
 }
 
-/** What a decoder says of a value is for programmers. */
-const readable = (message: string) => (/\binvalid (type|value|length)\b|\bexpected\b.*`|missing field/.test(message) ? (/integer|u8|u16|u32|u64|i64/.test(message) ? t.problems.number : t.problems.misread) : message);
-
 /** A field and what is wrong with it; a message that is a sentence of its own needs no field before it. */
 function about(field: string, message: string): string {
-  const said = readable(message);
+  const said = plainly(message);
   return /^(that|this|there|it|the) /i.test(said) ? capital(said).slice(0, -1) : `${label(field)} ${said}`;
 }
 
 function label(field: string): string {
-  const name = t.save.fields[field] ?? field.replace(/^fields\./, '').replaceAll('_', ' ').replaceAll('.', ' › ');
+  const name = t.save.fields[field] ?? field.replace(/^fields\./, '').split('.').map((part) => t.settings.days[part] ?? part.replaceAll('_', ' ')).join(' › ');
   return name.charAt(0).toUpperCase() + name.slice(1);
 }

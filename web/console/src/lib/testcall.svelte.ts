@@ -282,7 +282,7 @@ export class TestCall {
   say(text: string) {
     const words = text.trim();
     if (!words || this.phase !== 'on') return;
-    this.#interrupt();
+    this.#hush();
     this.#said += 1;
     this.#silent = 0;
     this.#open = { turn: this.#said, text: words };
@@ -292,10 +292,9 @@ export class TestCall {
     this.#send({ type: 'said', ...this.#open });
   }
 
-  #interrupt() {
-    const now = this.#player?.now();
-    if (now && this.#player?.playing) this.#cut(now.utterance);
-    // What was heard of it is told before the words that cut it off.
+  /** Whoever types has read what is being said: it stops, and is not called interrupted. */
+  #hush() {
+    // What was heard of it is told before the words that follow.
     this.#player?.stop();
   }
 

@@ -332,6 +332,8 @@ export interface Message {
   unheard?: string | null;
   /** Said after the beep, to nobody. */
   voicemail?: boolean;
+  /** Typed in a call. */
+  typed?: boolean;
 }
 
 export type Streamed =

@@ -20,3 +20,6 @@ export function pieces(text: string): Piece[] {
   if (from < text.length) all.push({ text: text.slice(from) });
   return all;
 }
+
+/** A sentence of the server for people: names of settings stand in it without the marks of programmers. */
+export const plainly = (text: string): string => text.replace(/`([^`\n]+)`/g, '$1');

@@ -1,5 +1,5 @@
 //! A test call from the console: the page shows and, where there is a voice, plays what is said; the caller speaks into the microphone where somebody
-//! listens, and types otherwise. It is a call like any other, and labelled as a test.
+//! listens, and types otherwise. It is answered as any other, and a trial: whoever makes it is of the organization.
 
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ const SILENT_MAX: Duration = Duration::from_secs(50);
 /// A peer that does not take a frame within this time is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(10);
 /// What kind of call this is.
-const NOTE: &str = "This is a test call in your browser. It is answered like a real call, and what it books is booked.";
+const NOTE: &str = "This is a test call in your browser, and a trial: it is answered like a real call, but makes no lead, alerts nobody and is in no figure. \
+                    An appointment that it books takes its time in the calendar, marked as a trial, until you cancel it.";
 /// How the caller is heard although there is speech-to-text.
 const TYPED: &str = "You type what the caller says: this page sends no sound.";
 /// Said when speech-to-text ends in the middle of a call.
@@ -345,7 +346,7 @@ impl Session {
                     return self.refuse("bad_words", &detail).await;
                 }
                 let heard = heard.or_else(|| self.played.as_mut().map(Played::take));
-                let spoken = Spoken { call: line.live.call.clone(), turn, heard };
+                let spoken = Spoken { call: line.live.call.clone(), turn, heard, typed: true };
                 line.hear(spoken, words.to_owned());
                 self.turns = self.turns.max(turn);
                 self.unanswered = None;
@@ -459,7 +460,7 @@ impl Session {
                 };
                 let heard = self.played.as_mut().map(Played::take);
                 if let Some(line) = &mut self.line {
-                    let spoken = Spoken { call: line.live.call.clone(), turn: self.turns, heard };
+                    let spoken = Spoken { call: line.live.call.clone(), turn: self.turns, heard, typed: false };
                     line.hear(spoken, words.clone());
                 }
                 self.next_utterance();

@@ -447,6 +447,7 @@ impl Driver {
             call: line.live.call.clone(),
             turn: u32::try_from(turns).unwrap_or(u32::MAX),
             heard: Some(self.last.heard_before()),
+            typed: false,
         };
         line.hear(spoken, words);
     }

@@ -393,7 +393,7 @@ impl Talker {
             self.given = std::mem::take(&mut self.heard).join(" ");
         }
         let heard = Some(self.given.clone());
-        let spoken = Spoken { call: self.line.live.call.clone(), turn: self.asked, heard };
+        let spoken = Spoken { call: self.line.live.call.clone(), turn: self.asked, heard, typed: false };
         self.line.hear(spoken, words);
     }
 

@@ -354,7 +354,7 @@ impl Driver {
         let Some(line) = &mut self.line else { return };
         (self.reminded, self.silent_at, self.then) = (0, None, None);
         self.turn += 1;
-        let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take() };
+        let spoken = Spoken { call: line.live.call.clone(), turn: self.turn, heard: self.cut.take(), typed: false };
         line.hear(spoken, words);
         (self.said, self.complete) = (Vec::new(), true);
     }

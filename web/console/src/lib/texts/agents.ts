@@ -251,6 +251,8 @@ export const agents = {
     httpsTried: (address: string) => `${address} was tried. If your site is not encrypted, put http:// before its address and try again.`,
     useHttp: 'Put http:// before it',
     trade: 'What is your trade?',
+    known: (trade: string, business: string, alerts: string) => [trade, business, alerts ? `alerts go to ${alerts}` : 'alerts in the console only'].filter(Boolean).join(' · '),
+    change: 'Change',
     business: 'Business name',
     books: 'Visitors can book appointments in these hours',
     hoursHint: (zone: string) => `Times of ${zone.replace(/_/g, ' ')}. Holidays, people and services: later, under Settings.`,

@@ -9,7 +9,7 @@ export const analytics = {
     conversationsNote: (resolved: number, escalated: number) => `${resolved} resolved, ${escalated} asked for a person`,
     conversationsTitle: 'Conversations begun in this time. Those that asked for a person stay counted when somebody has helped.',
     calls: 'Calls answered',
-    windows: (day: string, week: string, month: string) => `24\u00a0h:\u00a0${day} · 7\u00a0d:\u00a0${week} · 30\u00a0d:\u00a0${month}`,
+    windows: (day: string, week: string, month: string) => `${day} in 24 hours, ${week} in 7 days, ${month} in 30 days`,
     callsNote: (missed: number) => `${missed} missed`,
     leads: 'Leads',
     leadsNote: 'captured by your agents',
@@ -24,10 +24,10 @@ export const analytics = {
     newest: 'Newest conversations',
     all: 'All',
     tryIt: 'Try your agent',
-    unanswered: 'Nobody could answer',
+    unanswered: 'Questions without an answer',
     noUnanswered: 'Every question found an answer.',
     answer: 'Answer',
-    speed: (text: string) => `answers in ${text}`,
+    speed: (text: string) => `answered within ${text} on average`,
   },
 
   analytics: {

@@ -32,8 +32,6 @@ export const shell = {
     noSession: 'The server does not answer, so it is not known who you are. It may be restarting.',
     limit: (detail: string) => `Your plan’s limit is reached. ${detail}`,
     forbidden: (detail: string) => detail || 'Your role does not allow this: ask an admin of your organization.',
-    number: 'must be a whole number, not below what is allowed',
-    misread: 'is not understood: look at what was typed',
     missing: 'It does not exist, was erased, or belongs to another organization.',
     stale: 'Somebody else saved this first. Look at their change before you save yours.',
     large: 'This is larger than the server takes.',
@@ -81,6 +79,7 @@ export const shell = {
   },
   live: {
     live: 'Live',
+    liveText: 'Connected: what changes appears here by itself.',
     connecting: 'Connecting',
     offline: 'Offline. This is what was last known',
     lost: 'Reconnecting. This is what was last known',

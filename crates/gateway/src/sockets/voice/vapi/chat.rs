@@ -222,7 +222,8 @@ impl Speaker {
             return self.finish(&Next::Listen).await;
         };
         let turn = u32::try_from(self.ask.user_turns).unwrap_or(u32::MAX);
-        let spoken = Spoken { call: self.line.live.call.clone(), turn, heard: Some(self.ask.heard_before()) };
+        let spoken =
+            Spoken { call: self.line.live.call.clone(), turn, heard: Some(self.ask.heard_before()), typed: false };
         self.line.hear(spoken, words);
         let until = Instant::now() + ANSWER_WITHIN;
         let mut alive = interval_at(Instant::now() + KEEP_ALIVE_EVERY, KEEP_ALIVE_EVERY);
