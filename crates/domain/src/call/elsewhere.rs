@@ -48,7 +48,6 @@ pub(super) fn pending(state: &Call) -> Option<(String, u32, Effect)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::call::{
         Command, pending,
         tests::{Run, end},
