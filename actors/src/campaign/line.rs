@@ -62,7 +62,7 @@ pub(crate) async fn line<'a>(
     let Some(provider) = number.map(|known| known.is.provider) else { return Ok(None) };
     let Some(connection) = lines.connections.get(&provider) else { return Ok(None) };
     let credentials = connection.credentials.clone();
-    let (tenant, connection) = (tenant.clone(), connection_id(provider, &tenant));
+    let (tenant, connection) = (tenant.clone(), connection_id(provider, tenant));
     Ok(Some(Line { tools, client, tenant, provider, credentials, connection }))
 }
 

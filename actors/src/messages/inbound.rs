@@ -416,7 +416,7 @@ pub async fn try_account(
         (Provider::Vapi, number) => {
             let answer = call(vapi::numbers(&credentials.token.clone().into())).await?;
             let numbers = vapi::read_numbers(&answer.as_answer()).map_err(refused)?;
-            let owned = number.is_none_or(|wanted| numbers.iter().any(|owned| *owned == wanted.number));
+            let owned = number.is_none_or(|wanted| numbers.contains(&wanted.number));
             if owned { Ok(()) } else { Err(format!("{name} knows no such number in your account.")) }
         }
         // Meta's keys are tried with a number: without one there is nothing that both may read.

@@ -265,7 +265,7 @@ impl Driver {
 
     /// A call goes on over another socket. Unless an answer is on its way, the caller may have been talking to nobody: who hears nothing waits for us.
     async fn resume(&mut self, socket: u32) -> Option<Ended> {
-        let Some(line) = self.line.as_ref().filter(|line| !line.is_answering()) else { return None };
+        let line = self.line.as_ref().filter(|line| !line.is_answering())?;
         line.note(&format!("resumed/{socket}"), RESUMED).await;
         self.say(RESUMED, true, true).await
     }

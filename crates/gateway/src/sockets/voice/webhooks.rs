@@ -428,7 +428,7 @@ mod tests {
             "{waits}"
         );
         // One that hangs is given up as well.
-        let hangs = patiently(Some("https://h/again".to_owned()), || std::future::pending());
+        let hangs = patiently(Some("https://h/again".to_owned()), std::future::pending);
         assert!(text(hangs.await).await.contains("<Redirect"));
         assert!(begun.elapsed() <= 2 * ANSWER_WITHIN + AGAIN, "{:?}", begun.elapsed());
         let last = text(patiently(None, || async { Err(away()) }).await).await;
