@@ -258,3 +258,21 @@ test('a recording is played from anywhere by mouse and keys, shows who spoke whe
   await drawer().getByRole('alert').getByText('not kept any more').waitFor();
   await look(page, 'call-recording-gone', { widths: [390] });
 });
+
+test('a test call that ended can be made again and looked at', async () => {
+  const caller = await browser.context.newPage();
+  const call = await testCall(caller);
+  assert.match(await call.say('Where can I park?'), /Elm Street/);
+  for (const _ of [1, 2]) {
+    await call.dialog.getByRole('button', { name: 'Hang up' }).click();
+    await call.dialog.getByText('The call has ended.').waitFor();
+    await call.dialog.getByRole('button', { name: 'Call again' }).click();
+    await call.dialog.getByText('Where can I park?').waitFor({ state: 'detached' });
+    await call.heard.first().waitFor();
+  }
+  // In the middle of its greeting.
+  await call.dialog.getByRole('button', { name: 'Hang up' }).click();
+  await call.dialog.getByRole('link', { name: 'Look at the call' }).click();
+  await caller.getByRole('dialog').getByText('Browser').first().waitFor();
+  await caller.close();
+});

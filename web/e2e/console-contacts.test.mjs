@@ -142,7 +142,7 @@ test('a picture is attached, looked at before, sent as one message and stands in
   const player = log.getByLabel('Attachment 1: voice message or sound');
   await player.waitFor();
   assert.equal(await player.evaluate(async (audio) => { await audio.play(); await new Promise((done) => (audio.onended = done)); return audio.duration.toFixed(1); }), '0.5');
-  assert.match(await log.getByRole('link', { name: 'Open Attachment 2: file' }).getAttribute('download'), /^\d+-2\.amr$/);
+  assert.match(await log.getByRole('link', { name: /\.amr/ }).getAttribute('download'), /^\d+-2\.amr$/);
   await log.getByText('The carrier has it no more').waitFor();
   await look(page, 'conversation-sound');
 });

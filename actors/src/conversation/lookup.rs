@@ -58,7 +58,7 @@ impl Looked {
 
     /// Without what it says where that is not what the question asks for.
     fn held_to(mut self, question: &str) -> Self {
-        self.said = self.said.filter(|said| tells(question, &said.text));
+        self.said = self.said.filter(|said| is_told(question, said));
         self
     }
 
@@ -66,6 +66,13 @@ impl Looked {
     fn rank(&self) -> (bool, f64) {
         (self.is_answered(), self.retrieved.confidence)
     }
+}
+
+/// Whether an answer says what a question asks for. A prepared one says it together with the question that it was prepared for.
+fn is_told(question: &str, said: &KnowledgeAnswer) -> bool {
+    let prepared = said.sources.iter().filter(|source| source.chunk_id.starts_with(PREPARED));
+    let whole: Vec<&str> = prepared.map(|source| source.title.as_str()).chain([said.text.as_str()]).collect();
+    tells(question, &whole.join(" "))
 }
 
 impl Library<'_> {
@@ -87,7 +94,7 @@ impl Library<'_> {
     /// Looks one question up. What has no answer of the business's own is asked in other words; the surest of those that have one is it, and what the
     /// trade's template says comes last.
     pub(super) async fn of(&self, question: String) -> Looked {
-        let first = self.asked(&question).await;
+        let first = self.asked(&question, &question).await;
         let mut others = meant(&question);
         if first.is_answered() {
             // It has something on the thing, though perhaps not on what is asked of it.
@@ -102,7 +109,7 @@ impl Library<'_> {
             if !self.may_reword() {
                 break;
             }
-            let found = self.asked(&variant).await.held_to(&question);
+            let found = self.asked(&variant, &question).await.held_to(&question);
             if found.is_answered() && (found.rank() > first.rank() || !first.is_answered()) {
                 first = Looked { question: question.clone(), ..found };
             }
@@ -123,7 +130,7 @@ impl Library<'_> {
                     break;
                 }
                 tried.push(variant.clone());
-                let found = self.asked(&variant).await.held_to(&question).held_to(&variant);
+                let found = self.asked(&variant, &question).await.held_to(&question).held_to(&variant);
                 if nearest.as_ref().is_none_or(|other| found.rank() > other.rank()) {
                     nearest = Some(found);
                 }
@@ -137,7 +144,8 @@ impl Library<'_> {
         first
     }
 
-    async fn asked(&self, question: &str) -> Looked {
+    /// Asks in these words. What the pages say goes before the trade's template only if it says what is `wanted`.
+    async fn asked(&self, question: &str, wanted: &str) -> Looked {
         let (retrieved, templates) = self.search(question).await;
         let responder = &self.tools.responder;
         let said = responder.answer(question, &retrieved);
@@ -151,7 +159,7 @@ impl Library<'_> {
             let mut own = retrieved.clone();
             own.passages.retain(|passage| !templates.contains(&passage.chunk_id));
             own.faqs.retain(|faq| !faq.is_template);
-            if let Some(said) = responder.answer(question, &own) {
+            if let Some(said) = responder.answer(question, &own).filter(|said| is_told(wanted, said)) {
                 return Looked { question: question.to_owned(), retrieved, said: Some(said), is_template: false };
             }
         }

@@ -248,6 +248,8 @@ mod tests {
         // What stands in the place of "how soon" is held to what it says itself.
         assert!(!tells("on the same day can you be here?", "A bathroom takes nine working days."));
         assert!(tells("on the same day can you be here?", "Calls before noon are served on the same day."));
+        assert!(!tells("What areas do you serve?", "Calls before noon are served on the same day."));
+        assert!(tells("which areas do you cover?", "We repair furnaces within thirty miles of Cedar Falls."));
         // "Install" is no installment.
         for question in ["Do you install furnaces?", "Have you experience in installing furnaces?", ""] {
             assert!(

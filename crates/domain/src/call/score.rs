@@ -141,12 +141,13 @@ pub fn review(state: &State, call: &CallId) -> Review {
     Review { sentiment, score, reasons, summary, method: BY_RULES.to_owned(), cost_micros: 0 }
 }
 
-/// Answers that the caller spoke over. One that was cut because they typed the next words was read: nobody was interrupted.
+/// Answers that the caller spoke over. One that was cut because they typed the next words was read, and one that was cut by hanging up is the end of the
+/// call: nobody was interrupted.
 fn interruptions(said: &[&Message]) -> usize {
     let cut = said.iter().enumerate().filter(|(_, message)| message.unheard.is_some());
     let spoken_over = |at: usize| {
         let next = said.iter().skip(at + 1).find(|message| message.role == MessageRole::User);
-        next.is_none_or(|next| !next.typed)
+        next.is_some_and(|next| !next.typed)
     };
     cut.filter(|(at, _)| spoken_over(*at)).count()
 }

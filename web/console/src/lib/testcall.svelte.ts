@@ -113,8 +113,7 @@ export class TestCall {
     socket?.close();
     this.#closeMicrophone?.();
     this.#closeMicrophone = null;
-    this.#player?.close();
-    this.#player = null;
+    this.#closePlayer();
     this.playing = false;
   }
 
@@ -131,11 +130,13 @@ export class TestCall {
     socket.onopen = () => socket.send(JSON.stringify({ type: 'start', ...(this.hello ? { call_id: this.hello.call_id } : {}), ...(this.#microphone ? { microphone_hz: MICROPHONE_HZ } : {}), ...(this.#session ? { realtime_call_id: this.#session.id } : {}) }));
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket) return;
+      let frame: VoiceServer;
       try {
-        this.take(JSON.parse(String(data)) as VoiceServer);
+        frame = JSON.parse(String(data)) as VoiceServer;
       } catch {
-        // What is no frame is nothing.
+        return; // What is no frame is nothing.
       }
+      this.take(frame);
     };
     socket.onclose = () => {
       if (socket === this.#socket) this.#lost();
@@ -183,10 +184,14 @@ export class TestCall {
 
   #moved() {
     this.playing = this.#player?.playing ?? false;
-    if (this.phase === 'over' && !this.playing) {
-      this.#player?.close();
-      this.#player = null;
-    }
+    if (this.phase === 'over' && !this.playing) this.#closePlayer();
+  }
+
+  /** Let go before it is closed: closing it stops it, which is heard here. */
+  #closePlayer() {
+    const player = this.#player;
+    this.#player = null;
+    player?.close();
   }
 
   #send(frame: object) {

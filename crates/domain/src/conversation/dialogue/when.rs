@@ -214,7 +214,14 @@ fn clock(word: &str, second: &str, third: &str, inside: bool) -> Option<(Piece, 
             return Some((time(hour, 0, half(ending))?, 1));
         }
     }
-    let hour = word.parse::<i8>().ok().filter(|hour| (0..24).contains(hour) && word.len() <= 2)?;
+    let hour = match word.parse::<i8>() {
+        Ok(hour) => Some(hour).filter(|hour| (0..24).contains(hour) && word.len() <= 2)?,
+        // Transcripts write numbers out: "Tuesday at ten".
+        Err(_) => spelled_hour(word).filter(|_| inside || is_of_clock(second))?,
+    };
+    if second == "oclock" {
+        return Some((time(if hour < 7 { hour + 12 } else { hour }, 0, None)?, 2));
+    }
     for ending in ["am", "pm"] {
         if second == ending {
             return Some((time(hour, 0, half(ending))?, 2));
@@ -233,10 +240,21 @@ fn clock(word: &str, second: &str, third: &str, inside: bool) -> Option<(Piece, 
         return Some((time(hour, minute, half(third))?, length));
     }
     // "Tuesday at 3" is in the afternoon for any business that is awake.
-    (inside && second != "of")
+    (inside && !matches!(second, "of" | "people" | "persons" | "more" | "hours" | "days" | "weeks" | "or"))
         .then(|| time(if hour < 7 { hour + 12 } else { hour }, 0, None))
         .flatten()
         .map(|piece| (piece, 1))
+}
+
+/// An hour in a word.
+fn spelled_hour(word: &str) -> Option<i8> {
+    const HOURS: [&str; 12] =
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+    HOURS.iter().position(|hour| *hour == word).and_then(|at| i8::try_from(at + 1).ok())
+}
+
+fn is_of_clock(word: &str) -> bool {
+    matches!(word, "am" | "pm" | "oclock")
 }
 
 fn dated(year: Option<i16>, month: i8, day: i8, today: Date) -> Option<Date> {

@@ -33,6 +33,12 @@ pub(super) struct Played {
     utterances: Vec<Utterance>,
 }
 
+impl Utterance {
+    fn whole_ms(&self) -> u64 {
+        self.sentences.iter().map(|sentence| sentence.duration_ms).sum()
+    }
+}
+
 impl Played {
     /// After what was said before.
     pub(super) fn after(before: Vec<String>) -> Self {
@@ -60,17 +66,17 @@ impl Played {
     /// Whether some of an utterance is still to be played, as far as the page says. One that is not known is not.
     pub(super) fn is_playing(&self, id: u64) -> bool {
         let utterance = self.utterances.iter().find(|utterance| utterance.id == id);
-        utterance.is_some_and(|utterance| {
-            let whole_ms: u64 = utterance.sentences.iter().map(|sentence| sentence.duration_ms).sum();
-            utterance.played_ms.unwrap_or(0).saturating_add(NEARLY_MS) < whole_ms
-        })
+        utterance
+            .is_some_and(|utterance| utterance.played_ms.unwrap_or(0).saturating_add(NEARLY_MS) < utterance.whole_ms())
     }
 
     /// The words that were heard, in order; then the caller has the floor, and all begins anew.
     pub(super) fn take(&mut self) -> String {
         let mut heard = std::mem::take(&mut self.before);
         for utterance in std::mem::take(&mut self.utterances) {
-            let mut left_ms = utterance.played_ms.unwrap_or(u64::MAX);
+            let whole_ms = utterance.whole_ms();
+            let told_ms = utterance.played_ms.filter(|played| played.saturating_add(NEARLY_MS) < whole_ms);
+            let mut left_ms = told_ms.unwrap_or(u64::MAX);
             for sentence in utterance.sentences {
                 let played_ms = left_ms.min(sentence.duration_ms);
                 left_ms -= played_ms;
@@ -114,6 +120,8 @@ mod tests {
             (560, "Hello. We are open"),
             (1_000, "Hello. We are open from nine."),
             (1_600, "Hello. We are open from nine. On Sundays we"),
+            // Pages round.
+            (1_960, "Hello. We are open from nine. On Sundays we are closed."),
             (9_000, "Hello. We are open from nine. On Sundays we are closed."),
         ] {
             let mut played = two();

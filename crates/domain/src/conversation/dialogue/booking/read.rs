@@ -19,6 +19,12 @@ const AHEAD_DAYS: i32 = 28;
 const OVER_DAYS_LIMIT: usize = 450;
 /// Words up to which a message without a question is only a choice.
 const CHOICE_WORDS_MAX: usize = 8;
+/// What stands before a time that is the earliest.
+const BEHIND: [&str; 3] = ["after", "from", "past"];
+/// What stands before a time that is the latest.
+const UP_TO: [&str; 2] = ["before", "until"];
+/// A day, milliseconds.
+const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// What asks for other times than those that were offered.
 const OTHERS: [&str; 8] = ["later", "earlier", "other", "others", "another", "different", "else", "more"];
@@ -190,7 +196,7 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
         let other = says(&words, &OTHER)
             || stretch(&words).is_some()
             || refuses(&words) && understanding.facts.values.is_empty()
-            || names_day(&words) && understanding.facts.values.is_empty();
+            || (names_day(&words) || says_clock(&words)) && understanding.facts.values.is_empty();
         if other {
             return offer(setting, brief, settings, kind.as_deref(), moving.clone(), &words);
         }
@@ -198,6 +204,8 @@ pub fn step(setting: &Setting<'_>, brief: &Brief, understanding: &Understanding,
     }
     match choice(booking, &brief.text, &words, setting, settings) {
         Some(slot) => take(slot),
+        // Who says goodbye is not asked again.
+        None if mood.bye => Step::Leave,
         None => {
             let other = says(&words, &OTHERS) || refuses(&words);
             // "Do you work weekends?" asks how things are.
@@ -229,6 +237,10 @@ fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, s
     if words.has_any(&["mornings", "afternoons", "evenings"]) || refuses(words) {
         return None;
     }
+    // "The second one" is one, whatever is said in the same breath.
+    if let Some(n) = named_one(words) {
+        return if n == LAST { offered.last().cloned() } else { offered.get(n).cloned() };
+    }
     let zone = zone_or_utc(&settings.timezone);
     if let Some(found) = find(text, setting.now_ms, &settings.timezone) {
         let day = names_day(words).then(|| local_date(&zone, found.from_ms));
@@ -236,6 +248,7 @@ fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, s
         let fits = |slot: &&Offered| {
             day.as_ref().is_none_or(|day| local_date(&zone, slot.starts_ms) == *day)
                 && clock.is_none_or(|clock| time_of_day(&zone, slot.starts_ms) == clock)
+                && (clock.is_some() || keeps_open(&found, slot.starts_ms, words, &zone))
                 && found
                     .hours
                     .is_none_or(|(first, last)| (first..last).contains(&local_clock(&zone, slot.starts_ms).hour))
@@ -275,6 +288,48 @@ fn choice(booking: &Booking, text: &str, words: &Words, setting: &Setting<'_>, s
     }
 }
 
+/// The last of those offered, among [`named_one`]'s.
+const LAST: usize = usize::MAX;
+
+/// Which of those offered "the second one" is.
+fn named_one(words: &Words) -> Option<usize> {
+    words.all().windows(2).find_map(|pair| {
+        if !matches!(pair[1].text.as_str(), "one" | "slot" | "option") {
+            return None;
+        }
+        match pair[0].text.as_str() {
+            "first" | "1st" => Some(0),
+            "second" | "2nd" => Some(1),
+            "third" | "3rd" => Some(2),
+            "last" => Some(LAST),
+            _ => None,
+        }
+    })
+}
+
+/// Whether a slot lies behind "after 3pm", or before "until ten", where a message says so.
+fn keeps_open(found: &Found, starts_ms: i64, words: &Words, zone: &jiff::tz::TimeZone) -> bool {
+    let at = time_of_day(zone, starts_ms);
+    if words.has_any(&BEHIND) {
+        at >= time_of_day(zone, found.from_ms)
+    } else if words.has_any(&UP_TO) && time_of_day(zone, found.to_ms) != (0, 0) {
+        at < time_of_day(zone, found.to_ms)
+    } else {
+        true
+    }
+}
+
+/// Whether a message says a time of the clock as one: "3pm", "after 3".
+fn says_clock(words: &Words) -> bool {
+    let all: Vec<&str> = words.all().iter().map(|word| word.text.as_str()).collect();
+    let digits = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    all.iter().any(|word| digits(word) && word.len() <= 6 && (word.ends_with("am") || word.ends_with("pm")))
+        || all.windows(2).any(|pair| {
+            digits(pair[0]) && matches!(pair[1], "am" | "pm" | "oclock")
+                || (BEHIND.contains(&pair[0]) || UP_TO.contains(&pair[0])) && digits(pair[1]) && pair[1].len() <= 2
+        })
+}
+
 /// Which slots a message asks for.
 fn offer(
     setting: &Setting<'_>,
@@ -293,7 +348,14 @@ fn offer(
     query.to_ms = later(&zone, setting.now_ms, AHEAD_DAYS);
     let (mut exact_ms, mut phrase) = (None, None);
     let offered = active.map(|booking| booking.offered.as_slice()).unwrap_or_default();
-    let heard = Heard::of(brief, words, setting.now_ms, settings, offered);
+    let mut heard = Heard::of(brief, words, setting.now_ms, settings, offered);
+    // Who corrects the time means the day that is spoken of already.
+    let spoken_of = day_spoken_of(setting, brief, settings, moving.is_some());
+    if let Some(found) = heard.found.as_mut().filter(|_| !heard.names_day)
+        && let Some(day_ms) = spoken_of
+    {
+        *found = found.on_day(&zone, day_ms, setting.now_ms);
+    }
     let mut over_days = heard.refuses;
     let next_day = offered.last().map(|last| later(&zone, heard.not_on.unwrap_or(last.starts_ms), 1));
     let span = stretch(words).and_then(|stretch| {
@@ -349,6 +411,23 @@ fn offer(
         query.kind = None;
     }
     Step::Offer { query: Box::new(query), exact_ms, phrase, moving, over_days }
+}
+
+/// An instant of the day that is spoken of: of the slot that was chosen, of the appointment that is to be moved, or of all that were offered.
+fn day_spoken_of(setting: &Setting<'_>, brief: &Brief, settings: &Settings, moving: bool) -> Option<i64> {
+    let booking = brief.dialogue.booking.as_deref();
+    if let Some(chosen) = booking.and_then(|booking| booking.chosen.as_ref()) {
+        return Some(chosen.starts_ms);
+    }
+    if moving {
+        let agreed = super::standing(brief)?;
+        return find(&agreed.when, setting.now_ms, &settings.timezone).map(|found| found.from_ms);
+    }
+    let zone = zone_or_utc(&settings.timezone);
+    let offered = &booking?.offered;
+    let first = offered.first()?.starts_ms;
+    let day = local_date(&zone, first);
+    offered.iter().all(|slot| local_date(&zone, slot.starts_ms) == day).then_some(first)
 }
 
 /// When a message says that it should be, apart from when it says that it cannot be.
@@ -512,12 +591,34 @@ pub(super) fn find(text: &str, now_ms: i64, timezone: &str) -> Option<Found> {
     let clock = at != start && at != now_ms;
     // A bare time that has passed today is meant for tomorrow.
     let at = if clock && at <= now_ms && !names_day(&words) { at + 24 * 3600 * 1000 } else { at };
-    let open = words.has_any(&["after", "from", "past", "before", "until"]);
-    let from_ms = if words.has_any(&["before", "until"]) { start } else { at };
-    let to_ms = if clock && words.has_any(&["before", "until"]) { at } else { ahead(at, 1) };
+    let open = words.has_any(&BEHIND) || words.has_any(&UP_TO);
+    let from_ms = if words.has_any(&UP_TO) { start } else { at };
+    let to_ms = if clock && words.has_any(&UP_TO) { at } else { ahead(at, 1) };
     let exact_ms = (clock && !open).then_some(at);
     // A time says more than a part of the day.
     Some(Found { phrase: found.phrase, from_ms, to_ms, hours: hours.filter(|_| !clock), exact_ms })
+}
+
+impl Found {
+    /// The same on another day, if that time is still to come there.
+    fn on_day(&self, zone: &jiff::tz::TimeZone, day_ms: i64, now_ms: i64) -> Self {
+        let start = |at_ms: i64| day_start_ms(zone, &local_date(zone, at_ms)).unwrap_or(at_ms);
+        let same = || Self { phrase: self.phrase.clone(), ..*self };
+        if self.hours.is_some() {
+            // A part of the day: on that day first, and on those that follow.
+            return Self { from_ms: self.from_ms.max(start(day_ms)), ..same() };
+        }
+        let shift = start(day_ms) - start(self.from_ms);
+        if self.from_ms + shift < now_ms {
+            return same();
+        }
+        let to_ms = if self.to_ms - self.from_ms < DAY_MS && time_of_day(zone, self.to_ms) != (0, 0) {
+            self.to_ms + shift
+        } else {
+            later(zone, day_ms, 1)
+        };
+        Self { from_ms: self.from_ms + shift, to_ms, exact_ms: self.exact_ms.map(|at| at + shift), ..same() }
+    }
 }
 
 /// The beginning of the local day so many days after an instant's.

@@ -163,6 +163,12 @@ fn a_slot_is_chosen_by_its_button_number_time_or_day() {
         ("the last one please", Some(WEDNESDAY_TEN)),
         ("2pm works", Some(TUESDAY_TWO)),
         ("at 10", Some(WEDNESDAY_TEN)),
+        ("Wednesday at ten in the morning", Some(WEDNESDAY_TEN)),
+        ("the second one, my name is Tom Berg and my number is 319 555 0177", Some(TUESDAY_FOUR)),
+        ("Tuesday after 3pm", Some(TUESDAY_FOUR)),
+        ("Tuesday before 3pm", Some(TUESDAY_TWO)),
+        ("Wednesday after 3pm would be best", None),
+        ("thanks, bye", None),
         ("Wednesday", Some(WEDNESDAY_TEN)),
         ("either is fine", None),
         ("Tuesday", None),
@@ -174,7 +180,8 @@ fn a_slot_is_chosen_by_its_button_number_time_or_day() {
         talk.offered("can i come next week?", &three());
         let (step, _) = talk.say(text, |_| Outcome::Held).unwrap();
         let held = match &step {
-            Step::Hold { slot } => Some(slot.starts_ms),
+            // Who gives name and number with it is booked at once.
+            Step::Hold { slot } | Step::Book { slot, .. } => Some(slot.starts_ms),
             _ => None,
         };
         assert_eq!(held, chosen.map(ms), "{text}: {step:?}");
@@ -318,6 +325,30 @@ fn after_a_refusal_other_days_are_offered_and_what_is_wished_for_is_kept_to() {
     talk.offered("can i come next week?", &three());
     let (step, _) = talk.offered("mornings only please", &three());
     assert!(matches!(&step, Step::Offer { query, over_days: true, .. } if query.hours == Some((0, 12))), "{step:?}");
+}
+
+#[test]
+fn a_time_without_a_day_is_meant_for_the_day_that_is_spoken_of() {
+    let asked_for = |talk: &mut Talk, said: &str| match talk.offered(said, &three()).0 {
+        Step::Offer { query, exact_ms, .. } => (query.from_ms, query.to_ms, query.hours, exact_ms),
+        step => panic!("{said}: {step:?}"),
+    };
+    let wednesday_end = ms("2026-11-26T05:00:00Z");
+    let mut talk = Talk::new();
+    talk.offered("can i come next week?", &three());
+    let three_pm = ms("2026-11-25T20:00:00Z");
+    assert_eq!(asked_for(&mut talk, "Wednesday after 3pm would be best"), (three_pm, wednesday_end, None, None));
+    // Ten was taken to be meant; whoever corrects it means that Wednesday.
+    talk.say("the last one", |_| Outcome::Held).unwrap();
+    assert_eq!(asked_for(&mut talk, "no, I said after 3pm"), (three_pm, wednesday_end, None, None));
+    let mut talk = Talk::new();
+    let when = "Wednesday, November 25 at 10:00 AM".to_owned();
+    talk.brief.dialogue.agreed.push(Agreed { id: "a1".into(), calendar: "c".into(), when, canceled: false });
+    let (from_ms, _, hours, _) = asked_for(&mut talk, "can we move it to the afternoon?");
+    assert_eq!((from_ms, hours), (ms("2026-11-25T05:00:00Z"), Some((12, 17))), "from that day on");
+    let mut talk = Talk::new();
+    talk.offered("can i come on Tuesday?", &three()[..2]);
+    assert_eq!(asked_for(&mut talk, "can you do 5pm?").3, Some(ms("2026-11-24T22:00:00Z")));
 }
 
 #[test]

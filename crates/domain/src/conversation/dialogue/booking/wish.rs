@@ -72,6 +72,10 @@ impl Reader<'_> {
             return None;
         }
         let mut from = at + verb;
+        // "Put me down for Thursday afternoon."
+        if self.text(from - 1, at) == Some("for") && self.text(from, at).is_some_and(names_time) {
+            return Some(at..from + 1);
+        }
         let for_whom = self.text(from, at).is_some_and(|word| matches!(word, "me" | "us" | "him" | "her"));
         if for_whom {
             from += 1;
@@ -129,10 +133,21 @@ impl Reader<'_> {
 
     /// "Send somebody round", "send out a technician".
     fn sent(&self, at: usize) -> Option<Range<usize>> {
-        if !matches!(self.texts[at], "send" | "sending") || self.is_over(at) {
+        let mut who = at + 1;
+        match self.texts[at] {
+            "send" | "sending" => {}
+            // "Set me up with a technician."
+            "set" | "setting" => {
+                for wanted in [&["me", "us"][..], &["up"], &["with", "w"]] {
+                    self.text(who, at).filter(|word| wanted.contains(word))?;
+                    who += 1;
+                }
+            }
+            _ => return None,
+        }
+        if self.is_over(at) {
             return None;
         }
-        let mut who = at + 1;
         while self.text(who, at).is_some_and(|word| {
             TOWARDS.contains(&word) || matches!(word, "me" | "us" | "a" | "an" | "your" | "one" | "of" | "the")
         }) {
@@ -285,6 +300,8 @@ mod tests {
             "schedule a service call",
             "set up a time",
             "could you send somebody round?",
+            "pls set me up w/ a technician on wednesday",
+            "put me down for Thursday afternoon",
             "Could you please send out one of your technicians",
             "I want to arrange an inspection",
             "Hi, is it possible to book a visit for next week?",
