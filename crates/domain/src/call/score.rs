@@ -141,13 +141,13 @@ pub fn review(state: &State, call: &CallId) -> Review {
     Review { sentiment, score, reasons, summary, method: BY_RULES.to_owned(), cost_micros: 0 }
 }
 
-/// Answers that the caller spoke over. One that was cut because they typed the next words was read, and one that was cut by hanging up is the end of the
-/// call: nobody was interrupted.
+/// Answers that the caller spoke over, or hung up in. Whoever types reads, and interrupts nobody.
 fn interruptions(said: &[&Message]) -> usize {
     let cut = said.iter().enumerate().filter(|(_, message)| message.unheard.is_some());
     let spoken_over = |at: usize| {
-        let next = said.iter().skip(at + 1).find(|message| message.role == MessageRole::User);
-        next.is_some_and(|next| !next.typed)
+        let caller = |message: &&&Message| message.role == MessageRole::User;
+        let next = said.iter().skip(at + 1).find(caller).or_else(|| said.iter().take(at).rev().find(caller));
+        next.is_none_or(|next| !next.typed)
     };
     cut.filter(|(at, _)| spoken_over(*at)).count()
 }

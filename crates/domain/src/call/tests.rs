@@ -538,14 +538,17 @@ fn who_types_while_a_voice_reads_interrupts_nobody() {
         reasons.iter().filter(|reason| reason.signal == "answer_interrupted").map(|reason| reason.points).sum::<i64>()
     };
     assert_eq!((interrupted(false), interrupted(true)), (-2, 0));
-    // Hanging up in mid-sentence is one, said or not.
-    let mut state = talk(&["When are you open?"]);
-    let mut last = state.messages[0].clone();
-    (last.role, last.unheard) = (MessageRole::Assistant, Some("six.".into()));
-    state.messages[0].typed = true;
-    state.messages.push(last);
-    let reasons = score::review(&state, &"k".into()).reasons;
-    assert!(reasons.iter().any(|reason| reason.signal == "answer_interrupted"), "{reasons:?}");
+    // Hanging up in mid-sentence is one for who listens, and none for who reads.
+    for typed in [false, true] {
+        let mut state = talk(&["When are you open?"]);
+        let mut last = state.messages[0].clone();
+        (last.role, last.unheard) = (MessageRole::Assistant, Some("six.".into()));
+        state.messages[0].typed = typed;
+        state.messages.push(last);
+        let reasons = score::review(&state, &"k".into()).reasons;
+        let counted = reasons.iter().any(|reason| reason.signal == "answer_interrupted");
+        assert_eq!(counted, !typed, "{reasons:?}");
+    }
 }
 
 fn commands() -> impl Strategy<Value = Vec<(u8, u32)>> {
