@@ -197,7 +197,10 @@ async fn a_number_is_set_up_whole_once_and_given_back_as_it_was() {
     assert_eq!(owner.api.post(connect, json!({})).await.refused(409)["code"], "account_refused");
     let wrong = owner.api.post(connect, json!({ "api_key": "another" })).await.refused(409);
     assert_eq!(wrong["code"], "account_refused");
-    assert!(text(&wrong, "detail").contains("does not take this API key"), "it says what to do: {wrong}");
+    assert!(
+        text(&wrong, "detail").contains("started with another API key: enter the one"),
+        "it says what to do: {wrong}"
+    );
     assert_eq!(registered(&owner, &agent, OURS[0]).await.refused(409)["code"], "not_connected");
     let shown = owner.api.post(connect, json!({ "api_key": KEY })).await.expect(200);
     assert_eq!((&shown["connected"], &shown["simulated"]), (&json!(true), &json!(true)), "{shown}");
