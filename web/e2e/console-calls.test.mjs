@@ -273,6 +273,6 @@ test('a test call that ended can be made again and looked at', async () => {
   // In the middle of its greeting.
   await call.dialog.getByRole('button', { name: 'Hang up' }).click();
   await call.dialog.getByRole('link', { name: 'Look at the call' }).click();
-  await caller.getByRole('dialog').getByText('Browser').first().waitFor();
+  await caller.getByRole('dialog').getByText('Completed', { exact: true }).waitFor();
   await caller.close();
 });
