@@ -49,6 +49,17 @@ async function signUp(page, website) {
 }
 const next = (page) => page.getByRole('button', { name: 'Next' });
 
+/** A visitor of the owner's site, who is answered. */
+async function asks(site) {
+  const visitor = await browser.context.newPage();
+  await visitor.goto(site);
+  await launcher(visitor).waitFor();
+  const frame = await open(visitor);
+  await say(frame, 'Where can I park?');
+  await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  return { visitor, frame };
+}
+
 test('from sign-up to a visitor who gets an answer, without another tool', async () => {
   const begun = Date.now();
   const page = await browser.context.newPage();
@@ -140,12 +151,7 @@ test('from sign-up to a visitor who gets an answer, without another tool', async
 
   // The line is put on the owner's site, and a visitor is answered.
   const shop = await createSite(`<!doctype html><title>Oak</title><body><h1>Oak Dental</h1>${code}</body>`);
-  const visitor = await browser.context.newPage();
-  await visitor.goto(shop.origin);
-  await launcher(visitor).waitFor();
-  const frame = await open(visitor);
-  await say(frame, 'Where can I park?');
-  await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  const { visitor, frame } = await asks(shop.origin);
   const answered = Date.now() - begun;
   assert.ok(answered < 5 * 60_000, `under five minutes: ${answered} ms`);
   // The hours that were confirmed are enough to book.
@@ -223,12 +229,7 @@ test('the shortest way to an answered visitor asks nothing twice', async () => {
   const shop = await createSite(`<!doctype html><title>Oak</title><body><h1>Oak Dental</h1>${code}</body>`);
   // The line is copied, put on the page, the page is opened, the chat is opened, a question is typed and sent.
   decisions += 6;
-  const visitor = await browser.context.newPage();
-  await visitor.goto(shop.origin);
-  await launcher(visitor).waitFor();
-  const frame = await open(visitor);
-  await say(frame, 'Where can I park?');
-  await frame.getByText(/Elm Street/).first().waitFor({ timeout: 30_000 });
+  const { visitor } = await asks(shop.origin);
   assert.ok(decisions <= 20, `${decisions} decisions`);
   await visitor.close();
   await shop.close();

@@ -52,11 +52,11 @@ pub enum FileType {
     Amr,
     /// Sound.
     Wav,
-    /// A film.
+    /// A video.
     Mp4,
-    /// A film of an iPhone.
+    /// A video of an iPhone.
     Mov,
-    /// A film, small enough for MMS.
+    /// A video, small enough for MMS.
     ThreeGp,
 }
 

@@ -92,7 +92,7 @@ async fn keeper(app: &AppState, console: &Console, id: &str) -> Result<Talk> {
     }
 }
 
-/// What a person attached to a message of theirs, from 0: a picture, a PDF, sound or a film, up to 16 MB. It is fetched from the carrier when it is asked for
+/// What a person attached to a message of theirs, from 0: a picture, a PDF, audio or a video, up to 16 MB. It is fetched from the carrier when it is asked for
 /// first. `Range` is understood. 404: there is none, the carrier has it no more, or it is of another kind.
 #[utoipa::path(get, path = "/api/conversations/{id}/messages/{message}/attachments/{at}", tag = "conversations", params(("id" = String, Path), ("message" = String, Path), ("at" = usize, Path)), responses((status = 200, content_type = "image/*"), (status = 206), (status = 404), (status = 416), (status = 503)))]
 async fn heard(

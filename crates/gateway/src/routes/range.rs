@@ -1,4 +1,4 @@
-//! The part of a file that a `Range` asks for: players of sound and films jump, and some play nothing without.
+//! The part of a file that a `Range` asks for: players of audio and video jump, and some play nothing without.
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -16,9 +16,9 @@ export const heardFiles = (conversation: string, { id, attachments }: Pick<Messa
 export type Found =
   | { state: 'gone' }
   | { state: 'later' }
-  | { state: 'there'; kind: 'picture' | 'sound' | 'film' | 'other'; file: string; size: string; playable: boolean };
+  | { state: 'there'; kind: 'picture' | 'audio' | 'video' | 'other'; file: string; size: string; playable: boolean };
 
-const KINDS = { image: 'picture', audio: 'sound', video: 'film' } as const;
+const KINDS = { image: 'picture', audio: 'audio', video: 'video' } as const;
 
 /** The name in a `Content-Disposition` of the server's. */
 export function fileName(disposition: string | null): string {
@@ -36,7 +36,7 @@ export async function look(url: string): Promise<Found> {
     const { headers } = await send('HEAD', url);
     const type = headers.get('content-type') ?? '';
     const family = KINDS[type.split('/')[0] as keyof typeof KINDS];
-    const player = family === 'sound' || family === 'film' ? document.createElement(family === 'sound' ? 'audio' : 'video') : null;
+    const player = family === 'audio' || family === 'video' ? document.createElement(family) : null;
     const playable = !player || player.canPlayType(type) !== '';
     return { state: 'there', kind: playable && family ? family : 'other', file: fileName(headers.get('content-disposition')), size: size(Number(headers.get('content-length') ?? 0)), playable };
   } catch (error) {

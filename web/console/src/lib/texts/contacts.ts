@@ -171,8 +171,8 @@ export const contacts = {
       notHere: 'This browser cannot play it: download it',
       kinds: {
         picture: (name: string) => `${name}: picture`,
-        sound: (name: string) => `${name}: voice message or sound`,
-        film: (name: string) => `${name}: video`,
+        audio: (name: string) => `${name}: voice message or sound`,
+        video: (name: string) => `${name}: video`,
         other: (name: string) => `${name}: file`,
       } as Record<string, (name: string) => string>,
       open: (name: string) => `Open ${name}`,
